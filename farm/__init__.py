@@ -1,0 +1,3 @@
+"""Heliostat's coordinator side: plan, ledger, gateway, client and command line."""
+
+__version__ = "0.1.0"

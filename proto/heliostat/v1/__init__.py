@@ -1,0 +1,1 @@
+"""Heliostat's wire contract, generated from the .proto files beside it."""
