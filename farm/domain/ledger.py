@@ -1,0 +1,144 @@
+"""What the store writes down: the changes of one commit, and the rows they become."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from farm.domain.batch import Batch
+from farm.domain.clip import Clip, EventKind
+from farm.domain.spec import ClipSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """An object in the object store, verified."""
+
+    kind: str
+    """segment, init, negative, take or sidecar."""
+    key: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkRow:
+    """A chunk's segment and negative: together with the ones before it, a checkpoint."""
+
+    clip_id: str
+    chunk: int
+    attempt: int
+    card_id: str
+    frames: int
+    render_seconds: float
+    encode_seconds: float
+    objects: tuple[StoredObject, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeRow:
+    """A clip's finished file."""
+
+    clip_id: str
+    attempt: int
+    card_id: str
+    frames: int
+    model_digest: str
+    stack_id: str
+    video: StoredObject
+    sidecar: StoredObject
+
+
+@dataclass(frozen=True, slots=True)
+class ClipChange:
+    """A clip stepped by an event. The store compares with `before` and swaps in `after`."""
+
+    before: Clip
+    after: Clip
+    kind: EventKind
+    detail: str = ""
+    card_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchChange:
+    """A decision about a batch."""
+
+    after: Batch
+    kind: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Counters of the farm's whole life."""
+
+    frames_rendered: int = 0
+    frames_delivered: int = 0
+    clips_delivered: int = 0
+    attempts_lost: int = 0
+    attempts_failed: int = 0
+    chunks_recorded: int = 0
+    bytes_delivered: int = 0
+    stale_reports: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRow:
+    """A mutation that was answered: the same request_id gets the same answer again."""
+
+    request_id: str
+    digest: str
+    """SHA-256 of the payload."""
+    batch_id: str
+    result: int = 0
+    """Clips accepted, cancelled or requeued."""
+
+
+@dataclass(slots=True)
+class Commit:
+    """All that one transaction writes: everything in it, or nothing."""
+
+    clips: list[ClipChange] = field(default_factory=list)
+    batches: list[BatchChange] = field(default_factory=list)
+    chunks: list[ChunkRow] = field(default_factory=list)
+    takes: list[TakeRow] = field(default_factory=list)
+    totals: Totals | None = None
+    """The counters after this commit; None leaves them as they are."""
+    requests: list[RequestRow] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.clips or self.batches or self.chunks or self.takes or self.requests)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRow:
+    """A line of the events table, in the order of commits."""
+
+    sequence: int
+    at: float
+    epoch: int
+    batch_id: str
+    clip_id: str
+    """Empty for an event of the batch."""
+    clip_name: str
+    kind: str
+    from_state: str
+    to_state: str
+    attempt: int
+    card_id: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipRow:
+    """A clip with all that the store knows of it."""
+
+    clip: Clip
+    name: str
+    version: int
+    row: int
+    spec: ClipSpec
+    columns: Mapping[str, str]
+    take: TakeRow | None
+    finished_at: float | None

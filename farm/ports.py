@@ -1,0 +1,129 @@
+"""What the coordinator and the gateways need from the world, as narrow protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Protocol
+
+from farm.domain.batch import Batch, BatchProgress
+from farm.domain.clip import Clip, ClipState
+from farm.domain.ledger import ChunkRow, ClipRow, Commit, EventRow, RequestRow, Totals
+from farm.domain.spec import NewClip
+
+
+class Clock(Protocol):
+    """Time, as an argument."""
+
+    def now(self) -> float:
+        """Unix seconds: for what is written down."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go backwards: for leases, backoffs and rates."""
+        ...
+
+
+class Store(Protocol):
+    """The ledger's only writer's side: the coordinator alone calls it.
+
+    Every write names the epoch that the coordinator claimed; after a later claim it raises
+    `Fenced`. A call returns only after its transaction is durable.
+    """
+
+    def claim_epoch(self, at: float) -> int:
+        """The next epoch; every earlier one is fenced from now on."""
+        ...
+
+    def open_batches(self) -> list[Batch]:
+        """Published batches that are not cancelled, in order of creation."""
+        ...
+
+    def clips_in_memory(self, batch_id: str) -> Iterator[Clip]:
+        """All clips of a batch that have not ended, in order."""
+        ...
+
+    def totals(self) -> Totals:
+        """The farm's counters."""
+        ...
+
+    def commit(self, epoch: int, at: float, commit: Commit) -> None:
+        """Write all of it and its events in one transaction.
+
+        Raises `Fenced`, or `StaleWrite` when a clip is no longer as `before` says.
+        """
+        ...
+
+    def stage_batch(self, epoch: int, batch: Batch) -> None:
+        """Begin a submission: a batch that nobody sees until it is published."""
+        ...
+
+    def stage_clips(self, epoch: int, batch_id: str, clips: Sequence[NewClip]) -> None:
+        """Add clips to a staged batch, one transaction."""
+        ...
+
+    def publish_batch(self, epoch: int, at: float, batch_id: str, request: RequestRow) -> None:
+        """Make a staged batch visible, with an event for each of its clips, in one transaction.
+
+        Raises `RequestConflict` when the request_id was used for another payload.
+        """
+        ...
+
+    def discard_batch(self, epoch: int, batch_id: str) -> None:
+        """Forget a staged batch."""
+        ...
+
+    def discard_staged(self, epoch: int) -> int:
+        """Forget all staged batches (their submissions died with the last coordinator)."""
+        ...
+
+    def request(self, request_id: str) -> RequestRow | None:
+        """What a request_id was answered with."""
+        ...
+
+    def clip(self, clip_id: str) -> Clip | None:
+        """One clip, ended or not."""
+        ...
+
+    def clips_in_states(
+        self, batch_id: str, states: Collection[ClipState], names: Collection[str] = ()
+    ) -> list[Clip]:
+        """Clips of a batch in one of `states`, all of them or those with these names or ids."""
+        ...
+
+
+class Ledger(Protocol):
+    """The reading side: gateways call it, beside the one writer."""
+
+    def find_batch(self, id_or_name: str) -> Batch:
+        """By id, or by a name that only one batch has. Raises `NotFound`, `AmbiguousName`."""
+        ...
+
+    def batches(self, *, limit: int, before: str = "", project: str = "") -> list[Batch]:
+        """Published batches, the newest first, after the page that ended with batch `before`."""
+        ...
+
+    def progress(self, batch_ids: Sequence[str]) -> dict[str, BatchProgress]:
+        """What has become of each batch's clips."""
+        ...
+
+    def clips(
+        self, batch_id: str, *, limit: int, after: int = 0, states: Collection[ClipState] = ()
+    ) -> list[ClipRow]:
+        """Clips in the order of the file, after ordinal `after`."""
+        ...
+
+    def clip_rows(self, clip_ids: Sequence[str]) -> dict[str, ClipRow]:
+        """These clips, whole."""
+        ...
+
+    def chunks(self, clip_id: str) -> list[ChunkRow]:
+        """Recorded chunks, in order."""
+        ...
+
+    def events(self, *, after: int, limit: int, batch_id: str = "") -> list[EventRow]:
+        """Events after sequence number `after`, in order."""
+        ...
+
+    def clip_counts(self) -> dict[ClipState, int]:
+        """Clips of all published batches by state."""
+        ...

@@ -1,0 +1,11 @@
+#!/bin/sh
+# Generates proto/heliostat/v1/*_pb2*.py from the .proto files beside them. Run by `make proto`.
+set -eu
+cd "$(dirname "$0")/.."
+PYTHON=${PYTHON:-.venv/bin/python}
+BIN=$(dirname "$PYTHON")
+PATH="$BIN:$PATH" "$PYTHON" -m grpc_tools.protoc -I proto \
+  --python_out=proto --mypy_out=readable_stubs:proto --grpc_python_out=proto \
+  --mypy_grpc_out=readable_stubs:proto proto/heliostat/v1/*.proto
+# types.proto has no service
+rm -f proto/heliostat/v1/types_pb2_grpc.py*
