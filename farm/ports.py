@@ -7,7 +7,7 @@ from typing import Protocol
 
 from farm.domain.batch import Batch, BatchProgress
 from farm.domain.clip import Clip, ClipState
-from farm.domain.ledger import ChunkRow, ClipRow, Commit, EventRow, RequestRow, Totals
+from farm.domain.ledger import CardRow, ChunkRow, ClipRow, Commit, EventRow, RequestRow, Totals
 from farm.domain.spec import NewClip
 
 
@@ -44,6 +44,10 @@ class Store(Protocol):
 
     def totals(self) -> Totals:
         """The farm's counters."""
+        ...
+
+    def cards(self) -> list[CardRow]:
+        """Every card that was ever heard of."""
         ...
 
     def commit(self, epoch: int, at: float, commit: Commit) -> None:

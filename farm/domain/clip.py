@@ -90,6 +90,16 @@ TRANSITIONS: Final = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """What decides how much arithmetic a frame takes; many clips share one."""
+
+    height: int
+    width: int
+    steps: tuple[int, ...] = ()
+    """Empty is the model's default."""
+
+
+@dataclass(frozen=True, slots=True)
 class Holder:
     """Who holds a lease: a card, in one of its incarnations."""
 
@@ -110,6 +120,7 @@ class Clip:
     ordinal: int
     """Place in its batch, from 1."""
     frames: int
+    work: Work
     state: ClipState = ClipState.QUEUED
     attempt: int = 0
     chunks_done: int = 0
@@ -121,7 +132,7 @@ class Clip:
     """Cards on which the clip itself was found to be at fault."""
     holder: Holder | None = None
     not_before: float = 0.0
-    """Unix seconds; a backoff ends then."""
+    """Coordinator's monotonic seconds; a backoff ends then. Not stored: a restart ends them all."""
     reason: str = ""
 
     @property
@@ -189,7 +200,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class RetryAt:
-    """It goes back to the queue, not before `not_before` (unix seconds)."""
+    """It goes back to the queue, not before `not_before` (monotonic seconds)."""
 
     not_before: float
 

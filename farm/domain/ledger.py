@@ -95,6 +95,24 @@ class RequestRow:
     """Clips accepted, cancelled or requeued."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardRow:
+    """A card as it was last heard of."""
+
+    card_id: str
+    node_id: str
+    hostname: str
+    slot: int
+    device: str
+    vram_bytes: int
+    renderer: str
+    model_digest: str
+    stack_id: str
+    incarnation: str
+    frames_rendered: int
+    """Of this incarnation, as far as the farm's totals have counted them."""
+
+
 @dataclass(slots=True)
 class Commit:
     """All that one transaction writes: everything in it, or nothing."""
@@ -106,9 +124,12 @@ class Commit:
     totals: Totals | None = None
     """The counters after this commit; None leaves them as they are."""
     requests: list[RequestRow] = field(default_factory=list)
+    cards: list[CardRow] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.clips or self.batches or self.chunks or self.takes or self.requests)
+        return bool(
+            self.clips or self.batches or self.chunks or self.takes or self.requests or self.cards
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
