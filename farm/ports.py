@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from farm.domain.batch import Batch, BatchProgress
@@ -130,4 +131,55 @@ class Ledger(Protocol):
 
     def clip_counts(self) -> dict[ClipState, int]:
         """Clips of all published batches by state."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A presigned PUT: whoever has it may write this one object, once or again, until it ends."""
+
+    url: str
+    headers: Mapping[str, str]
+    """Signed in, to be sent exactly like this."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """An object in a listing."""
+
+    key: str
+    size_bytes: int
+    modified_at: float
+    """Unix seconds, on the object store's clock."""
+
+
+class ObjectStore(Protocol):
+    """Where bytes live. Every call may raise `ObjectStoreUnavailable`; all may be retried."""
+
+    def presign_put(self, key: str, size: int, sha256_hex: str, content_type: str) -> Grant:
+        """A PUT of exactly these bytes. No request is made."""
+        ...
+
+    def presign_get(self, key: str) -> str:
+        """A GET, ranges included. No request is made."""
+        ...
+
+    def verify(self, key: str, size: int, sha256_hex: str) -> None:
+        """Return only when these bytes are there. Raises `ObjectMissing`, `ObjectMismatch`."""
+        ...
+
+    def get(self, key: str) -> bytes:
+        """A small object, whole. Raises `ObjectMissing`."""
+        ...
+
+    def put(self, key: str, data: bytes, content_type: str) -> None:
+        """Write a small object; returns once the store has it."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is no error."""
+        ...
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """All objects whose keys begin with `prefix`, in the order of their keys."""
         ...

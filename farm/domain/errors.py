@@ -46,3 +46,27 @@ class StaleWrite(FarmError):
     """The store holds another state than the one that the change started from."""
 
     reason = "STALE_WRITE"
+
+
+class ObjectStoreError(FarmError):
+    """The object store did not do what was asked; the cause is in the text."""
+
+    reason = "OBJECT_STORE"
+
+
+class ObjectStoreUnavailable(ObjectStoreError):
+    """No usable answer after all retries: the same call may succeed later."""
+
+    reason = "OBJECT_STORE_UNAVAILABLE"
+
+
+class ObjectMissing(ObjectStoreError):
+    """No object under this key."""
+
+    reason = "OBJECT_MISSING"
+
+
+class ObjectMismatch(ObjectStoreError):
+    """The object under this key is not the one that was promised: other size or other bytes."""
+
+    reason = "OBJECT_MISMATCH"
