@@ -1,0 +1,47 @@
+"""Files that are there whole or not at all: written beside their place, synced, then renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_READ_BYTES = 1 << 20
+
+
+@contextmanager
+def atomic_path(destination: Path) -> Iterator[Path]:
+    """Give a temporary path in the same folder; what was written there takes `destination`'s place.
+
+    The content is synced to disk before the rename. When the block raises, the temporary file is
+    removed and whatever was at `destination` stays. Raises OSError (ENOSPC when the disk is full).
+    """
+    temporary = destination.with_name(f".{destination.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        descriptor = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        temporary.replace(destination)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_atomic(destination: Path, content: bytes) -> None:
+    """Write `content` to `destination` in one step, as seen by every reader, crash or not."""
+    with atomic_path(destination) as temporary:
+        temporary.write_bytes(content)
+
+
+def sha256_of_file(path: Path) -> str:
+    """SHA-256 of a file's content, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as source:
+        while block := source.read(_READ_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
