@@ -1,0 +1,1 @@
+"""Heliostat on Ray: the cluster, the coordinator and gateway as detached processes, the cards."""

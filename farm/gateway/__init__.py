@@ -1,0 +1,1 @@
+"""What faces clients and nodes: gRPC, verification of uploads, metrics. Keeps nothing."""

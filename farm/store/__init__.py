@@ -1,0 +1,1 @@
+"""The ledger on disk: SQLAlchemy Core over SQLite or PostgreSQL, migrated by Alembic."""

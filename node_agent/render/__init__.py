@@ -1,0 +1,1 @@
+"""The render child: the only code that imports torch and diffusers."""
