@@ -23,12 +23,16 @@ Latents = npt.NDArray[np.float32]
 """Shape (1, 16, 9, height / 8, width / 8): one chunk's denoised latents, normalised."""
 
 
-class RenderCancelled(Exception):  # noqa: N818 - an outcome, not an error
+class RenderCancelled(Exception):
     """The clip was cancelled while its chunk was in render; the chunk is lost, the state is not."""
 
 
 class PromptError(Exception):
     """The clip itself cannot be rendered, on any card; the message says why."""
+
+
+class CheckpointError(Exception):
+    """A checkpoint does not fit its clip, or is incomplete; the clip can start again without it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,8 @@ class RenderSpec:
     """Denoising steps per pyramid stage ([2, 2, 2]) or in all ([50]); () is the model's default."""
     guidance_scale: float | None = None
     """None is the model's default: 1.0 for distilled variants, 5.0 for Base and Mid."""
+    amplify_first_chunk: bool | None = None
+    """Twice the steps in chunk 0; None is the model's default: yes for distilled variants."""
 
     @property
     def chunks(self) -> int:
@@ -96,7 +102,10 @@ class RenderedChunk:
 class Clip(Protocol):
     """A clip in render. `step` renders the next chunk; the state moves on only when it returns."""
 
-    next_chunk: int
+    @property
+    def next_chunk(self) -> int:
+        """Index of the chunk that `step` renders next."""
+        ...
 
     def step(self, cancelled: Callable[[], bool]) -> RenderedChunk:
         """Render chunk `next_chunk`.
@@ -114,12 +123,12 @@ class Renderer(Protocol):
     model_digest: str
     """SHA-256 of the model's manifest; "" for a renderer without a model."""
     stack_id: str
-    """Versions and profile that decide the pixels, for example `torch-2.13.0,diffusers-0.42.1,exact`."""
+    """Versions, place and profile that decide the pixels, as `torch-2.13.0,cpu-avx2,exact`."""
 
     def prepare(self, specs: Sequence[RenderSpec]) -> None:
         """Encode the prompts of a shard ahead of time; may do nothing."""
         ...
 
     def start(self, spec: RenderSpec, checkpoint: Checkpoint | None = None) -> Clip:
-        """Begin a clip, or go on from a checkpoint. Raises `PromptError`."""
+        """Begin a clip, or go on from a checkpoint. Raises `PromptError`, `CheckpointError`."""
         ...

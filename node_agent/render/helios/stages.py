@@ -1,0 +1,137 @@
+"""The denoising passes of one chunk, from noise to latents.
+
+Base denoises at full size. Distilled and Mid climb a pyramid: they start at a quarter of the
+height and width, and double both between stages, adding block noise to what was enlarged
+(pyramidal flow matching, arXiv 2410.05954).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch.nn.functional as F  # noqa: N812 - torch's own custom
+from diffusers.pipelines.helios.pipeline_helios import calculate_shift
+from torch import Tensor
+
+from node_agent.render.helios.guidance import Velocity
+from node_agent.render.helios.history import LatentShape
+from node_agent.render.helios.model import HeliosModel
+from node_agent.render.helios.noise import ClipNoise
+
+ZERO_STAR_STEPS = 2
+"""Steps of the coarsest stage which CFG-Zero* starts without any velocity (stock: zero_steps=1)."""
+
+
+def denoise_flat(
+    model: HeliosModel, velocity: Velocity, noise: ClipNoise, shape: LatentShape, steps: int
+) -> Tensor:
+    """Base: `steps` passes at full size. Returns latents of `shape`."""
+    latents = noise.gaussian(shape).to(model.device)
+    schedule = model.schedule
+    schedule.set_timesteps(
+        steps,
+        device=model.device,
+        sigmas=np.linspace(0.999, 0.0, steps + 1)[:-1],
+        mu=_shift(model, latents),
+    )
+    for time in schedule.timesteps:
+        flow = velocity(latents, time.expand(1))
+        latents = schedule.step(flow, time, latents, return_dict=False)[0]
+    return latents
+
+
+def denoise_pyramid(
+    model: HeliosModel,
+    velocity: Velocity,
+    noise: ClipNoise,
+    shape: LatentShape,
+    steps: tuple[int, ...],
+    *,
+    amplify: bool,
+) -> Tensor:
+    """Distilled and Mid: `steps` passes per stage, twice as many to `amplify`.
+
+    Returns latents of `shape`. All sizes that the stages pass through divide evenly (`recipe_for`).
+    """
+    latents = noise.gaussian(shape).to(model.device)
+    for _ in steps[1:]:
+        # Averaging 2x2 normal numbers halves their spread; twice the mean is standard normal.
+        latents = _resized(latents, 0.5, "bilinear") * 2
+    for stage, count in enumerate(steps):
+        model.schedule.set_timesteps(
+            count,
+            stage,
+            device=model.device,
+            mu=_shift(model, latents),
+            is_amplify_first_chunk=amplify,
+        )
+        if stage > 0:
+            latents = _enlarged(model, noise, latents, stage)
+        latents = _denoise_stage(model, velocity, latents, stage)
+    return latents
+
+
+def _denoise_stage(model: HeliosModel, velocity: Velocity, start: Tensor, stage: int) -> Tensor:
+    latents = start
+    for step, time in enumerate(model.schedule.timesteps):
+        flow = velocity(
+            latents,
+            time.expand(1).long(),
+            first_steps=stage == 0 and step < ZERO_STAR_STEPS,
+        )
+        extra = _distilled_arguments(model.schedule, step, start) if model.distilled else {}
+        latents = model.schedule.step(flow, time, latents, return_dict=False, **extra)[0]
+    return latents
+
+
+def _distilled_arguments(schedule: Any, step: int, start: Tensor) -> dict[str, Any]:
+    """HeliosDMDScheduler predicts the clean latents and re-noises them with the stage's start."""
+    return {
+        "cur_sampling_step": step,
+        "dmd_noisy_tensor": start,
+        "dmd_sigmas": schedule.sigmas,
+        "dmd_timesteps": schedule.timesteps,
+        "all_timesteps": schedule.timesteps,
+    }
+
+
+def _enlarged(model: HeliosModel, noise: ClipNoise, latents: Tensor, stage: int) -> Tensor:
+    """Double height and width, and bring the noise back to what `stage` starts from.
+
+    alpha and beta: renoising between stages, pyramidal flow matching (arXiv 2410.05954).
+    """
+    latents = _resized(latents, 2, "nearest")
+    gamma = model.schedule.config.gamma
+    signal = 1 - model.schedule.ori_start_sigmas[stage]
+    alpha: float = 1 / (math.sqrt(1 + (1 / gamma)) * (1 - signal) + signal)
+    beta = alpha * (1 - signal) / math.sqrt(gamma)
+    _, rows, columns = model.transformer.config.patch_size
+    blocks = noise.blocks(tuple(latents.shape), (rows, columns), gamma)
+    renoised: Tensor = alpha * latents + beta * blocks.to(model.device, model.transformer.dtype)
+    return renoised
+
+
+def _resized(latents: Tensor, scale: float, mode: str) -> Tensor:
+    """Every latent frame resized on its own."""
+    batch, channels, frames, height, width = latents.shape
+    pictures = latents.permute(0, 2, 1, 3, 4).reshape(batch * frames, channels, height, width)
+    size = (int(height * scale), int(width * scale))
+    pictures = F.interpolate(pictures, size=size, mode=mode)
+    return pictures.reshape(batch, frames, channels, *size).permute(0, 2, 1, 3, 4)
+
+
+def _shift(model: HeliosModel, latents: Tensor) -> float:
+    """How far the schedule leans towards noise: more for more tokens.
+
+    Counted before a stage enlarges its latents, as the stock pipeline does.
+    """
+    tokens = math.prod(latents.shape[2:]) // math.prod(model.transformer.config.patch_size)
+    names = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
+    defaults = (256, 4096, 0.5, 1.15)
+    config = model.schedule.config
+    shift: float = calculate_shift(
+        tokens, *(config.get(name, value) for name, value in zip(names, defaults, strict=True))
+    )
+    return shift
