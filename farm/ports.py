@@ -35,6 +35,10 @@ class Store(Protocol):
         """The next epoch; every earlier one is fenced from now on."""
         ...
 
+    def batch(self, batch_id: str) -> Batch:
+        """A published batch. Raises `NotFound`."""
+        ...
+
     def open_batches(self) -> list[Batch]:
         """Published batches that are not cancelled, in order of creation."""
         ...

@@ -1,0 +1,196 @@
+"""What cards report: each outbox entry becomes a step of its clip, and a verdict.
+
+Entries may come twice, late, or out of order; every one is answered so that its card knows whether
+to forget it, to report it again, or to drop the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from farm.domain.clip import (
+    CHUNK_FRAMES,
+    AttemptFailed,
+    ChunkRecorded,
+    Clip,
+    ClipState,
+    Finished,
+    Holder,
+    Yielded,
+)
+from farm.domain.ledger import ChunkRow, StoredObject, TakeRow
+from farm.plan.retry import Failure, after_failure
+from heliostat.v1 import node_service_pb2 as node_pb
+from heliostat.v1 import types_pb2 as types_pb
+
+if TYPE_CHECKING:
+    from farm.coordinator import Coordinator
+
+RECORDED = node_pb.Verdict.OUTCOME_RECORDED
+STALE = node_pb.Verdict.OUTCOME_STALE
+LATER = node_pb.Verdict.OUTCOME_LATER
+
+Answer = tuple["node_pb.Verdict.Outcome.ValueType", str]
+"""What becomes of an entry, with the reason where it is not recorded."""
+
+FAILURES = {
+    types_pb.FAILURE_CLASS_UNSPECIFIED: Failure.NODE,
+    types_pb.FAILURE_CLASS_INPUT: Failure.INPUT,
+    types_pb.FAILURE_CLASS_OUT_OF_MEMORY: Failure.OUT_OF_MEMORY,
+    types_pb.FAILURE_CLASS_NODE: Failure.NODE,
+    types_pb.FAILURE_CLASS_STORAGE: Failure.STORAGE,
+    types_pb.FAILURE_CLASS_STALL: Failure.STALL,
+}
+
+KINDS = {
+    types_pb.ARTIFACT_KIND_SEGMENT: "segment",
+    types_pb.ARTIFACT_KIND_INIT: "init",
+    types_pb.ARTIFACT_KIND_NEGATIVE: "negative",
+    types_pb.ARTIFACT_KIND_TAKE: "take",
+    types_pb.ARTIFACT_KIND_SIDECAR: "sidecar",
+}
+
+
+class Reports:
+    """Absorbs the reports of one group of exchanges."""
+
+    def __init__(self, coordinator: Coordinator, now: float) -> None:
+        self._farm = coordinator
+        self._now = now
+
+    def absorb(self, request: node_pb.ExchangeRequest) -> list[node_pb.Verdict]:
+        """Renew the leases of what is held, and answer every outbox entry, in order."""
+        holder = Holder(request.card.card_id, request.card.incarnation)
+        for held in request.held:
+            self._renew(holder, held)
+        verdicts = []
+        for entry in request.outbox:
+            outcome, reason = self._settle(holder, request.card, entry)
+            if outcome == STALE:
+                totals = self._farm.totals
+                self._farm.totals = replace(totals, stale_reports=totals.stale_reports + 1)
+            verdicts.append(
+                node_pb.Verdict(sequence=entry.sequence, outcome=outcome, reason=reason)
+            )
+        return verdicts
+
+    def _renew(self, holder: Holder, held: node_pb.HeldAttempt) -> None:
+        clip = self._farm.clips.get(held.clip_id)
+        if clip is None or clip.attempt != held.attempt or clip.holder != holder:
+            return
+        lease = self._farm.clips.leases[clip.clip_id]
+        lease.expires = self._now + self._farm.policy.lease_seconds
+        lease.started = lease.started or held.started
+
+    def _settle(
+        self, holder: Holder, card: node_pb.CardReport, entry: node_pb.OutboxEntry
+    ) -> Answer:
+        clip = self._farm.clips.get(entry.clip_id)
+        if clip is None or clip.attempt != entry.attempt or clip.holder != holder:
+            return self._settle_late(holder, entry)
+        steps: dict[str | None, Callable[[], Answer]] = {
+            "chunk": lambda: self._chunk(clip, card, entry.chunk),
+            "take": lambda: self._take(clip, card, entry.take),
+            "failure": lambda: self._failure(clip, card, entry.failure),
+            "yielded": lambda: self._yielded(clip, card),
+        }
+        settle = steps.get(entry.WhichOneof("what"))
+        return settle() if settle else (STALE, "an entry of a kind unknown here")
+
+    def _settle_late(self, holder: Holder, entry: node_pb.OutboxEntry) -> Answer:
+        """An entry without a lease: either it was recorded before, or its work is not wanted."""
+        clip = self._farm.store.clip(entry.clip_id)
+        done = clip is not None and clip.state is ClipState.DONE
+        if clip is not None and done and clip.attempt == entry.attempt and clip.holder == holder:
+            return RECORDED, ""
+        return STALE, "the attempt is no longer this card's"
+
+    def _chunk(self, clip: Clip, card: node_pb.CardReport, report: node_pb.ChunkReport) -> Answer:
+        if report.chunk < clip.chunks_done:
+            return RECORDED, ""
+        if report.chunk > clip.chunks_done:
+            return LATER, f"chunk {clip.chunks_done} comes first"
+        farm = self._farm
+        farm.step(clip, ChunkRecorded(report.chunk), card_id=card.card_id)
+        farm.clips.leases[clip.clip_id].started = True
+        farm.pending.chunks.append(
+            ChunkRow(
+                clip_id=clip.clip_id,
+                chunk=report.chunk,
+                attempt=clip.attempt,
+                card_id=card.card_id,
+                frames=report.frames,
+                render_seconds=report.render_seconds,
+                encode_seconds=report.encode_seconds,
+                objects=tuple(_stored(artifact) for artifact in report.artifacts),
+            )
+        )
+        farm.totals = replace(farm.totals, chunks_recorded=farm.totals.chunks_recorded + 1)
+        farm.cards.h100.add(self._now, CHUNK_FRAMES * farm.h100_seconds(clip))
+        return RECORDED, ""
+
+    def _take(self, clip: Clip, card: node_pb.CardReport, report: node_pb.TakeReport) -> Answer:
+        if clip.chunks_done < clip.chunks:
+            return LATER, f"chunk {clip.chunks_done} comes first"
+        farm = self._farm
+        if report.frames != clip.frames:
+            text = f"the take has {report.frames} frames instead of {clip.frames}"
+            failure = node_pb.FailureReport(failure_class=types_pb.FAILURE_CLASS_NODE, message=text)
+            self._failure(clip, card, failure)
+            return STALE, text
+        farm.step(clip, Finished(), card_id=card.card_id)
+        farm.pending.takes.append(
+            TakeRow(
+                clip_id=clip.clip_id,
+                attempt=clip.attempt,
+                card_id=card.card_id,
+                frames=report.frames,
+                model_digest=card.model_digest,
+                stack_id=card.stack_id,
+                video=_stored(report.video),
+                sidecar=_stored(report.sidecar),
+            )
+        )
+        farm.totals = replace(
+            farm.totals,
+            frames_delivered=farm.totals.frames_delivered + clip.frames,
+            clips_delivered=farm.totals.clips_delivered + 1,
+            bytes_delivered=farm.totals.bytes_delivered + report.video.size_bytes,
+        )
+        farm.cards.delivered.add(self._now, clip.frames)
+        return RECORDED, ""
+
+    def _failure(
+        self, clip: Clip, card: node_pb.CardReport, report: node_pb.FailureReport
+    ) -> Answer:
+        farm = self._farm
+        failure = FAILURES.get(report.failure_class, Failure.NODE)
+        outcome = after_failure(
+            clip,
+            failure,
+            report.message,
+            card_id=card.card_id,
+            cards=farm.cards.known(self._now, farm.policy.card_forgotten_seconds),
+            now=self._now,
+            policy=farm.policy,
+        )
+        text = f"card {card.card_id}: {failure}: {report.message}"
+        event = AttemptFailed(text, outcome, at_fault=failure is Failure.INPUT)
+        farm.step(clip, event, detail=text, card_id=card.card_id)
+        farm.totals = replace(farm.totals, attempts_failed=farm.totals.attempts_failed + 1)
+        return RECORDED, ""
+
+    def _yielded(self, clip: Clip, card: node_pb.CardReport) -> Answer:
+        self._farm.step(clip, Yielded(), card_id=card.card_id)
+        return RECORDED, ""
+
+
+def _stored(artifact: types_pb.Artifact) -> StoredObject:
+    return StoredObject(
+        kind=KINDS[artifact.kind],
+        key=artifact.key,
+        sha256=artifact.sha256,
+        size_bytes=artifact.size_bytes,
+    )
