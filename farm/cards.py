@@ -26,7 +26,10 @@ class Card:
     online: bool = False
     """False until it is heard of, and after its agent died."""
     telemetry: types_pb.CardTelemetry = field(default_factory=types_pb.CardTelemetry)
-    rendered: RateMeter = field(default_factory=RateMeter)
+    rendered: RateMeter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rendered = RateMeter(self.seen)
 
     def view(self, *, online: bool, held: Sequence[str], now: float) -> types_pb.Card:
         """The card for operators."""
@@ -57,9 +60,9 @@ class Cards:
         self._cards = {row.card_id: Card(row, seen=now) for row in rows}
         self._retired: deque[tuple[str, str]] = deque(maxlen=RETIRED_MAX)
         self._changed: dict[str, None] = {}
-        self.rendered = RateMeter()
-        self.delivered = RateMeter()
-        self.h100 = RateMeter()
+        self.rendered = RateMeter(now)
+        self.delivered = RateMeter(now)
+        self.h100 = RateMeter(now)
         """Seconds that the baseline would have taken: their rate is H100 equivalents."""
 
     def __len__(self) -> int:

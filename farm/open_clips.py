@@ -16,7 +16,7 @@ from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import Clip, ClipState
 
 QueueKey = tuple[int, int, int, str]
-"""(−priority, order of the batch, ordinal, clip id): the smallest goes first."""
+"""(-priority, order of the batch, ordinal, clip id): the smallest goes first."""
 
 
 @dataclass(slots=True)
