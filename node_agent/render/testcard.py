@@ -200,8 +200,8 @@ def _ground(spec: RenderSpec) -> _Picture:
     y, x = np.ogrid[: spec.height, : spec.width + _BAND]
     wave = np.abs((x + y // 2) % _BAND - _BAND // 2)  # 0..64 and back
     smooth = wave * wave * (192 - 2 * wave)  # 64**3 times 3t²-2t³
-    ground = deep + ((light - deep) * smooth[..., None] >> 18)
-    return ground.astype(np.uint8)
+    ground: _Picture = (deep + ((light - deep) * smooth[..., None] >> 18)).astype(np.uint8)
+    return ground
 
 
 def _lettering(text: str, scale: int) -> _Mask:

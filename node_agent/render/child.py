@@ -1,0 +1,215 @@
+"""The agent's side of its render child: start it, speak with it, notice its end.
+
+Nothing here needs the main thread or a particular event loop: the child is started and written
+to by a thread of its own, which lives as long as the child (the kernel's parent-death signal is
+bound to the thread that started it, not to the process), and read by another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+
+from node_agent.render.messages import (
+    Command,
+    ProtocolError,
+    Report,
+    Stop,
+    command_bytes,
+    read_report,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildOptions:
+    """Which renderer the child keeps, and where."""
+
+    renderer: str
+    """`testcard` or `helios`."""
+    model: Path | None = None
+    stamps: Path | None = None
+    """File that remembers the model's verified hashes between starts."""
+    device: str = "cpu"
+    """`cpu` or `cuda:N`."""
+    threads: int = 1
+    seconds_per_chunk: float = 0.0
+    """The test card's pace; 0 is as fast as it can."""
+    unrecorded_max: int = 2
+    """Chunks that may be begun and not yet recorded; 2 is what the farm promises."""
+
+    def arguments(self) -> list[str]:
+        """As `node_agent.render.process` takes them."""
+        arguments = ["--renderer", self.renderer, "--device", self.device]
+        arguments += ["--threads", str(self.threads)]
+        arguments += ["--seconds-per-chunk", repr(self.seconds_per_chunk)]
+        arguments += ["--unrecorded-max", str(self.unrecorded_max)]
+        for flag, path in (("--model", self.model), ("--stamps", self.stamps)):
+            if path is not None:
+                arguments += [flag, str(path)]
+        return arguments
+
+
+class ChildGone(Exception):
+    """The render child has ended; what was sent to it is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildExit:
+    """How the child ended: by an exit code (`guard.ExitCode`) or by a signal."""
+
+    code: int | None
+    signal: int | None
+
+    def __str__(self) -> str:
+        if self.signal is None:
+            return f"render child left with exit code {self.code}"
+        return f"render child was killed by {signal.Signals(self.signal).name}"
+
+
+class RenderChild:
+    """One render child, from `start` to its end. Use another object for another start.
+
+    Iterate over it for its reports: the first is `Ready` (or `LoadFailed`), the iteration ends
+    when the child does, and `await wait()` then says how. All methods belong to one event loop.
+    """
+
+    def __init__(
+        self,
+        options: ChildOptions,
+        *,
+        environment: Mapping[str, str] | None = None,
+        log: IO[bytes] | int | None = None,
+    ) -> None:
+        """`environment` is added to the agent's own; `log` takes stderr (default: the agent's)."""
+        self._options = options
+        self._environment = {**os.environ, **(environment or {})}
+        self._log = log
+        self._hands = ThreadPoolExecutor(1, thread_name_prefix="render-child")
+        self._reports: asyncio.Queue[Report | None] = asyncio.Queue()
+        self._exit: asyncio.Future[ChildExit] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The child's process id. Raises RuntimeError before `start`."""
+        return self._started().pid
+
+    async def start(self) -> None:
+        """Start the process; returns before it is ready. Raises OSError."""
+        if self._process is not None:
+            raise RuntimeError("this child has been started before")
+        loop = asyncio.get_running_loop()
+        self._exit = loop.create_future()
+        self._process = await loop.run_in_executor(self._hands, self._spawn)
+        listener = threading.Thread(
+            target=self._listen, args=(loop,), name="render-child-reports", daemon=True
+        )
+        listener.start()
+
+    async def send(self, command: Command) -> None:
+        """Send a command. Raises ChildGone, or ProtocolError for one that is too long."""
+        content = command_bytes(command)
+        if self._ended():
+            raise ChildGone(str(await self.wait()))
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._hands, self._write, content)
+        except (OSError, ValueError) as error:  # ValueError: its pipe has been closed
+            raise ChildGone("the render child's pipe is closed") from error
+
+    async def __aiter__(self) -> AsyncIterator[Report]:
+        """Reports in order, until the child ends; for one reader only."""
+        while (report := await self._reports.get()) is not None:
+            yield report
+
+    async def wait(self) -> ChildExit:
+        """Wait until the child has ended, and say how."""
+        if self._exit is None:
+            raise RuntimeError("this child was never started")
+        return await asyncio.shield(self._exit)
+
+    def kill(self) -> None:
+        """End the child, and whatever it started, at once; for one that ended, do nothing."""
+        process = self._started()
+        if process.poll() is None:
+            _kill_group(process.pid)
+
+    async def stop(self, grace_seconds: float = 5.0) -> ChildExit:
+        """Ask the child to leave; kill it when it has not after `grace_seconds`."""
+        try:
+            async with asyncio.timeout(grace_seconds):
+                await self.send(Stop())
+                return await self.wait()
+        except (ChildGone, TimeoutError):
+            self.kill()
+        return await self.wait()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            # -P: modules come from where they are installed, not from the current directory
+            [
+                *(sys.executable, "-P", "-m", "node_agent.render.process"),
+                *("--parent", str(os.getpid()), *self._options.arguments()),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            bufsize=0,
+            env=self._environment,
+            process_group=0,  # a terminal's Ctrl-C is for the agent; kill() reaches them all
+        )
+
+    def _write(self, content: bytes) -> None:
+        pipe = cast("BinaryIO", self._started().stdin)
+        left = memoryview(content)
+        while left:
+            left = left[pipe.write(left) :]
+
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Pass reports on until the pipe ends, then how the child did."""
+        process = self._started()
+        pipe = cast("BinaryIO", process.stdout)
+        try:
+            while (report := read_report(pipe)) is not None:
+                loop.call_soon_threadsafe(self._reports.put_nowait, report)
+        except (ProtocolError, RuntimeError):  # RuntimeError: the agent's loop is closed
+            self.kill()
+        code = process.wait()
+        _kill_group(process.pid)  # what it started and did not end
+        ending = ChildExit(code, None) if code >= 0 else ChildExit(None, -code)
+        pipe.close()
+        try:
+            loop.call_soon_threadsafe(self._end, ending)
+        except RuntimeError:
+            self._hands.shutdown(wait=False)
+
+    def _end(self, ending: ChildExit) -> None:
+        if self._exit is not None and not self._exit.done():
+            self._exit.set_result(ending)
+        self._reports.put_nowait(None)
+        # behind a write in hand, if there is one: it fails now that nobody reads
+        self._hands.submit(cast("BinaryIO", self._started().stdin).close)
+        self._hands.shutdown(wait=False)
+
+    def _ended(self) -> bool:
+        return self._exit is not None and self._exit.done()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError("this child is not started yet")
+        return self._process
+
+
+def _kill_group(leader: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)

@@ -1,0 +1,182 @@
+"""What the agent asked for, and how far the child may go: commands in, one thing to do next out.
+
+The reader thread puts commands in; the render thread takes the next clip, and asks before each
+chunk whether it may begin. It may while fewer than `unrecorded_max` chunks, of all clips, are
+begun and not yet recorded at the farm. With two, chunk k+2 waits for chunk k: a kill loses the
+chunk in render and the one in flight, and no more.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from node_agent.render.messages import (
+    Cancel,
+    Cancelled,
+    Command,
+    Prepare,
+    ProtocolError,
+    Recorded,
+    Report,
+    Start,
+    Stop,
+    Yield,
+    Yielded,
+)
+
+WAITING_MAX = 256
+"""Clips and prompt lists that may wait in a child; the agent prefetches far fewer."""
+
+Key = tuple[str, int]
+"""A clip's id and the attempt."""
+
+
+@dataclass(slots=True, eq=False)
+class Rendering:
+    """An attempt in this child, from its start to its end. Flags go from False to True only."""
+
+    start: Start
+    dropped: bool = False
+    """Cancelled by the agent, or the child was told to stop."""
+    yielding: bool = False
+    broken: bool = False
+    """A chunk could not be written; its failure has been reported."""
+    reported: int = 0
+    """Chunks reported so far."""
+
+    @property
+    def key(self) -> Key:
+        """Clip id and attempt."""
+        return self.start.spec.clip_id, self.start.attempt
+
+    @property
+    def chunks(self) -> int:
+        """Chunks that this attempt has to render."""
+        return self.start.spec.chunks - self.start.resume_chunk
+
+    @property
+    def abandoned(self) -> bool:
+        """True when nothing that is rendered for it now will be used."""
+        return self.dropped or self.broken
+
+
+class Desk:
+    """Thread-safe. `report` is called for attempts that end before they began."""
+
+    def __init__(self, report: Callable[[Report], None], unrecorded_max: int) -> None:
+        if unrecorded_max < 1:
+            raise ValueError(f"at least 1 chunk must be allowed ahead, not {unrecorded_max}")
+        self._report = report
+        self._unrecorded_max = unrecorded_max
+        self._changed = threading.Condition()
+        self._waiting: deque[Rendering | Prepare] = deque()
+        self._held: dict[Key, Rendering] = {}
+        self._unrecorded: set[tuple[Key, int]] = set()
+        self._stopping = False
+
+    def put(self, command: Command) -> None:
+        """Take in a command. Raises ProtocolError when more waits than any agent should ask for."""
+        with self._changed:
+            match command:
+                case Start():
+                    self._enqueue(command)
+                case Prepare():
+                    self._append(command)
+                case Recorded():
+                    key = command.clip_id, command.attempt
+                    self._unrecorded.discard((key, command.chunk))
+                case Cancel():
+                    self._cancel((command.clip_id, command.attempt))
+                case Yield():
+                    self._yield((command.clip_id, command.attempt))
+                case Stop():
+                    self._stop()
+            self._changed.notify_all()
+
+    def next(self) -> Rendering | Prepare | None:
+        """Wait for the next thing to do; None when the child is to stop."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._stopping)
+            return None if self._stopping else self._waiting.popleft()
+
+    def begin_chunk(self, rendering: Rendering, chunk: int) -> bool:
+        """Wait until chunk `chunk` may begin; False when the attempt is to end here instead."""
+
+        def ending() -> bool:
+            return rendering.abandoned or rendering.yielding
+
+        with self._changed:
+            self._changed.wait_for(lambda: ending() or len(self._unrecorded) < self._unrecorded_max)
+            if ending():
+                return False
+            self._unrecorded.add((rendering.key, chunk))
+            return True
+
+    def lost_chunk(self, rendering: Rendering, chunk: int) -> None:
+        """A chunk that was begun will never be reported: it counts no more."""
+        with self._changed:
+            self._unrecorded.discard((rendering.key, chunk))
+            self._changed.notify_all()
+
+    def fail(self, rendering: Rendering) -> bool:
+        """Mark an attempt as broken; False when it was before."""
+        with self._changed:
+            first, rendering.broken = not rendering.broken, True
+            self._changed.notify_all()
+            return first
+
+    def end(self, rendering: Rendering, *, forget: bool) -> None:
+        """An attempt has ended; with `forget`, its unrecorded chunks hold nobody up any more."""
+        with self._changed:
+            self._held.pop(rendering.key, None)
+            if forget:
+                self._forget(rendering.key)
+            self._changed.notify_all()
+
+    def _enqueue(self, start: Start) -> None:
+        rendering = Rendering(start)
+        if rendering.key in self._held:
+            raise ProtocolError(f"clip {rendering.key[0]} attempt {rendering.key[1]}: held already")
+        self._append(rendering)
+        self._held[rendering.key] = rendering
+
+    def _append(self, item: Rendering | Prepare) -> None:
+        if len(self._waiting) >= WAITING_MAX:
+            raise ProtocolError(f"{WAITING_MAX} clips wait already; start fewer ahead")
+        self._waiting.append(item)
+
+    def _cancel(self, key: Key) -> None:
+        rendering = self._held.get(key)
+        if rendering is None:
+            self._forget(key)
+        elif rendering in self._waiting:
+            self._withdraw(rendering)
+            self._report(Cancelled(clip_id=key[0], attempt=key[1]))
+        else:
+            rendering.dropped = True
+
+    def _yield(self, key: Key) -> None:
+        rendering = self._held.get(key)
+        if rendering is None:
+            return
+        if rendering in self._waiting:
+            self._withdraw(rendering)
+            self._report(Yielded(clip_id=key[0], attempt=key[1]))
+        else:
+            rendering.yielding = True
+
+    def _stop(self) -> None:
+        self._stopping = True
+        self._waiting.clear()
+        for rendering in self._held.values():
+            rendering.dropped = True
+
+    def _withdraw(self, rendering: Rendering) -> None:
+        self._waiting.remove(rendering)
+        del self._held[rendering.key]
+
+    def _forget(self, key: Key) -> None:
+        self._unrecorded = {entry for entry in self._unrecorded if entry[0] != key}

@@ -1,0 +1,158 @@
+"""The thread that encodes, writes and reports chunks while the next one renders.
+
+It takes chunks and ends of attempts in order, so that an attempt's end is always reported after
+its last chunk. At most one chunk waits beside the one in hand.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from node_agent.encode import encode_segment, sha256_hex
+from node_agent.files import sha256_of_file, write_atomic
+from node_agent.render.desk import Desk, Rendering
+from node_agent.render.failures import classify, describe
+from node_agent.render.guard import ExitCode, leave
+from node_agent.render.messages import (
+    Cancelled,
+    ChunkDone,
+    Done,
+    Ending,
+    Failed,
+    FileRecord,
+    Report,
+    Yielded,
+)
+from node_agent.render.renderer import CHUNK_FRAMES, Negative, RenderedChunk
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    complete: bool
+    failed: Failed | None
+
+
+class Scribe:
+    """Owns the thread; `close` waits until everything put before is written and reported."""
+
+    def __init__(self, desk: Desk, report: Callable[[Report], None]) -> None:
+        self._desk = desk
+        self._report = report
+        self._queue: queue.Queue[tuple[Rendering, RenderedChunk | _End] | None] = queue.Queue(1)
+        self._thread = threading.Thread(target=self._run, name="scribe", daemon=True)
+        self._thread.start()
+
+    def write(self, rendering: Rendering, chunk: RenderedChunk) -> None:
+        """Hand over a rendered chunk; waits while another one is waiting."""
+        self._queue.put((rendering, chunk))
+
+    def end(
+        self, rendering: Rendering, *, complete: bool = False, failed: Failed | None = None
+    ) -> None:
+        """Report the attempt's end once its chunks are reported; `failed` says why, if it did."""
+        self._queue.put((rendering, _End(complete, failed)))
+
+    def close(self) -> None:
+        """Finish what was handed over, then end the thread."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while (entry := self._queue.get()) is not None:
+                rendering, what = entry
+                if isinstance(what, _End):
+                    self._finish(rendering, what)
+                else:
+                    self._chunk(rendering, what)
+                del entry, what  # a chunk's frames are not kept while waiting for the next
+        except BaseException:
+            logger.exception("the scribe broke; the render child leaves")
+            leave(ExitCode.BROKEN)
+
+    def _chunk(self, rendering: Rendering, chunk: RenderedChunk) -> None:
+        if rendering.abandoned:
+            self._desk.lost_chunk(rendering, chunk.index)
+            return
+        try:
+            done = _write_chunk(rendering, chunk)
+        except Exception as error:
+            logger.warning("chunk %d of %s was lost", chunk.index, rendering.key, exc_info=True)
+            if self._desk.fail(rendering):
+                self._report(failure_of(rendering, error))
+            return
+        rendering.reported += 1
+        self._report(done)
+
+    def _finish(self, rendering: Rendering, end: _End) -> None:
+        clip_id, attempt = rendering.key
+        ending: Ending | None
+        if rendering.broken:
+            ending = None  # the failure to write was reported when it happened
+        elif end.failed:
+            ending = end.failed
+        elif end.complete and rendering.reported == rendering.chunks:
+            ending = Done(clip_id=clip_id, attempt=attempt)
+        elif rendering.dropped:
+            ending = Cancelled(clip_id=clip_id, attempt=attempt)
+        else:
+            ending = Yielded(clip_id=clip_id, attempt=attempt)
+        self._desk.end(rendering, forget=not isinstance(ending, (Done, Yielded)))
+        if ending is not None:
+            self._report(ending)
+
+
+def failure_of(rendering: Rendering, error: BaseException, *, fatal: bool = False) -> Failed:
+    """The report of an attempt that ended in `error`."""
+    return Failed(
+        clip_id=rendering.key[0],
+        attempt=rendering.key[1],
+        failure=classify(error),
+        message=describe(error),
+        fatal=fatal,
+    )
+
+
+def _write_chunk(rendering: Rendering, chunk: RenderedChunk) -> ChunkDone:
+    start, began = rendering.start, time.monotonic()
+    first = chunk.index * CHUNK_FRAMES
+    kept = chunk.frames[: start.spec.frames - first]
+    segment = encode_segment(kept, start_frame=first, fps=start.fps)
+    directory = Path(start.directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    stem = f"chunk-{chunk.index:05d}"
+    with_init = rendering.reported == 0
+    return ChunkDone(
+        clip_id=start.spec.clip_id,
+        attempt=start.attempt,
+        chunk=chunk.index,
+        frames=segment.frames,
+        frames_rendered=len(chunk.frames),
+        render_seconds=chunk.seconds,
+        segment=_write_bytes(directory / f"{stem}.m4s", segment.media),
+        init=_write_bytes(directory / "init.mp4", segment.init) if with_init else None,
+        negative=_write_negative(directory / f"{stem}.safetensors", chunk.negative),
+        encode_seconds=time.monotonic() - began,
+    )
+
+
+def _write_bytes(path: Path, content: bytes) -> FileRecord:
+    write_atomic(path, content)
+    return FileRecord(path=str(path), size=len(content), sha256=sha256_hex(content))
+
+
+def _write_negative(path: Path, negative: Negative | None) -> FileRecord | None:
+    if negative is None:
+        return None
+    from node_agent.render.negatives import write_negative  # only for renderers with latents
+
+    write_negative(path, negative)
+    return FileRecord(path=str(path), size=path.stat().st_size, sha256=sha256_of_file(path))
