@@ -1,0 +1,47 @@
+# Heliostat. `make` alone lists what can be made.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+
+.PHONY: help
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: ## Make .venv with Heliostat and its locked dependencies (LOCK=cuda: with CUDA)
+	@LOCK='$(LOCK)' PYTHON='$(PYTHON)' tools/install.sh
+
+.PHONY: demo
+demo: install ## Render twelve prompts with a small Helios on two CPU cards, into demo/
+	@$(BIN)/python tools/demo.py
+
+.PHONY: test
+test: install lint ## Everything that needs no GPU: lint and all tests (ARGS="-k name" picks)
+	@tools/system.sh
+	@$(BIN)/pytest $(ARGS)
+
+.PHONY: lint
+lint: install ## Style, types, floors and licences
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo "ruff format: run $(BIN)/ruff format ."; exit 1; }
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python tools/licences.py
+
+.PHONY: proto
+proto: install ## Generate Python from proto/heliostat/v1/*.proto
+	@tools/proto.sh
+
+.PHONY: lock
+lock: install ## Lock the dependencies anew, for CPU and for CUDA (LOCK_ARGS=--upgrade: the newest)
+	@LOCK_ARGS='$(LOCK_ARGS)' tools/lock.sh
+
+.PHONY: docs
+docs: install ## Check that the documents' links lead somewhere
+	@$(BIN)/pytest -q tests/test_tidy.py -k docs
+
+.PHONY: clean
+clean: ## Remove .venv, caches and what the demo wrote
+	@rm -rf .venv demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	@find farm node_agent proto tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
