@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from heliostat.v1 import types_pb2 as heliostat_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n heliostat/v1/batch_service.proto\x12\x0cheliostat.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18heliostat/v1/types.proto\"m\n\rSubmitRequest\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1a.heliostat.v1.SubmitHeaderH\x00\x12&\n\x04rows\x18\x02 \x01(\x0b\x32\x16.heliostat.v1.RowBlockH\x00\x42\x06\n\x04part\"\xc6\x02\n\x0cSubmitHeader\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07project\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\x05\x12=\n\ncolumn_map\x18\x05 \x03(\x0b\x32).heliostat.v1.SubmitHeader.ColumnMapEntry\x12=\n\nset_fields\x18\x06 \x03(\x0b\x32).heliostat.v1.SubmitHeader.SetFieldsEntry\x12\x0f\n\x07\x64ry_run\x18\x07 \x01(\x08\x1a\x30\n\x0e\x43olumnMapEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x30\n\x0eSetFieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"+\n\x08RowBlock\x12\x1f\n\x04rows\x18\x01 \x03(\x0b\x32\x11.heliostat.v1.Row\"s\n\x03Row\x12\x0e\n\x06number\x18\x01 \x01(\r\x12-\n\x06\x66ields\x18\x02 \x03(\x0b\x32\x1d.heliostat.v1.Row.FieldsEntry\x1a-\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbf\x01\n\x0eSubmitResponse\x12\"\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x13.heliostat.v1.Batch\x12\'\n\x08problems\x18\x02 \x03(\x0b\x32\x15.heliostat.v1.Problem\x12\'\n\x08warnings\x18\x03 \x03(\x0b\x32\x15.heliostat.v1.Problem\x12\r\n\x05\x63lips\x18\x04 \x01(\r\x12\x0e\n\x06\x66rames\x18\x05 \x01(\x04\x12\x18\n\x10repeated_request\x18\x06 \x01(\x08\"D\n\x07Problem\x12\x0b\n\x03row\x18\x01 \x01(\r\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\t\x12\x0c\n\x04what\x18\x03 \x01(\t\x12\x0e\n\x06remedy\x18\x04 \x01(\t\"\x1e\n\nGetRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\"1\n\x0bGetResponse\x12\"\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x13.heliostat.v1.Batch\"E\n\x0bListRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0f\n\x07project\x18\x03 \x01(\t\"M\n\x0cListResponse\x12$\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32\x13.heliostat.v1.Batch\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x87\x01\n\x10ListClipsRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\'\n\x06states\x18\x04 \x03(\x0e\x32\x17.heliostat.v1.ClipState\x12\x11\n\twith_urls\x18\x05 \x01(\x08\"O\n\x11ListClipsResponse\x12!\n\x05\x63lips\x18\x01 \x03(\x0b\x32\x12.heliostat.v1.Clip\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"M\n\x0cWatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x04\x12\x13\n\x0buntil_ended\x18\x03 \x01(\x08\"\xa9\x02\n\rWatchResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63lip_id\x18\x03 \x01(\t\x12\x11\n\tclip_name\x18\x04 \x01(\t\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12+\n\nfrom_state\x18\x06 \x01(\x0e\x32\x17.heliostat.v1.ClipState\x12)\n\x08to_state\x18\x07 \x01(\x0e\x32\x17.heliostat.v1.ClipState\x12\x0f\n\x07\x61ttempt\x18\x08 \x01(\r\x12\x0f\n\x07\x63\x61rd_id\x18\t \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\n \x01(\t\x12\"\n\x05\x62\x61tch\x18\x0b \x01(\x0b\x32\x13.heliostat.v1.Batch\"T\n\rCancelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x02 \x01(\t\x12\r\n\x05\x63lips\x18\x03 \x03(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"G\n\x0e\x43\x61ncelResponse\x12\x11\n\tcancelled\x18\x01 \x01(\r\x12\"\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x13.heliostat.v1.Batch\"l\n\x0cRetryRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x02 \x01(\t\x12\r\n\x05\x63lips\x18\x03 \x03(\t\x12\'\n\x06states\x18\x04 \x03(\x0e\x32\x17.heliostat.v1.ClipState\"E\n\rRetryResponse\x12\x10\n\x08requeued\x18\x01 \x01(\r\x12\"\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x13.heliostat.v1.Batch2\xe9\x03\n\x0c\x42\x61tchService\x12\x45\n\x06Submit\x12\x1b.heliostat.v1.SubmitRequest\x1a\x1c.heliostat.v1.SubmitResponse(\x01\x12:\n\x03Get\x12\x18.heliostat.v1.GetRequest\x1a\x19.heliostat.v1.GetResponse\x12=\n\x04List\x12\x19.heliostat.v1.ListRequest\x1a\x1a.heliostat.v1.ListResponse\x12L\n\tListClips\x12\x1e.heliostat.v1.ListClipsRequest\x1a\x1f.heliostat.v1.ListClipsResponse\x12\x42\n\x05Watch\x12\x1a.heliostat.v1.WatchRequest\x1a\x1b.heliostat.v1.WatchResponse0\x01\x12\x43\n\x06\x43\x61ncel\x12\x1b.heliostat.v1.CancelRequest\x1a\x1c.heliostat.v1.CancelResponse\x12@\n\x05Retry\x12\x1a.heliostat.v1.RetryRequest\x1a\x1b.heliostat.v1.RetryResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n heliostat/v1/batch_service.proto\x12\x0cheliostat.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18heliostat/v1/types.proto\"m\n\rSubmitRequest\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1a.heliostat.v1.SubmitHeaderH\x00\x12&\n\x04rows\x18\x02 \x01(\x0b\x32\x16.heliostat.v1.RowBlockH\x00\x42\x06\n\x04part\"\xd7\x02\n\x0cSubmitHeader\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07project\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\x05\x12=\n\ncolumn_map\x18\x05 \x03(\x0b\x32).heliostat.v1.SubmitHeader.ColumnMapEntry\x12=\n\nset_fields\x18\x06 \x03(\x0b\x32).heliostat.v1.SubmitHeader.SetFieldsEntry\x12\x0f\n\x07\x64ry_run\x18\x07 \x01(\x08\x12\x0f\n\x07\x63olumns\x18\x08 \x03(\t\x1a\x30\n\x0e\x43olumnMapEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x30\n\x0eSetFieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"+\n\x08RowBlock\x12\x1f\n\x04rows\x18\x01 \x03(\x0b\x32\x11.heliostat.v1.Row\"s\n\x03Row\x12\x0e\n\x06number\x18\x01 \x01(\r\x12-\n\x06\x66ields\x18\x02 \x03(\x0b\x32\x1d.heliostat.v1.Row.FieldsEntry\x1a-\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbf\x01\n\x0eSubmitResponse\x12\"\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x13.heliostat.v1.Batch\x12\'\n\x08problems\x18\x02 \x03(\x0b\x32\x15.heliostat.v1.Problem\x12\'\n\x08warnings\x18\x03 \x03(\x0b\x32\x15.heliostat.v1.Problem\x12\r\n\x05\x63lips\x18\x04 \x01(\r\x12\x0e\n\x06\x66rames\x18\x05 \x01(\x04\x12\x18\n\x10repeated_request\x18\x06 \x01(\x08\"D\n\x07Problem\x12\x0b\n\x03row\x18\x01 \x01(\r\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\t\x12\x0c\n\x04what\x18\x03 \x01(\t\x12\x0e\n\x06remedy\x18\x04 \x01(\t\"\x1e\n\nGetRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\"1\n\x0bGetResponse\x12\"\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x13.heliostat.v1.Batch\"E\n\x0bListRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0f\n\x07project\x18\x03 \x01(\t\"M\n\x0cListResponse\x12$\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32\x13.heliostat.v1.Batch\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x87\x01\n\x10ListClipsRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\'\n\x06states\x18\x04 \x03(\x0e\x32\x17.heliostat.v1.ClipState\x12\x11\n\twith_urls\x18\x05 \x01(\x08\"O\n\x11ListClipsResponse\x12!\n\x05\x63lips\x18\x01 \x03(\x0b\x32\x12.heliostat.v1.Clip\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"M\n\x0cWatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x04\x12\x13\n\x0buntil_ended\x18\x03 \x01(\x08\"\xa9\x02\n\rWatchResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63lip_id\x18\x03 \x01(\t\x12\x11\n\tclip_name\x18\x04 \x01(\t\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12+\n\nfrom_state\x18\x06 \x01(\x0e\x32\x17.heliostat.v1.ClipState\x12)\n\x08to_state\x18\x07 \x01(\x0e\x32\x17.heliostat.v1.ClipState\x12\x0f\n\x07\x61ttempt\x18\x08 \x01(\r\x12\x0f\n\x07\x63\x61rd_id\x18\t \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\n \x01(\t\x12\"\n\x05\x62\x61tch\x18\x0b \x01(\x0b\x32\x13.heliostat.v1.Batch\"T\n\rCancelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x02 \x01(\t\x12\r\n\x05\x63lips\x18\x03 \x03(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"G\n\x0e\x43\x61ncelResponse\x12\x11\n\tcancelled\x18\x01 \x01(\r\x12\"\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x13.heliostat.v1.Batch\"l\n\x0cRetryRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x02 \x01(\t\x12\r\n\x05\x63lips\x18\x03 \x03(\t\x12\'\n\x06states\x18\x04 \x03(\x0e\x32\x17.heliostat.v1.ClipState\"E\n\rRetryResponse\x12\x10\n\x08requeued\x18\x01 \x01(\r\x12\"\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x13.heliostat.v1.Batch2\xe9\x03\n\x0c\x42\x61tchService\x12\x45\n\x06Submit\x12\x1b.heliostat.v1.SubmitRequest\x1a\x1c.heliostat.v1.SubmitResponse(\x01\x12:\n\x03Get\x12\x18.heliostat.v1.GetRequest\x1a\x19.heliostat.v1.GetResponse\x12=\n\x04List\x12\x19.heliostat.v1.ListRequest\x1a\x1a.heliostat.v1.ListResponse\x12L\n\tListClips\x12\x1e.heliostat.v1.ListClipsRequest\x1a\x1f.heliostat.v1.ListClipsResponse\x12\x42\n\x05Watch\x12\x1a.heliostat.v1.WatchRequest\x1a\x1b.heliostat.v1.WatchResponse0\x01\x12\x43\n\x06\x43\x61ncel\x12\x1b.heliostat.v1.CancelRequest\x1a\x1c.heliostat.v1.CancelResponse\x12@\n\x05Retry\x12\x1a.heliostat.v1.RetryRequest\x1a\x1b.heliostat.v1.RetryResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,45 +42,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBMITREQUEST']._serialized_start=109
   _globals['_SUBMITREQUEST']._serialized_end=218
   _globals['_SUBMITHEADER']._serialized_start=221
-  _globals['_SUBMITHEADER']._serialized_end=547
-  _globals['_SUBMITHEADER_COLUMNMAPENTRY']._serialized_start=449
-  _globals['_SUBMITHEADER_COLUMNMAPENTRY']._serialized_end=497
-  _globals['_SUBMITHEADER_SETFIELDSENTRY']._serialized_start=499
-  _globals['_SUBMITHEADER_SETFIELDSENTRY']._serialized_end=547
-  _globals['_ROWBLOCK']._serialized_start=549
-  _globals['_ROWBLOCK']._serialized_end=592
-  _globals['_ROW']._serialized_start=594
-  _globals['_ROW']._serialized_end=709
-  _globals['_ROW_FIELDSENTRY']._serialized_start=664
-  _globals['_ROW_FIELDSENTRY']._serialized_end=709
-  _globals['_SUBMITRESPONSE']._serialized_start=712
-  _globals['_SUBMITRESPONSE']._serialized_end=903
-  _globals['_PROBLEM']._serialized_start=905
-  _globals['_PROBLEM']._serialized_end=973
-  _globals['_GETREQUEST']._serialized_start=975
-  _globals['_GETREQUEST']._serialized_end=1005
-  _globals['_GETRESPONSE']._serialized_start=1007
-  _globals['_GETRESPONSE']._serialized_end=1056
-  _globals['_LISTREQUEST']._serialized_start=1058
-  _globals['_LISTREQUEST']._serialized_end=1127
-  _globals['_LISTRESPONSE']._serialized_start=1129
-  _globals['_LISTRESPONSE']._serialized_end=1206
-  _globals['_LISTCLIPSREQUEST']._serialized_start=1209
-  _globals['_LISTCLIPSREQUEST']._serialized_end=1344
-  _globals['_LISTCLIPSRESPONSE']._serialized_start=1346
-  _globals['_LISTCLIPSRESPONSE']._serialized_end=1425
-  _globals['_WATCHREQUEST']._serialized_start=1427
-  _globals['_WATCHREQUEST']._serialized_end=1504
-  _globals['_WATCHRESPONSE']._serialized_start=1507
-  _globals['_WATCHRESPONSE']._serialized_end=1804
-  _globals['_CANCELREQUEST']._serialized_start=1806
-  _globals['_CANCELREQUEST']._serialized_end=1890
-  _globals['_CANCELRESPONSE']._serialized_start=1892
-  _globals['_CANCELRESPONSE']._serialized_end=1963
-  _globals['_RETRYREQUEST']._serialized_start=1965
-  _globals['_RETRYREQUEST']._serialized_end=2073
-  _globals['_RETRYRESPONSE']._serialized_start=2075
-  _globals['_RETRYRESPONSE']._serialized_end=2144
-  _globals['_BATCHSERVICE']._serialized_start=2147
-  _globals['_BATCHSERVICE']._serialized_end=2636
+  _globals['_SUBMITHEADER']._serialized_end=564
+  _globals['_SUBMITHEADER_COLUMNMAPENTRY']._serialized_start=466
+  _globals['_SUBMITHEADER_COLUMNMAPENTRY']._serialized_end=514
+  _globals['_SUBMITHEADER_SETFIELDSENTRY']._serialized_start=516
+  _globals['_SUBMITHEADER_SETFIELDSENTRY']._serialized_end=564
+  _globals['_ROWBLOCK']._serialized_start=566
+  _globals['_ROWBLOCK']._serialized_end=609
+  _globals['_ROW']._serialized_start=611
+  _globals['_ROW']._serialized_end=726
+  _globals['_ROW_FIELDSENTRY']._serialized_start=681
+  _globals['_ROW_FIELDSENTRY']._serialized_end=726
+  _globals['_SUBMITRESPONSE']._serialized_start=729
+  _globals['_SUBMITRESPONSE']._serialized_end=920
+  _globals['_PROBLEM']._serialized_start=922
+  _globals['_PROBLEM']._serialized_end=990
+  _globals['_GETREQUEST']._serialized_start=992
+  _globals['_GETREQUEST']._serialized_end=1022
+  _globals['_GETRESPONSE']._serialized_start=1024
+  _globals['_GETRESPONSE']._serialized_end=1073
+  _globals['_LISTREQUEST']._serialized_start=1075
+  _globals['_LISTREQUEST']._serialized_end=1144
+  _globals['_LISTRESPONSE']._serialized_start=1146
+  _globals['_LISTRESPONSE']._serialized_end=1223
+  _globals['_LISTCLIPSREQUEST']._serialized_start=1226
+  _globals['_LISTCLIPSREQUEST']._serialized_end=1361
+  _globals['_LISTCLIPSRESPONSE']._serialized_start=1363
+  _globals['_LISTCLIPSRESPONSE']._serialized_end=1442
+  _globals['_WATCHREQUEST']._serialized_start=1444
+  _globals['_WATCHREQUEST']._serialized_end=1521
+  _globals['_WATCHRESPONSE']._serialized_start=1524
+  _globals['_WATCHRESPONSE']._serialized_end=1821
+  _globals['_CANCELREQUEST']._serialized_start=1823
+  _globals['_CANCELREQUEST']._serialized_end=1907
+  _globals['_CANCELRESPONSE']._serialized_start=1909
+  _globals['_CANCELRESPONSE']._serialized_end=1980
+  _globals['_RETRYREQUEST']._serialized_start=1982
+  _globals['_RETRYREQUEST']._serialized_end=2090
+  _globals['_RETRYRESPONSE']._serialized_start=2092
+  _globals['_RETRYRESPONSE']._serialized_end=2161
+  _globals['_BATCHSERVICE']._serialized_start=2164
+  _globals['_BATCHSERVICE']._serialized_end=2653
 # @@protoc_insertion_point(module_scope)

@@ -97,6 +97,7 @@ class SubmitHeader(message.Message):
     COLUMN_MAP_FIELD_NUMBER: builtins.int
     SET_FIELDS_FIELD_NUMBER: builtins.int
     DRY_RUN_FIELD_NUMBER: builtins.int
+    COLUMNS_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """Chosen by the client, unique for each submission that it means."""
     name: builtins.str
@@ -113,6 +114,10 @@ class SubmitHeader(message.Message):
     def set_fields(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """`--set frames=66`: our field → a value for all rows, whatever the file says."""
 
+    @builtins.property
+    def columns(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The file's columns in its own order; empty when its rows name their own (JSON Lines, YAML)."""
+
     def __init__(
         self,
         *,
@@ -123,10 +128,11 @@ class SubmitHeader(message.Message):
         column_map: abc.Mapping[builtins.str, builtins.str] | None = ...,
         set_fields: abc.Mapping[builtins.str, builtins.str] | None = ...,
         dry_run: builtins.bool = ...,
+        columns: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["column_map", b"column_map", "dry_run", b"dry_run", "name", b"name", "priority", b"priority", "project", b"project", "request_id", b"request_id", "set_fields", b"set_fields"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["column_map", b"column_map", "columns", b"columns", "dry_run", b"dry_run", "name", b"name", "priority", b"priority", "project", b"project", "request_id", b"request_id", "set_fields", b"set_fields"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
