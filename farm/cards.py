@@ -23,6 +23,8 @@ class Card:
     row: CardRow
     seen: float
     """Monotonic seconds; for a card not heard of yet, when this coordinator started."""
+    condition: str = ""
+    """As it says itself: "ready", or why it takes no clips."""
     online: bool = False
     """False until it is heard of, and after its agent died."""
     telemetry: types_pb.CardTelemetry = field(default_factory=types_pb.CardTelemetry)
@@ -50,6 +52,7 @@ class Card:
             clip_ids=held,
             frames_per_second=self.rendered.rate(now),
             telemetry=self.telemetry,
+            condition=self.condition,
         )
 
 
@@ -95,6 +98,7 @@ class Cards:
             card.row = row
             self._changed[said.card_id] = None
         card.seen, card.online = now, True
+        card.condition = said.condition
         card.telemetry.CopyFrom(request.telemetry)
         return replaced
 

@@ -80,6 +80,7 @@ class CardReport(message.Message):
     RENDERER_FIELD_NUMBER: builtins.int
     MODEL_DIGEST_FIELD_NUMBER: builtins.int
     STACK_ID_FIELD_NUMBER: builtins.int
+    CONDITION_FIELD_NUMBER: builtins.int
     card_id: builtins.str
     node_id: builtins.str
     incarnation: builtins.str
@@ -90,6 +91,8 @@ class CardReport(message.Message):
     renderer: builtins.str
     model_digest: builtins.str
     stack_id: builtins.str
+    condition: builtins.str
+    """"ready", or why it takes no clips now."""
     def __init__(
         self,
         *,
@@ -103,10 +106,11 @@ class CardReport(message.Message):
         renderer: builtins.str = ...,
         model_digest: builtins.str = ...,
         stack_id: builtins.str = ...,
+        condition: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["card_id", b"card_id", "device", b"device", "hostname", b"hostname", "incarnation", b"incarnation", "model_digest", b"model_digest", "node_id", b"node_id", "renderer", b"renderer", "slot", b"slot", "stack_id", b"stack_id", "vram_bytes", b"vram_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["card_id", b"card_id", "condition", b"condition", "device", b"device", "hostname", b"hostname", "incarnation", b"incarnation", "model_digest", b"model_digest", "node_id", b"node_id", "renderer", b"renderer", "slot", b"slot", "stack_id", b"stack_id", "vram_bytes", b"vram_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -481,6 +481,7 @@ class Card(message.Message):
     CLIP_IDS_FIELD_NUMBER: builtins.int
     FRAMES_PER_SECOND_FIELD_NUMBER: builtins.int
     TELEMETRY_FIELD_NUMBER: builtins.int
+    CONDITION_FIELD_NUMBER: builtins.int
     card_id: builtins.str
     node_id: builtins.str
     hostname: builtins.str
@@ -500,6 +501,8 @@ class Card(message.Message):
     """Seconds since its last exchange."""
     frames_per_second: builtins.float
     """Over the last minute."""
+    condition: builtins.str
+    """"ready", or why it takes no clips now."""
     @builtins.property
     def clip_ids(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Clips that it holds a lease of."""
@@ -524,10 +527,11 @@ class Card(message.Message):
         clip_ids: abc.Iterable[builtins.str] | None = ...,
         frames_per_second: builtins.float = ...,
         telemetry: CardTelemetry | None = ...,
+        condition: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["telemetry", b"telemetry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["card_id", b"card_id", "clip_ids", b"clip_ids", "device", b"device", "frames_per_second", b"frames_per_second", "hostname", b"hostname", "incarnation", b"incarnation", "model_digest", b"model_digest", "node_id", b"node_id", "online", b"online", "renderer", b"renderer", "seen_seconds_ago", b"seen_seconds_ago", "slot", b"slot", "stack_id", b"stack_id", "telemetry", b"telemetry", "vram_bytes", b"vram_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["card_id", b"card_id", "clip_ids", b"clip_ids", "condition", b"condition", "device", b"device", "frames_per_second", b"frames_per_second", "hostname", b"hostname", "incarnation", b"incarnation", "model_digest", b"model_digest", "node_id", b"node_id", "online", b"online", "renderer", b"renderer", "seen_seconds_ago", b"seen_seconds_ago", "slot", b"slot", "stack_id", b"stack_id", "telemetry", b"telemetry", "vram_bytes", b"vram_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
