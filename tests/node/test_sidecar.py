@@ -1,0 +1,91 @@
+"""The sidecar follows its schema, says only what is known, and is the same bytes each time."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from node_agent.sidecar import ChunkRecord, Sidecar, sidecar_bytes
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "sidecar.schema.json").read_text())
+ADDED_ON_WRITING = {"format_version", "prompt_sha256"}
+
+
+def a_sidecar(**changes: object) -> Sidecar:
+    return dataclasses.replace(
+        Sidecar(
+            project="dune sea",
+            batch_id="b-1",
+            batch_name="monday",
+            clip_id="b-1/000001",
+            clip_name="sh010",
+            version=2,
+            row=3,
+            columns={"shot": "010", "Künstler": "Žofie"},
+            prompt='A heron, "slowly", über den See 🌅',
+            negative_prompt="",
+            seed=2**63 - 1,
+            frames=34,
+            width=640,
+            height=384,
+            fps=24,
+            steps=(2, 2, 2),
+            quality="standard",
+            mode="text_to_video",
+            renderer="helios",
+            model_digest="ab" * 32,
+            stack_id="torch-2.13.0,exact",
+            card_id="n1:0",
+            attempts=2,
+            chunks=(
+                ChunkRecord(chunk=0, frames=33, render_seconds=4.25, card_id="n2:0", attempt=1),
+                ChunkRecord(chunk=1, frames=1, render_seconds=4.5, card_id="n1:0", attempt=2),
+            ),
+            take_sha256="cd" * 32,
+            take_size_bytes=12345,
+        ),
+        **changes,
+    )
+
+
+def check(sidecar: Sidecar) -> dict[str, object]:
+    content = json.loads(sidecar_bytes(sidecar))
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    jsonschema.Draft202012Validator(SCHEMA).validate(content)
+    return content
+
+
+def test_it_follows_its_schema_and_carries_every_field():
+    content = check(a_sidecar(guidance_scale=5.0, energy_joules=812.5))
+    fields = {field.name for field in dataclasses.fields(Sidecar)}
+    assert set(content) == fields | ADDED_ON_WRITING == set(SCHEMA["properties"])
+    assert content["columns"] == {"shot": "010", "Künstler": "Žofie"}
+    assert content["prompt_sha256"] == hashlib.sha256(a_sidecar().prompt.encode()).hexdigest()
+    assert content["seed"] == 2**63 - 1
+
+
+def test_what_is_not_measured_is_absent():
+    content = check(a_sidecar())
+    assert "energy_joules" not in content
+    assert "guidance_scale" not in content
+
+
+def test_equal_sidecars_are_equal_bytes_whatever_the_order_of_columns():
+    one = a_sidecar(columns={"a": "1", "b": "2"})
+    other = a_sidecar(columns={"b": "2", "a": "1"})
+    assert sidecar_bytes(one) == sidecar_bytes(other)
+
+
+def test_the_schema_refuses_what_a_reader_would_trip_over():
+    content = json.loads(sidecar_bytes(a_sidecar()))
+    for wrong in ({"fps": 0}, {"take_sha256": "short"}, {"surprise": 1}, {"width": 100}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**content, **wrong}, SCHEMA)
+    del content["seed"]
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content, SCHEMA)
