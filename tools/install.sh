@@ -40,8 +40,8 @@ if [[ $name == cpu ]]; then
       "install Python 3.11, or take PyPI's build with its CUDA libraries: make install LOCK=cuda"
 fi
 
-echo "$name unfinished" 2>/dev/null > "$stamp" || true
 .venv/bin/python -c '' 2>/dev/null || "$python" -m venv --clear .venv
+echo "$name unfinished" > "$stamp"
 echo "Installing $(grep -c '^[a-z]' "$lock") locked packages into .venv (two minutes or so) ..."
 .venv/bin/python -m pip install -qq --no-deps --require-hashes --only-binary :all: -r "$lock" || {
   if [[ $name == cpu ]]; then
@@ -51,5 +51,5 @@ echo "Installing $(grep -c '^[a-z]' "$lock") locked packages into .venv (two min
   fail "pip could not install $lock; its message stands above"
 }
 .venv/bin/python -m pip install -qq --no-deps --no-build-isolation --editable .
-.venv/bin/python -m pip check
+.venv/bin/python -m pip check >/dev/null || .venv/bin/python -m pip check
 echo "$fingerprint" > "$stamp"

@@ -1,0 +1,21 @@
+"""What all tests share: how to ask for a program that pip cannot bring."""
+
+import os
+import shutil
+
+import pytest
+
+
+def require_program(name: str) -> str:
+    """The path of a program that a test drives.
+
+    Where it is missing the test is skipped, with the reason; under CI=true it fails, so that a
+    machine that lost a program cannot pass by testing less.
+    """
+    path = shutil.which(name) or shutil.which(name, path="/usr/bin:/usr/sbin")
+    if path is not None:
+        return path
+    reason = f"{name} is not installed; tools/system.sh installs it"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
