@@ -25,11 +25,11 @@ FILE_NAME_BYTES_MAX: Final = 200
 _SLUG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _NOT_SLUG = re.compile(r"[^A-Za-z0-9_]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_EXTENSION = re.compile(r"[a-z0-9]{1,8}")
+_EXTENSION = re.compile(r"[a-z0-9]{1,16}")
 _KEY = re.compile(
     r"(?P<project>[^/]+)/(?P<batch>[^/]+)/(?P<clip>[^/]+)/v(?P<version>\d{3,})/a(?P<attempt>\d+)/"
     r"(?P<kind>segment|init|negative|take|sidecar)-(?P<chunk>\d{5})-(?P<sha16>[0-9a-f]{16})"
-    r"\.(?P<ext>[a-z0-9]{1,8})"
+    r"\.(?P<ext>[a-z0-9]{1,16})"
 )
 
 _FORBIDDEN = frozenset('<>:"/\\|?*')
@@ -100,7 +100,7 @@ def object_key(
     if not _SHA256.fullmatch(sha256_hex):
         raise ValueError(f"{sha256_hex!r} is no SHA-256: 64 lower-case hexadecimal digits")
     if not _EXTENSION.fullmatch(ext):
-        raise ValueError(f"{ext!r} is no file name extension: 1 to 8 of a-z and 0-9, no dot")
+        raise ValueError(f"{ext!r} is no file name extension: 1 to 16 of a-z and 0-9, no dot")
     return str(
         ObjectKey(
             project=slug(project),
@@ -150,14 +150,15 @@ def safe_file_name(name: str, version: int, ext: str) -> str:
     if version < 1:
         raise ValueError(f"version {version}: versions count from 1")
     if not _EXTENSION.fullmatch(ext):
-        raise ValueError(f"{ext!r} is no file name extension: 1 to 8 of a-z and 0-9, no dot")
+        raise ValueError(f"{ext!r} is no file name extension: 1 to 16 of a-z and 0-9, no dot")
     plain = unicodedata.normalize("NFC", name)
     plain = "".join("_" if _is_unsafe(character) else character for character in plain).strip()
     if not plain.strip("._ "):
         plain = "clip"
-    if plain[0] in ".-~" or _RESERVED.fullmatch(plain.split(".", 1)[0]):
+    suffix = f"_v{version:03}.{ext}"
+    if plain[0] in ".-~" or _RESERVED.fullmatch((plain + suffix).split(".", 1)[0]):
         plain = f"_{plain}"
-    return _fit(plain, f"_v{version:03}.{ext}", name)
+    return _fit(plain, suffix, name)
 
 
 def unique_file_names(names: Sequence[str]) -> list[str]:

@@ -7,8 +7,10 @@ retries are off, so that the number of tries is the one that is written below.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import re
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +24,9 @@ from botocore.exceptions import (
     ClientError,
     HTTPClientError,
     IncompleteReadError,
+)
+from botocore.exceptions import (
+    ConnectionError as BotoConnectionError,
 )
 from botocore.parsers import ResponseParserError
 from tenacity import (
@@ -58,6 +63,8 @@ _TRANSIENT_CODES = frozenset(
         "XAmzContentSHA256Mismatch",
     }
 )
+_TRANSPORT = (BotoConnectionError, HTTPClientError, IncompleteReadError, HTTPError, OSError)
+"""Resets, timeouts, refused connections, bodies that end early."""
 _ERROR_BODY = re.compile(rb"\A\s*(<\?xml[^>]*>\s*)?<Error[\s>]")
 
 
@@ -101,8 +108,7 @@ class S3ObjectStore:
     def __init__(self, settings: S3Settings, *, rehash: bool = True) -> None:
         self.settings = settings
         self.rehash = rehash
-        self.client: Any = boto3.session.Session().client(
-            "s3",
+        self.client: Any = _new_client(
             endpoint_url=settings.endpoint,
             region_name=settings.region,
             aws_access_key_id=settings.access_key,
@@ -303,6 +309,19 @@ class _CutShort(Exception):
     """An answer that is not the object: to be asked for again."""
 
 
+_session = functools.cache(boto3.session.Session)
+_session_lock = threading.Lock()
+
+
+def _new_client(**options: Any) -> Any:
+    """An S3 client; those of one process share what boto3 reads from its service files.
+
+    Clients may be shared between threads, the session that makes them may not.
+    """
+    with _session_lock:
+        return _session().client("s3", **options)
+
+
 def checksum_header(sha256_hex: str) -> str:
     """A SHA-256 as S3's headers want it: base64 of its 32 bytes. Raises ValueError."""
     digest = bytes.fromhex(sha256_hex)
@@ -324,9 +343,4 @@ def _is_transient(error: BaseException) -> bool:
         status = _status(error)
         # An error that came with 200 keeps that status; its code then decides.
         return status >= 500 or status in {408, 429} or _code(error) in _TRANSIENT_CODES
-    return isinstance(error, (_CutShort, ResponseParserError)) or _is_transport(error)
-
-
-def _is_transport(error: BaseException) -> bool:
-    """Resets, timeouts, refused connections, bodies that end early."""
-    return isinstance(error, (HTTPClientError, IncompleteReadError, HTTPError, OSError))
+    return isinstance(error, (_CutShort, ResponseParserError, *_TRANSPORT))

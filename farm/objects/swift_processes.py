@@ -11,7 +11,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
-import gc
 import os
 import select
 import signal
@@ -230,9 +229,6 @@ def _import_swift() -> None:
     import swift.obj.server
     import swift.obj.updater
     import swift.proxy.server  # noqa: F401
-
-    gc.collect()
-    gc.freeze()  # the collector would touch, and so unshare, every page
 
 
 def _serve(settings: EmbeddedSettings, role: str) -> None:

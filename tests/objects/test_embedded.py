@@ -1,0 +1,210 @@
+"""The embedded server survives the death of its parts, and leaves nothing behind."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from farm.objects import swift_config
+from farm.objects.embedded import (
+    ACCESS_KEY_ENV,
+    SECRET_KEY_ENV,
+    EmbeddedServerError,
+    EmbeddedSettings,
+    EmbeddedStore,
+)
+from farm.objects.s3 import S3ObjectStore
+from farm.objects.swift_cache import MemoryCache
+from tests.fixtures.object_store import embedded_settings, s3_settings, swift_data_dir
+
+ROLES = {"swift-proxy", "swift-object", "swift-container", "swift-account"}
+
+
+def eventually(condition, seconds=30.0):
+    """The condition's first true value; the deadline is for a test that fails."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+    return value
+
+
+def servers_of(supervisor_pid):
+    """Swift's servers by name, those that run."""
+    try:
+        children = psutil.Process(supervisor_pid).children()
+        return {child.name(): child for child in children if child.status() != psutil.STATUS_ZOMBIE}
+    except psutil.NoSuchProcess:
+        return {}
+
+
+def is_gone(process):
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def patient(store: EmbeddedStore, bucket: str) -> S3ObjectStore:
+    """A client whose retries outlast a restart."""
+    settings = s3_settings(store, bucket)
+    return S3ObjectStore(replace(settings, tries_max=30), rehash=False)
+
+
+@pytest.fixture(scope="module")
+def settings():
+    data = swift_data_dir()
+    yield embedded_settings(data)
+    shutil.rmtree(data)
+
+
+@pytest.fixture
+def server(settings):
+    with EmbeddedStore(settings) as store:
+        yield store
+
+
+def test_each_killed_server_comes_back_and_nothing_is_lost(server):
+    objects = patient(server, "kills")
+    objects.ensure_bucket()
+    objects.put("before", b"kept", "text/plain")
+    for name in sorted(ROLES):
+        victim = servers_of(server.supervisor_pid)[name]
+        victim.kill()
+        objects.put(f"after-{name}", name.encode(), "text/plain")
+        assert objects.get(f"after-{name}") == name.encode()
+        back = eventually(lambda name=name: servers_of(server.supervisor_pid).get(name))
+        assert back.pid != victim.pid
+    assert objects.get("before") == b"kept"
+    assert set(servers_of(server.supervisor_pid)) >= ROLES
+    # The container server was away for a moment: the listing catches up.
+    expected = {"before", *(f"after-{name}" for name in ROLES)}
+    eventually(lambda: {entry.key for entry in objects.list("")} == expected)
+
+
+def test_a_killed_supervisor_leaves_no_orphan_and_is_started_again(server):
+    objects = patient(server, "orphans")
+    objects.ensure_bucket()
+    objects.put("k", b"kept", "text/plain")
+    first = server.supervisor_pid
+    children = list(servers_of(first).values())
+    assert len(children) >= len(ROLES)
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: all(is_gone(child) for child in children))
+    eventually(lambda: server.supervisor_pid != first)
+    assert objects.get("k") == b"kept"
+
+
+def test_everything_ends_with_its_owner(settings):
+    """The owner is killed; it could not clean up, and no process of the server is left."""
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from farm.objects.embedded import EmbeddedSettings, EmbeddedStore\n"
+        "data, port, access, secret = sys.argv[1:]\n"
+        "settings = EmbeddedSettings(data_dir=Path(data), port=int(port), access_key=access,"
+        " secret_key=secret)\n"
+        "with EmbeddedStore(settings) as store:\n"
+        "    print(store.supervisor_pid, flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    arguments = [str(settings.data_dir), str(settings.port)]
+    arguments += [settings.access_key, settings.secret_key]
+    with subprocess.Popen(
+        [sys.executable, "-c", script, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as owner:
+        supervisor = psutil.Process(int(owner.stdout.readline()))
+        processes = [supervisor, *supervisor.children()]
+        owner.kill()
+    eventually(lambda: all(is_gone(process) for process in processes))
+
+
+def test_stopped_and_started_elsewhere_the_objects_are_still_there(settings):
+    with EmbeddedStore(settings) as store:
+        objects = patient(store, "restart")
+        objects.ensure_bucket()
+        objects.put("k", b"kept", "text/plain")
+        processes = [psutil.Process(store.supervisor_pid)]
+        processes += processes[0].children()
+    assert all(is_gone(process) for process in processes)
+    moved = replace(embedded_settings(settings.data_dir), access_key="farm:another")
+    with EmbeddedStore(moved) as store:
+        assert patient(store, "restart").get("k") == b"kept"
+        with pytest.raises(EmbeddedServerError, match="another embedded object store runs"):
+            EmbeddedStore(embedded_settings(settings.data_dir)).__enter__()
+
+
+def test_in_the_foreground_it_serves_until_sigterm(settings):
+    environment = os.environ | {
+        ACCESS_KEY_ENV: settings.access_key,
+        SECRET_KEY_ENV: settings.secret_key,
+    }
+    command = [sys.executable, "-m", "farm.objects.embedded", "--data", str(settings.data_dir)]
+    command += ["--port", str(settings.port)]
+    with subprocess.Popen(command, env=environment) as process:
+        eventually(EmbeddedStore(settings).is_ready)
+        children = list(servers_of(process.pid).values())
+        words = " ".join(word for child in children for word in child.cmdline())
+        assert settings.secret_key not in words
+        process.terminate()
+        assert process.wait(30) == 0
+    assert all(is_gone(child) for child in children)
+
+
+def test_a_port_in_use_is_named(settings):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        store = EmbeddedStore(replace(settings, port=taken - 1))
+        with pytest.raises(EmbeddedServerError, match=f"port {taken} .* not free"), store:
+            pass
+
+
+def test_a_file_system_without_attributes_is_refused():
+    with pytest.raises(OSError, match="extended attributes"):
+        swift_config.check_file_system(Path("/proc/self"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"port": 80}, "port 80"),
+        ({"access_key": "farm"}, "ACCOUNT:USER"),
+        ({"access_key": "Farm:x y"}, "ACCOUNT:USER"),
+        ({"secret_key": "with space 123"}, "secret key"),
+    ],
+)
+def test_settings_that_swift_cannot_have_are_refused(settings, changes, message):
+    with pytest.raises(ValueError, match=message):
+        replace(settings, **changes)
+
+
+def test_keys_stay_with_the_owner(server):
+    settings = server.settings
+    assert settings.secret_key not in repr(settings)
+    for path in settings.data_dir.rglob("*.conf"):
+        assert path.stat().st_mode & 0o077 == 0
+    assert settings.data_dir.stat().st_mode & 0o077 == 0
+    assert isinstance(settings, EmbeddedSettings)
+
+
+def test_the_proxys_cache_forgets_in_time():
+    now = [0.0]
+    cache = MemoryCache(clock=lambda: now[0])
+    value = {"a": [1]}
+    cache.set("k", value, time=10)
+    value["a"].append(2)
+    assert cache.get("k") == {"a": [1]}
+    now[0] = 10.0
+    assert cache.get("k") is None
+    cache.set_multi({"x": 1, "y": 2}, "s")
+    assert cache.get_multi(["x", "z", "y"], "s") == [1, None, 2]
+    cache.delete("x")
+    assert cache.get("x") is None
+    assert [cache.incr("n"), cache.incr("n", 4), cache.decr("n", 9)] == [1, 5, 0]
