@@ -1,0 +1,265 @@
+"""The pieces of one commit, each a bulk statement inside the caller's transaction."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, func, insert, select, update
+
+from farm.domain.clip import Clip, ClipState, EventKind
+from farm.domain.errors import RequestConflict, StaleWrite
+from farm.domain.ledger import BatchChange, CardRow, ClipChange, Commit, RequestRow, Totals
+from farm.store import tables as t
+from farm.store.rows import Values, chunk_values, take_values
+
+BLOCK: Final = 500
+"""Values in one `IN (…)`; databases have a limit on parameters."""
+
+_swap: Final = (
+    update(t.clips)
+    .where(
+        t.clips.c.clip_id == bindparam("was_clip_id"),
+        t.clips.c.state == bindparam("was_state"),
+        t.clips.c.attempt == bindparam("was_attempt"),
+        t.clips.c.chunks_done == bindparam("was_chunks_done"),
+    )
+    .values(
+        state=bindparam("state"),
+        attempt=bindparam("attempt"),
+        chunks_done=bindparam("chunks_done"),
+        losses=bindparam("losses"),
+        failures=bindparam("failures"),
+        blocked=bindparam("blocked"),
+        input_failed=bindparam("input_failed"),
+        holder_card=bindparam("holder_card"),
+        holder_incarnation=bindparam("holder_incarnation"),
+        reason=bindparam("reason"),
+        model_digest=func.coalesce(bindparam("take_model_digest"), t.clips.c.model_digest),
+        stack_id=func.coalesce(bindparam("take_stack_id"), t.clips.c.stack_id),
+        finished_at=bindparam("finished_at"),
+    )
+)
+
+_tally: Final = (
+    update(t.tallies)
+    .where(
+        t.tallies.c.batch_id == bindparam("of_batch"), t.tallies.c.state == bindparam("of_state")
+    )
+    .values(
+        clips=t.tallies.c.clips + bindparam("add_clips"),
+        chunks=t.tallies.c.chunks + bindparam("add_chunks"),
+        chunks_done=t.tallies.c.chunks_done + bindparam("add_chunks_done"),
+        frames=t.tallies.c.frames + bindparam("add_frames"),
+    )
+)
+
+
+def check_commit(commit: Commit) -> None:
+    """Raise ValueError for a commit that would break the ledger's promises.
+
+    A take comes with the event that ends its clip, and a chunk with the one that counts it:
+    that is what makes "one row for each delivered clip" true.
+    """
+    done = Counter(c.after.clip_id for c in commit.clips if c.kind is EventKind.DONE)
+    if done != Counter(take.clip_id for take in commit.takes):
+        raise ValueError(f"takes and finished clips differ: {sorted(done)}")
+    counted = Counter(
+        (c.after.clip_id, c.before.chunks_done) for c in commit.clips if c.kind is EventKind.CHUNK
+    )
+    if counted != Counter((chunk.clip_id, chunk.chunk) for chunk in commit.chunks):
+        raise ValueError(f"recorded chunks and counted chunks differ: {sorted(counted)}")
+
+
+def write_requests(connection: Connection, at: float, requests: Sequence[RequestRow]) -> None:
+    """Remember answers. Raises `RequestConflict` or, for the same payload, `StaleWrite`."""
+    for request in requests:
+        digest = connection.scalar(
+            select(t.requests.c.digest).where(t.requests.c.request_id == request.request_id)
+        )
+        if digest is not None and digest != request.digest:
+            raise request_conflict(request.request_id)
+        if digest is not None:
+            raise StaleWrite(f"request {request.request_id} has been answered already")
+    _insert(
+        connection,
+        t.requests,
+        [{**_fields(request), "answered_at": at} for request in requests],
+    )
+
+
+def request_conflict(request_id: str) -> RequestConflict:
+    """The error for an id that was used for another payload."""
+    return RequestConflict(
+        f"request {request_id} was used before with another payload: use a new request_id"
+    )
+
+
+def write_batches(
+    connection: Connection, epoch: int, at: float, changes: Sequence[BatchChange]
+) -> None:
+    """Write decisions and their events. Raises `StaleWrite` for a batch that is not there."""
+    for change in changes:
+        after = change.after
+        known = t.batches.c.batch_id == after.batch_id
+        before = connection.scalar(
+            select(t.batches.c.state).where(known, t.batches.c.published_at.is_not(None))
+        )
+        if before is None:
+            raise StaleWrite(f"there is no batch {after.batch_id}")
+        connection.execute(
+            update(t.batches)
+            .where(known)
+            .values(priority=after.priority, state=after.state.value, reason=after.reason)
+        )
+        write_batch_event(
+            connection, epoch, at, after.batch_id, change.kind, before, after.state, change.detail
+        )
+
+
+def write_batch_event(
+    connection: Connection,
+    epoch: int,
+    at: float,
+    batch_id: str,
+    kind: str,
+    from_state: str,
+    to_state: str,
+    detail: str = "",
+) -> None:
+    """Add an event that concerns a batch as a whole."""
+    event = {
+        "at": at, "epoch": epoch, "batch_id": batch_id, "clip_id": None, "kind": str(kind),
+        "from_state": str(from_state), "to_state": str(to_state),
+        "attempt": 0, "card_id": "", "detail": detail,
+    }  # fmt: skip
+    _insert(connection, t.events, [event])
+
+
+def write_clips(connection: Connection, epoch: int, at: float, commit: Commit) -> None:
+    """Swap in clips, with their events and tallies. Raises `StaleWrite`."""
+    if not commit.clips:
+        return
+    takes = {take.clip_id: take for take in commit.takes}
+    values = []
+    for change in commit.clips:
+        take = takes.get(change.after.clip_id) if change.kind is EventKind.DONE else None
+        values.append(
+            {
+                **_swap_values(change, at),
+                "take_model_digest": take.model_digest if take else None,
+                "take_stack_id": take.stack_id if take else None,
+            }
+        )
+    swapped = connection.execute(_swap, values).rowcount
+    if swapped != len(values):
+        raise StaleWrite(
+            f"{len(values) - swapped} of {len(values)} clip changes started from a state that "
+            "the ledger does not hold; nothing was written"
+        )
+    _insert(connection, t.events, [_event(change, epoch, at) for change in commit.clips])
+    _write_tallies(connection, commit.clips)
+
+
+def write_chunks_and_takes(connection: Connection, at: float, commit: Commit) -> None:
+    """Record what was verified."""
+    _insert(connection, t.chunks, [chunk_values(chunk, at) for chunk in commit.chunks])
+    _insert(connection, t.takes, [take_values(take, at) for take in commit.takes])
+
+
+def write_totals(connection: Connection, totals: Totals | None) -> None:
+    """Replace the counters."""
+    if totals is not None:
+        connection.execute(update(t.totals).values(**_fields(totals)))
+
+
+def write_cards(connection: Connection, cards: Sequence[CardRow]) -> None:
+    """Add or replace cards; of several rows for one card the last counts."""
+    rows = {card.card_id: _fields(card) for card in cards}
+    known: set[str] = set()
+    for block in blocks(list(rows)):
+        known.update(
+            connection.scalars(select(t.cards.c.card_id).where(t.cards.c.card_id.in_(block)))
+        )
+    _insert(connection, t.cards, [row for card_id, row in rows.items() if card_id not in known])
+    changed = [{**rows[card_id], "known_id": card_id} for card_id in known]
+    if changed:
+        connection.execute(
+            update(t.cards).where(t.cards.c.card_id == bindparam("known_id")), changed
+        )
+
+
+def blocks(values: Sequence[str]) -> Iterable[Sequence[str]]:
+    """`values` in pieces that fit into one statement."""
+    return (values[start : start + BLOCK] for start in range(0, len(values), BLOCK))
+
+
+def _swap_values(change: ClipChange, at: float) -> Values:
+    before, after = change.before, change.after
+    holder = after.holder
+    return {
+        "was_clip_id": before.clip_id,
+        "was_state": before.state.value,
+        "was_attempt": before.attempt,
+        "was_chunks_done": before.chunks_done,
+        "state": after.state.value,
+        "attempt": after.attempt,
+        "chunks_done": after.chunks_done,
+        "losses": after.losses,
+        "failures": after.failures,
+        "blocked": after.blocked or None,
+        "input_failed": after.input_failed or None,
+        "holder_card": holder.card_id if holder else None,
+        "holder_incarnation": holder.incarnation if holder else None,
+        "reason": after.reason,
+        "finished_at": at if after.ended else None,
+    }
+
+
+def _event(change: ClipChange, epoch: int, at: float) -> Values:
+    return {
+        "at": at,
+        "epoch": epoch,
+        "batch_id": change.after.batch_id,
+        "clip_id": change.after.clip_id,
+        "kind": change.kind.value,
+        "from_state": change.before.state.value,
+        "to_state": change.after.state.value,
+        "attempt": change.after.attempt,
+        "card_id": change.card_id,
+        "detail": change.detail,
+    }
+
+
+def _write_tallies(connection: Connection, changes: Iterable[ClipChange]) -> None:
+    moved: dict[tuple[str, ClipState], list[int]] = {}
+    for change in changes:
+        for clip, sign in ((change.before, -1), (change.after, 1)):
+            tally = moved.setdefault((clip.batch_id, clip.state), [0, 0, 0, 0])
+            for place, amount in enumerate(_counts(clip)):
+                tally[place] += sign * amount
+    rows: list[Values] = [
+        {
+            "of_batch": batch_id, "of_state": state.value, "add_clips": tally[0],
+            "add_chunks": tally[1], "add_chunks_done": tally[2], "add_frames": tally[3],
+        }
+        for (batch_id, state), tally in moved.items()
+        if any(tally)
+    ]  # fmt: skip
+    if rows and connection.execute(_tally, rows).rowcount != len(rows):
+        raise StaleWrite("a batch without tallies: it was not published")
+
+
+def _counts(clip: Clip) -> tuple[int, int, int, int]:
+    return 1, clip.chunks, clip.chunks_done, clip.frames
+
+
+def _insert(connection: Connection, table: Any, rows: list[Values]) -> None:
+    if rows:
+        connection.execute(insert(table), rows)
+
+
+def _fields(record: Any) -> Values:
+    return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}

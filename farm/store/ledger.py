@@ -1,0 +1,185 @@
+"""The ledger's read side: for gateways, beside the one writer. It sees published batches only."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Engine, Select, func, select
+
+from farm.domain.batch import Batch, BatchProgress
+from farm.domain.clip import ClipState
+from farm.domain.errors import AmbiguousName, NotFound
+from farm.domain.ledger import ChunkRow, ClipRow, EventRow
+from farm.store import tables as t
+from farm.store.commits import blocks
+from farm.store.engine import ledger_path, reader_engine
+from farm.store.rows import (
+    CLIP_COLUMNS,
+    read_batch,
+    read_chunk,
+    read_clip_row,
+    read_event,
+)
+from farm.store.schema import check
+
+_published: Final = t.batches.c.published_at.is_not(None)
+
+
+def open_ledger(url_or_path: str | Path) -> SqlLedger:
+    """The ledger of a path or `sqlite:///…` URL, which a store has made.
+
+    Raises `LedgerRefused` when there is none, or not one of this version.
+    """
+    engine = reader_engine(ledger_path(url_or_path))
+    try:
+        check(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return SqlLedger(engine)
+
+
+class SqlLedger:
+    """`farm.ports.Ledger` over a SQL database. Calls may come from several threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def find_batch(self, id_or_name: str) -> Batch:
+        """By id, or by a name that only one batch has. Raises `NotFound`, `AmbiguousName`."""
+        query = select(t.batches).where(_published).order_by(t.batches.c.number)
+        with self._engine.begin() as connection:
+            rows = connection.execute(query.where(t.batches.c.batch_id == id_or_name)).all()
+            if not rows:
+                rows = connection.execute(query.where(t.batches.c.name == id_or_name)).all()
+        if not rows:
+            raise NotFound(f"no batch has the id or name {id_or_name!r}")
+        if len(rows) > 1:
+            latest = ", ".join(f"{row.batch_id} ({row.project})" for row in rows[:-6:-1])
+            raise AmbiguousName(
+                f"{len(rows)} batches are named {id_or_name!r}: use an id, the latest are {latest}"
+            )
+        return read_batch(rows[0])
+
+    def batches(self, *, limit: int, before: str = "", project: str = "") -> list[Batch]:
+        """Published batches, the newest first, after the page that ended with batch `before`.
+
+        Raises `NotFound` when there is no batch `before`.
+        """
+        query = select(t.batches).where(_published)
+        if project:
+            query = query.where(t.batches.c.project == project)
+        with self._engine.begin() as connection:
+            if before:
+                number = connection.scalar(
+                    select(t.batches.c.number).where(t.batches.c.batch_id == before)
+                )
+                if number is None:
+                    raise NotFound(f"no batch has the id {before!r}: begin with the first page")
+                query = query.where(t.batches.c.number < number)
+            rows = connection.execute(query.order_by(t.batches.c.number.desc()).limit(limit))
+            return [read_batch(row) for row in rows]
+
+    def progress(self, batch_ids: Sequence[str]) -> dict[str, BatchProgress]:
+        """What has become of each batch's clips; batches that are not there are left out."""
+        rows: dict[str, list[Any]] = {}
+        with self._engine.begin() as connection:
+            for block in blocks(batch_ids):
+                for row in connection.execute(
+                    select(t.tallies).where(t.tallies.c.batch_id.in_(block))
+                ):
+                    rows.setdefault(row.batch_id, []).append(row)
+        return {batch_id: _progress(rows[batch_id]) for batch_id in batch_ids if batch_id in rows}
+
+    def clips(
+        self, batch_id: str, *, limit: int, after: int = 0, states: Collection[ClipState] = ()
+    ) -> list[ClipRow]:
+        """Clips in the order of the file, after ordinal `after`."""
+        query = _whole_clips().where(t.clips.c.batch_id == batch_id, t.clips.c.ordinal > after)
+        if states:
+            query = query.where(t.clips.c.state.in_([state.value for state in states]))
+        with self._engine.begin() as connection:
+            rows = connection.execute(query.order_by(t.clips.c.ordinal).limit(limit))
+            return [read_clip_row(row) for row in rows]
+
+    def clip_rows(self, clip_ids: Sequence[str]) -> dict[str, ClipRow]:
+        """These clips, whole; those that are not there are left out."""
+        found: dict[str, ClipRow] = {}
+        with self._engine.begin() as connection:
+            for block in blocks(clip_ids):
+                for row in connection.execute(_whole_clips().where(t.clips.c.clip_id.in_(block))):
+                    found[row.clip_id] = read_clip_row(row)
+        return found
+
+    def chunks(self, clip_id: str) -> list[ChunkRow]:
+        """Recorded chunks, in order."""
+        with self._engine.begin() as connection:
+            rows = connection.execute(
+                select(t.chunks).where(t.chunks.c.clip_id == clip_id).order_by(t.chunks.c.chunk)
+            )
+            return [read_chunk(row) for row in rows]
+
+    def events(self, *, after: int, limit: int, batch_id: str = "") -> list[EventRow]:
+        """Events after sequence number `after`, in order."""
+        query = (
+            select(t.events, t.clips.c.name)
+            .outerjoin(t.clips, t.clips.c.clip_id == t.events.c.clip_id)
+            .where(t.events.c.sequence > after)
+            .order_by(t.events.c.sequence)
+            .limit(limit)
+        )
+        if batch_id:
+            query = query.where(t.events.c.batch_id == batch_id)
+        with self._engine.begin() as connection:
+            return [read_event(row) for row in connection.execute(query)]
+
+    def clip_counts(self) -> dict[ClipState, int]:
+        """Clips of all published batches by state; every state is there."""
+        query = select(t.tallies.c.state, func.sum(t.tallies.c.clips)).group_by(t.tallies.c.state)
+        with self._engine.begin() as connection:
+            counted: dict[str, int] = {state: int(n) for state, n in connection.execute(query)}
+        return {state: counted.get(state.value, 0) for state in ClipState}
+
+
+def _whole_clips() -> Select[Any]:
+    """All of a clip: its row, its texts, its take."""
+    take = [column.label(f"take_{column.name}") for column in t.takes.c]
+    return (
+        select(
+            *CLIP_COLUMNS,
+            t.clips.c.name,
+            t.clips.c.version,
+            t.clips.c.file_row,
+            t.clips.c.fps,
+            t.clips.c.seed,
+            t.clips.c.guidance_scale,
+            t.clips.c.quality,
+            t.clips.c.mode,
+            t.clips.c.finished_at,
+            t.texts.c.prompt,
+            t.texts.c.negative_prompt,
+            t.texts.c.columns,
+            *take,
+        )
+        .join(t.batches, t.batches.c.batch_id == t.clips.c.batch_id)
+        .join(t.texts, t.texts.c.clip_id == t.clips.c.clip_id)
+        .outerjoin(t.takes, t.takes.c.clip_id == t.clips.c.clip_id)
+        .where(_published)
+    )
+
+
+def _progress(rows: Sequence[Any]) -> BatchProgress:
+    live = [row for row in rows if row.state != ClipState.CANCELLED.value]
+    return BatchProgress(
+        clips={ClipState(row.state): row.clips for row in rows if row.clips},
+        chunks=sum(row.chunks for row in live),
+        chunks_done=sum(row.chunks_done for row in live),
+        frames=sum(row.frames for row in live),
+        frames_delivered=sum(row.frames for row in rows if row.state == ClipState.DONE.value),
+    )

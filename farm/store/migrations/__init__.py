@@ -1,0 +1,1 @@
+"""Alembic migrations; `farm.store.schema` runs them."""

@@ -1,0 +1,223 @@
+"""Submissions: rows that nobody sees until they are published, all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import (
+    Connection,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from farm.domain.batch import Batch, BatchState
+from farm.domain.clip import ClipState, EventKind, chunks_of
+from farm.domain.errors import NotFound, StaleWrite
+from farm.domain.ledger import RequestRow
+from farm.domain.spec import NewClip
+from farm.store import tables as t
+from farm.store.commits import request_conflict, write_batch_event
+from farm.store.rows import Values
+
+
+def insert_batch(connection: Connection, batch: Batch) -> None:
+    """Begin a submission. Raises `StaleWrite` when the id is taken."""
+    try:
+        connection.execute(
+            insert(t.batches).values(
+                batch_id=batch.batch_id,
+                project=batch.project,
+                name=batch.name,
+                priority=batch.priority,
+                state=batch.state.value,
+                reason=batch.reason,
+                created_at=batch.created_at,
+            )
+        )
+    except IntegrityError as error:
+        raise StaleWrite(f"there is a batch {batch.batch_id} already") from error
+
+
+def insert_clips(connection: Connection, batch_id: str, clips: Sequence[NewClip]) -> None:
+    """Add clips. Raises `NotFound` without a staged batch, `StaleWrite` for clips it has."""
+    created_at = connection.scalar(
+        select(t.batches.c.created_at).where(
+            t.batches.c.batch_id == batch_id, t.batches.c.published_at.is_(None)
+        )
+    )
+    if created_at is None:
+        raise _not_staged(batch_id)
+    if not clips:
+        return
+    ids = [f"{batch_id}-{clip.ordinal:05d}" for clip in clips]
+    try:
+        connection.execute(
+            insert(t.clips),
+            [
+                _clip_values(clip_id, batch_id, created_at, clip)
+                for clip_id, clip in zip(ids, clips, strict=True)
+            ],
+        )
+    except IntegrityError as error:
+        raise StaleWrite(
+            f"batch {batch_id} cannot take the clips of rows {clips[0].row} to {clips[-1].row}: "
+            f"{error.orig}"
+        ) from error
+    connection.execute(
+        insert(t.texts),
+        [
+            {
+                "clip_id": clip_id,
+                "prompt": clip.spec.prompt,
+                "negative_prompt": clip.spec.negative_prompt,
+                "columns": dict(clip.columns) or None,
+            }
+            for clip_id, clip in zip(ids, clips, strict=True)
+        ],
+    )
+
+
+def publish(
+    connection: Connection, epoch: int, at: float, batch_id: str, request: RequestRow
+) -> None:
+    """Make a batch visible, or discard it when its request has been answered with another one.
+
+    Raises `RequestConflict`, `NotFound`.
+    """
+    answered = connection.execute(
+        select(t.requests).where(t.requests.c.request_id == request.request_id)
+    ).one_or_none()
+    if answered is not None:
+        if answered.digest != request.digest:
+            raise request_conflict(request.request_id)
+        if answered.batch_id != batch_id:
+            delete_staged(connection, batch_id)
+        return
+    published = connection.execute(
+        update(t.batches)
+        .where(t.batches.c.batch_id == batch_id, t.batches.c.published_at.is_(None))
+        .values(published_at=at)
+    ).rowcount
+    if published != 1:
+        raise _not_staged(batch_id)
+    connection.execute(
+        insert(t.requests).values(
+            request_id=request.request_id,
+            digest=request.digest,
+            batch_id=request.batch_id,
+            result=request.result,
+            answered_at=at,
+        )
+    )
+    state = connection.scalar(select(t.batches.c.state).where(t.batches.c.batch_id == batch_id))
+    write_batch_event(
+        connection, epoch, at, batch_id, EventKind.SUBMIT, "", state or BatchState.OPEN
+    )
+    _submit_clips(connection, epoch, at, batch_id)
+    _count_clips(connection, batch_id)
+
+
+def delete_staged(connection: Connection, batch_id: str | None = None) -> int:
+    """Forget one staged batch, or all of them; returns how many there were."""
+    staged = select(t.batches.c.batch_id).where(t.batches.c.published_at.is_(None))
+    if batch_id is not None:
+        staged = staged.where(t.batches.c.batch_id == batch_id)
+    ids = list(connection.scalars(staged))
+    for staged_id in ids:
+        of_batch = t.clips.c.batch_id == staged_id
+        connection.execute(
+            delete(t.texts).where(t.texts.c.clip_id.in_(select(t.clips.c.clip_id).where(of_batch)))
+        )
+        connection.execute(delete(t.clips).where(of_batch))
+        connection.execute(delete(t.batches).where(t.batches.c.batch_id == staged_id))
+    return len(ids)
+
+
+def _clip_values(clip_id: str, batch_id: str, created_at: float, clip: NewClip) -> Values:
+    spec = clip.spec
+    return {
+        "clip_id": clip_id,
+        "batch_id": batch_id,
+        "ordinal": clip.ordinal,
+        "file_row": clip.row,
+        "name": clip.name,
+        "version": 1,
+        "quality": spec.quality,
+        "mode": spec.mode,
+        "frames": spec.frames,
+        "chunks": chunks_of(spec.frames),
+        "height": spec.height,
+        "width": spec.width,
+        "fps": spec.fps,
+        "seed": spec.seed,
+        "steps": spec.steps or None,
+        "guidance_scale": spec.guidance_scale,
+        "state": ClipState.QUEUED.value,
+        "created_at": created_at,
+    }
+
+
+def _submit_clips(connection: Connection, epoch: int, at: float, batch_id: str) -> None:
+    """One event for each clip, in the order of the file, in one statement."""
+    submitted = (
+        select(
+            literal(at),
+            literal(epoch),
+            t.clips.c.batch_id,
+            t.clips.c.clip_id,
+            literal(EventKind.SUBMIT.value),
+            literal(""),
+            t.clips.c.state,
+            t.clips.c.attempt,
+            literal(""),
+            literal(""),
+        )
+        .where(t.clips.c.batch_id == batch_id)
+        .order_by(t.clips.c.ordinal)
+    )
+    columns = [
+        "at", "epoch", "batch_id", "clip_id", "kind", "from_state", "to_state", "attempt",
+        "card_id", "detail",
+    ]  # fmt: skip
+    connection.execute(insert(t.events).from_select(columns, submitted))
+
+
+def _count_clips(connection: Connection, batch_id: str) -> None:
+    """A tally for every state, those without clips too, so that later ones are only added to."""
+    counted = {
+        row.state: row
+        for row in connection.execute(
+            select(
+                t.clips.c.state,
+                func.count().label("clips"),
+                func.sum(t.clips.c.chunks).label("chunks"),
+                func.sum(t.clips.c.chunks_done).label("chunks_done"),
+                func.sum(t.clips.c.frames).label("frames"),
+            )
+            .where(t.clips.c.batch_id == batch_id)
+            .group_by(t.clips.c.state)
+        )
+    }
+    rows = []
+    for state in ClipState:
+        row = counted.get(state.value)
+        rows.append(
+            {
+                "batch_id": batch_id,
+                "state": state.value,
+                "clips": row.clips if row else 0,
+                "chunks": row.chunks if row else 0,
+                "chunks_done": row.chunks_done if row else 0,
+                "frames": row.frames if row else 0,
+            }
+        )
+    connection.execute(insert(t.tallies), rows)
+
+
+def _not_staged(batch_id: str) -> NotFound:
+    return NotFound(f"no submission {batch_id} is open: it was published, discarded or never begun")

@@ -1,0 +1,204 @@
+"""The ledger's write side: the coordinator's alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, Engine, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from farm.domain.batch import Batch, BatchState
+from farm.domain.clip import Clip, ClipState
+from farm.domain.errors import Fenced, StaleWrite
+from farm.domain.ledger import CardRow, Commit, RequestRow, Totals
+from farm.domain.spec import NewClip
+from farm.store import commits, staging
+from farm.store import tables as t
+from farm.store.engine import ledger_path, reading, writer_engine
+from farm.store.rows import CLIP_COLUMNS, read_batch, read_card, read_clip, read_clips
+from farm.store.schema import upgrade
+
+ROWS_AT_ONCE: Final = 2_000
+"""Rows in memory while clips are streamed."""
+
+
+def open_store(url_or_path: str | Path) -> SqlStore:
+    """The ledger of a path or `sqlite:///…` URL, made or migrated when needed.
+
+    Raises `LedgerRefused` for a file that is not a ledger, or one from a newer version.
+    """
+    engine = writer_engine(ledger_path(url_or_path))
+    try:
+        upgrade(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return SqlStore(engine)
+
+
+class SqlStore:
+    """`farm.ports.Store` over a SQL database. Calls may come from several threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reads = reading(engine)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def claim_epoch(self, at: float) -> int:
+        """The next epoch; every earlier one is fenced from now on."""
+        with self._engine.begin() as connection:
+            connection.execute(update(t.farm).values(epoch=t.farm.c.epoch + 1, claimed_at=at))
+            epoch: int = connection.execute(select(t.farm.c.epoch)).scalar_one()
+        return epoch
+
+    def open_batches(self) -> list[Batch]:
+        """Published batches that are not cancelled, in order of creation."""
+        with self._reads.begin() as connection:
+            rows = connection.execute(
+                select(t.batches)
+                .where(
+                    t.batches.c.published_at.is_not(None),
+                    t.batches.c.state != BatchState.CANCELLED.value,
+                )
+                .order_by(t.batches.c.number)
+            )
+            return [read_batch(row) for row in rows]
+
+    def clips_in_memory(self, batch_id: str) -> Iterator[Clip]:
+        """All clips of a published batch that have not ended, in order, as they are now.
+
+        The transaction lasts as long as the iteration; commits beside it do not wait.
+        """
+        with self._reads.connect() as connection:
+            rows = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(
+                select(*CLIP_COLUMNS)
+                .where(t.clips.c.batch_id == batch_id, t.clips.c.finished_at.is_(None), _published)
+                .order_by(t.clips.c.ordinal)
+            )
+            yield from read_clips(rows)
+
+    def totals(self) -> Totals:
+        """The farm's counters."""
+        columns = [column for column in t.totals.c if column.name != "id"]
+        with self._reads.begin() as connection:
+            return Totals(**connection.execute(select(*columns)).one()._mapping)
+
+    def cards(self) -> list[CardRow]:
+        """Every card that was ever heard of, by id."""
+        with self._reads.begin() as connection:
+            rows = connection.execute(select(t.cards).order_by(t.cards.c.card_id))
+            return [read_card(row) for row in rows]
+
+    def commit(self, epoch: int, at: float, commit: Commit) -> None:
+        """Write all of it and its events in one transaction; batches' events come first.
+
+        Raises `Fenced`; `StaleWrite` when a clip is no longer as `before` says, a take or chunk
+        is recorded already, a request is answered already, or a batch is missing;
+        `RequestConflict`; ValueError for a commit that contradicts itself.
+        """
+        commits.check_commit(commit)
+        with self._write(epoch) as connection:
+            commits.write_requests(connection, at, commit.requests)
+            commits.write_batches(connection, epoch, at, commit.batches)
+            commits.write_clips(connection, epoch, at, commit)
+            commits.write_chunks_and_takes(connection, at, commit)
+            commits.write_totals(connection, commit.totals)
+            commits.write_cards(connection, commit.cards)
+
+    def stage_batch(self, epoch: int, batch: Batch) -> None:
+        """Begin a submission. Raises `Fenced`, `StaleWrite` when the id is taken."""
+        with self._write(epoch) as connection:
+            staging.insert_batch(connection, batch)
+
+    def stage_clips(self, epoch: int, batch_id: str, clips: Sequence[NewClip]) -> None:
+        """Add clips to a staged batch, one transaction.
+
+        Raises `Fenced`, `NotFound` when the batch is not staged, `StaleWrite` when it has a
+        clip with this place or name.
+        """
+        with self._write(epoch) as connection:
+            staging.insert_clips(connection, batch_id, clips)
+
+    def publish_batch(self, epoch: int, at: float, batch_id: str, request: RequestRow) -> None:
+        """Make a staged batch visible, with an event for itself and each clip, in one transaction.
+
+        When the request was answered before with the same digest, the staged copy is discarded
+        and the first answer stays. Raises `Fenced`, `RequestConflict`, `NotFound`.
+        """
+        with self._write(epoch) as connection:
+            staging.publish(connection, epoch, at, batch_id, request)
+
+    def discard_batch(self, epoch: int, batch_id: str) -> None:
+        """Forget a staged batch; one that is not staged is no error. Raises `Fenced`."""
+        with self._write(epoch) as connection:
+            staging.delete_staged(connection, batch_id)
+
+    def discard_staged(self, epoch: int) -> int:
+        """Forget all staged batches; returns how many. Raises `Fenced`."""
+        with self._write(epoch) as connection:
+            return staging.delete_staged(connection)
+
+    def request(self, request_id: str) -> RequestRow | None:
+        """What a request_id was answered with."""
+        with self._reads.begin() as connection:
+            row = connection.execute(
+                select(t.requests).where(t.requests.c.request_id == request_id)
+            ).one_or_none()
+        if row is None:
+            return None
+        return RequestRow(row.request_id, row.digest, row.batch_id, row.result)
+
+    def clip(self, clip_id: str) -> Clip | None:
+        """One clip of a published batch, ended or not."""
+        with self._reads.begin() as connection:
+            row = connection.execute(
+                select(*CLIP_COLUMNS).where(t.clips.c.clip_id == clip_id, _published)
+            ).one_or_none()
+        return None if row is None else read_clip(row)
+
+    def clips_in_states(
+        self, batch_id: str, states: Collection[ClipState], names: Collection[str] = ()
+    ) -> list[Clip]:
+        """Clips of a batch in one of `states`, all of them or those with these names or ids."""
+        wanted: list[ColumnElement[bool]] = [
+            or_(t.clips.c.name.in_(block), t.clips.c.clip_id.in_(block))
+            for block in commits.blocks(list(names))
+        ]
+        query = select(*CLIP_COLUMNS).where(
+            t.clips.c.batch_id == batch_id,
+            t.clips.c.state.in_([state.value for state in states]),
+            _published,
+        )
+        found: dict[int, Clip] = {}
+        with self._reads.begin() as connection:
+            for part in [query.where(some) for some in wanted] or [query]:
+                found.update((clip.ordinal, clip) for clip in read_clips(connection.execute(part)))
+        return [found[ordinal] for ordinal in sorted(found)]
+
+    @contextmanager
+    def _write(self, epoch: int) -> Iterator[Connection]:
+        """A transaction that is only entered under the current epoch."""
+        try:
+            with self._engine.begin() as connection:
+                # Locked until the commit where a database lets writers in side by side.
+                current = connection.execute(select(t.farm.c.epoch).with_for_update()).scalar_one()
+                if current != epoch:
+                    raise Fenced(
+                        f"epoch {epoch} may not write any more: epoch {current} was claimed"
+                    )
+                yield connection
+        except IntegrityError as error:
+            raise StaleWrite(f"the ledger holds something else: {error.orig}") from error
+
+
+_published: Final = (
+    select(t.batches.c.number)
+    .where(t.batches.c.batch_id == t.clips.c.batch_id, t.batches.c.published_at.is_not(None))
+    .exists()
+)
