@@ -40,6 +40,8 @@ class RenderSpec:
     """Everything that decides a clip's pixels, together with the model and the stack."""
 
     clip_id: str
+    name: str = ""
+    """The user's own id for it: what a test card shows, the same in every batch."""
     prompt: str
     negative_prompt: str = ""
     frames: int

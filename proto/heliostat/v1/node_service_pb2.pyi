@@ -343,10 +343,12 @@ class Lease(message.Message):
 
     CLIP_ID_FIELD_NUMBER: builtins.int
     ATTEMPT_FIELD_NUMBER: builtins.int
-    YIELD_FIELD_NUMBER: builtins.int
+    YIELD_ASKED_FIELD_NUMBER: builtins.int
     ORDER_FIELD_NUMBER: builtins.int
     clip_id: builtins.str
     attempt: builtins.int
+    yield_asked: builtins.bool
+    """Give it up at the next chunk boundary."""
     @builtins.property
     def order(self) -> ClipOrder:
         """What to render; absent for an attempt that the request said is held."""
@@ -356,11 +358,12 @@ class Lease(message.Message):
         *,
         clip_id: builtins.str = ...,
         attempt: builtins.int = ...,
+        yield_asked: builtins.bool = ...,
         order: ClipOrder | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["order", b"order"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "clip_id", b"clip_id", "order", b"order", "yield", b"yield"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "clip_id", b"clip_id", "order", b"order", "yield_asked", b"yield_asked"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,176 @@
+"""The agent: serves one card. It tells the farm everything it holds, and makes it so.
+
+The loop is level-triggered: each exchange carries the full set of attempts held and everything
+that waits for an answer; each response carries the full set wanted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import secrets
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from heliostat.v1 import node_service_pb2 as node_pb
+from heliostat.v1 import types_pb2 as types_pb
+from node_agent.attempt import Attempt
+from node_agent.bench import Bench, Counters
+from node_agent.engine import Engine, StallLimits
+from node_agent.links.link import Link, LinkDown
+from node_agent.outbox import AttemptKey, Outbox
+from node_agent.render.child import ChildOptions
+from node_agent.upload import ObjectTransfer
+
+logger = logging.getLogger(__name__)
+
+LINK_DOWN_SECONDS_MAX = 2.0
+"""Longest pause before the farm is tried again."""
+LATER_SECONDS = 0.5
+"""Pause before a report that the farm could not take yet is made again."""
+FINISHING_MAX = 4
+"""Clips that may be on their way to the store while others render."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardSettings:
+    """A card, where its agent keeps its files, and how its renderer runs."""
+
+    card_id: str
+    node_id: str
+    hostname: str
+    slot: int
+    device: str
+    spool: Path
+    child: ChildOptions
+    stall: StallLimits = field(default_factory=StallLimits)
+    prefetch: int = 1
+    """Clips held beside the one in render, so that the card need not wait for the next."""
+    ca_file: str | None = None
+    """Certificates that the object store's is checked against; None is the system's."""
+
+
+class Agent:
+    """One incarnation of a card's agent."""
+
+    def __init__(self, settings: CardSettings, link: Link) -> None:
+        self.incarnation = secrets.token_hex(8)
+        self._settings = settings
+        self._link = link
+        self._outbox = Outbox()
+        self._counters = Counters()
+        self._engine = Engine(settings.child, self._outbox.changed.set, settings.stall)
+        self._spool = settings.spool / self.incarnation
+        self._attempts: dict[AttemptKey, tuple[Attempt, asyncio.Task[None]]] = {}
+
+    async def run(self) -> None:
+        """Serve the card until cancelled."""
+        await asyncio.to_thread(self._take_over_spool)
+        bench = Bench(
+            card_id=self._settings.card_id,
+            engine=self._engine,
+            outbox=self._outbox,
+            transfer=ObjectTransfer(
+                ca_file=self._settings.ca_file, on_retry=lambda _reason: self._count_retry()
+            ),
+            counters=self._counters,
+            spool=self._spool,
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._engine.run())
+                group.create_task(self._exchange_for_ever(bench, group))
+        finally:
+            await asyncio.to_thread(shutil.rmtree, self._spool, ignore_errors=True)
+
+    def _take_over_spool(self) -> None:
+        """Files of earlier incarnations are of no use: what was not recorded is rendered anew."""
+        shutil.rmtree(self._settings.spool, ignore_errors=True)
+        self._spool.mkdir(parents=True)
+
+    def _count_retry(self) -> None:
+        self._counters.upload_retries += 1
+
+    async def _exchange_for_ever(self, bench: Bench, group: asyncio.TaskGroup) -> None:
+        pause = 0.05
+        while True:
+            self._outbox.changed.clear()
+            try:
+                raw = await self._link.exchange(self._request().SerializeToString())
+            except LinkDown as error:
+                logger.info("farm not reached: %s", error)
+                await asyncio.sleep(random.uniform(0.5, 1.0) * pause)  # noqa: S311 - jitter
+                pause = min(LINK_DOWN_SECONDS_MAX, pause * 2)
+                continue
+            pause = 0.05
+            response = node_pb.ExchangeResponse.FromString(raw)
+            later = self._outbox.settle(response.verdicts)
+            self._outbox.hand_out(response.grants)
+            await self._reconcile(response.wanted, bench, group)
+            seconds = LATER_SECONDS if later else float(response.next_exchange_seconds or 10)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._outbox.changed.wait()
+
+    def _request(self) -> node_pb.ExchangeRequest:
+        settings, about, counters = self._settings, self._engine.about, self._counters
+        attempts = [attempt for attempt, _ in self._attempts.values()]
+        finishing = min(FINISHING_MAX, sum(attempt.finishing for attempt in attempts))
+        request = node_pb.ExchangeRequest(
+            card=node_pb.CardReport(
+                card_id=settings.card_id,
+                node_id=settings.node_id,
+                incarnation=self.incarnation,
+                hostname=settings.hostname,
+                slot=settings.slot,
+                device=settings.device,
+                renderer=about.renderer if about else settings.child.renderer,
+                model_digest=about.model_digest if about else "",
+                stack_id=about.stack_id if about else "",
+                condition=self._engine.condition,
+            ),
+            held=[
+                node_pb.HeldAttempt(clip_id=a.key[0], attempt=a.key[1], started=a.started)
+                for a in attempts
+            ],
+            capacity=1 + settings.prefetch + finishing if self._engine.ready else 0,
+            telemetry=types_pb.CardTelemetry(
+                frames_rendered=counters.frames_rendered,
+                chunks_rendered=counters.chunks_rendered,
+                render_seconds=counters.render_seconds,
+                bytes_uploaded=counters.bytes_uploaded,
+                upload_seconds=counters.upload_seconds,
+                upload_retries=counters.upload_retries,
+                child_restarts=self._engine.restarts,
+            ),
+        )
+        self._outbox.fill(request)
+        return request
+
+    async def _reconcile(
+        self, wanted: Iterable[node_pb.Lease], bench: Bench, group: asyncio.TaskGroup
+    ) -> None:
+        """Hold exactly what is wanted: begin what is new, drop what is not wanted any more."""
+        leases = {(lease.clip_id, lease.attempt): lease for lease in wanted}
+        for key, (_, work) in list(self._attempts.items()):
+            if key not in leases:
+                work.cancel()
+        for key, lease in leases.items():
+            held = self._attempts.get(key)
+            if held is None and lease.HasField("order"):
+                attempt = Attempt(lease, bench)
+                work = group.create_task(self._work(attempt))
+                self._attempts[key] = (attempt, work)
+            elif held is not None and lease.yield_asked:
+                await held[0].give_up()
+
+    async def _work(self, attempt: Attempt) -> None:
+        try:
+            await attempt.run()
+        finally:
+            del self._attempts[attempt.key]
+            self._outbox.changed.set()

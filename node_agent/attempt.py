@@ -1,0 +1,229 @@
+"""One attempt at a clip, from its lease to its take: fetch, render, deliver.
+
+Whatever it uploads is reported only afterwards, and its chunks are delivered as they are made,
+so that its card may die at any point and lose no more than the chunk in render and the one in
+flight.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+from pathlib import Path
+
+from heliostat.v1 import node_service_pb2 as node_pb
+from heliostat.v1 import types_pb2 as types_pb
+from node_agent.bench import Bench
+from node_agent.chunks import INIT, NEGATIVE, SEGMENT, ChunkFiles, fetch
+from node_agent.delivery import Artifact, AttemptFailed, Delivery, StaleAttempt
+from node_agent.encode import TakeError
+from node_agent.engine import ChildDied, Inbox
+from node_agent.outbox import AttemptKey
+from node_agent.render.messages import (
+    Cancelled,
+    ChunkDone,
+    Done,
+    Failed,
+    Failure,
+    Start,
+    Started,
+    Yielded,
+)
+from node_agent.render.renderer import RenderSpec
+from node_agent.sidecar import ChunkRecord
+from node_agent.take import TakeMaker
+
+logger = logging.getLogger(__name__)
+
+FAILURES = {
+    Failure.INPUT: types_pb.FAILURE_CLASS_INPUT,
+    Failure.OUT_OF_MEMORY: types_pb.FAILURE_CLASS_OUT_OF_MEMORY,
+    Failure.NODE: types_pb.FAILURE_CLASS_NODE,
+    Failure.STORAGE: types_pb.FAILURE_CLASS_STORAGE,
+}
+
+
+class Attempt:
+    """A lease of this card, being worked on."""
+
+    def __init__(self, lease: node_pb.Lease, bench: Bench) -> None:
+        self.key: AttemptKey = (lease.clip_id, lease.attempt)
+        self.started = False
+        """The renderer has begun it."""
+        self.finishing = False
+        """The renderer is done with it: it needs no slot any more."""
+        self._order = lease.order
+        self._bench = bench
+        self._delivery = Delivery(self.key, bench)
+        self._inbox: Inbox = asyncio.Queue()
+        self._files = ChunkFiles()
+        self._directory = bench.spool / f"{lease.clip_id}-a{lease.attempt}"
+        self._yield_asked = False
+
+    async def run(self) -> None:
+        """Work until the farm has recorded how it ended, or wants it no more."""
+        try:
+            failure = await self._outcome()
+            if failure is not None:
+                with contextlib.suppress(StaleAttempt):
+                    await self._delivery.report(node_pb.OutboxEntry(failure=failure))
+        finally:
+            await asyncio.shield(self._clean_up())
+
+    async def give_up(self) -> None:
+        """Asked to yield: stop at the next chunk boundary."""
+        if not self._yield_asked:
+            self._yield_asked = True
+            await self._bench.engine.give_up(self.key)
+
+    async def _outcome(self) -> node_pb.FailureReport | None:
+        """Work; what failed, or None when the farm knows how it ended."""
+        failure: node_pb.FailureReport | None = None
+        try:
+            await self._work()
+        except* StaleAttempt:
+            logger.info("attempt %s is not wanted any more", self.key)
+        except* AttemptFailed as group:
+            error = _first(group)
+            failure = node_pb.FailureReport(failure_class=error.failure, message=str(error))
+        except* (OSError, TakeError) as group:
+            failure = node_pb.FailureReport(
+                failure_class=types_pb.FAILURE_CLASS_STORAGE,
+                message=f"on the node's disk: {group.exceptions[0]}",
+            )
+        except* Exception as group:
+            logger.exception("attempt %s broke", self.key)
+            failure = node_pb.FailureReport(
+                failure_class=types_pb.FAILURE_CLASS_NODE, message=f"in the agent: {group!r}"
+            )
+        return failure
+
+    async def _clean_up(self) -> None:
+        await self._bench.engine.drop(self.key)
+        await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
+
+    async def _work(self) -> None:
+        await asyncio.to_thread(self._directory.mkdir, parents=True, exist_ok=True)
+        recorded = self._order.recorded
+        self._files = await fetch(recorded, self._directory, self._bench.transfer)
+        async with asyncio.TaskGroup() as deliveries:
+            yielded = False
+            if len(recorded) < self._spec().chunks:
+                yielded = await self._render(deliveries)
+            self.finishing = True
+            self._bench.outbox.changed.set()  # there is room for another clip
+            if not yielded:
+                await self._deliver_take()
+        if yielded:
+            await self._delivery.report(node_pb.OutboxEntry(yielded=node_pb.YieldReport()))
+
+    async def _render(self, deliveries: asyncio.TaskGroup) -> bool:
+        """Have the child render what is left, delivering chunks meanwhile. True: it yielded."""
+        await self._start_child()
+        sent: list[asyncio.Task[None]] = []
+        while True:
+            report = await self._inbox.get()
+            match report:
+                case Started():
+                    self.started = True
+                    self._bench.outbox.changed.set()
+                case ChunkDone():
+                    sent.append(deliveries.create_task(self._deliver_chunk(report)))
+                case Done():
+                    return False
+                case Yielded():
+                    return True
+                case Cancelled():
+                    raise StaleAttempt
+                case ChildDied() if not self.started:
+                    await self._start_child()
+                case ChildDied():
+                    await asyncio.gather(*sent)
+                    stall, node = types_pb.FAILURE_CLASS_STALL, types_pb.FAILURE_CLASS_NODE
+                    raise AttemptFailed(stall if report.stalled else node, str(report.exit))
+                case Failed():
+                    await asyncio.gather(*sent)
+                    raise AttemptFailed(FAILURES[report.failure], report.message)
+
+    async def _start_child(self) -> None:
+        start = Start(
+            spec=self._spec(),
+            attempt=self.key[1],
+            fps=self._order.spec.fps,
+            directory=str(self._directory),
+            resume_chunk=len(self._order.recorded),
+            negatives={chunk: str(path) for chunk, path in self._files.negatives.items()},
+        )
+        await self._bench.engine.start(start, self._inbox)
+        if self._yield_asked:
+            await self._bench.engine.give_up(self.key)
+
+    def _spec(self) -> RenderSpec:
+        spec = self._order.spec
+        return RenderSpec(
+            clip_id=self.key[0],
+            name=self._order.name,
+            prompt=spec.prompt,
+            negative_prompt=spec.negative_prompt,
+            frames=spec.frames,
+            height=spec.height,
+            width=spec.width,
+            seed=spec.seed,
+            steps=tuple(spec.steps),
+            guidance_scale=spec.guidance_scale if spec.HasField("guidance_scale") else None,
+        )
+
+    async def _deliver_chunk(self, report: ChunkDone) -> None:
+        """Upload a chunk's files, report it, and let the child go on once it is recorded."""
+        self._count(report)
+        files = [(SEGMENT, report.segment)]
+        if report.init is not None and report.chunk == 0:
+            files.append((INIT, report.init))
+        if report.negative is not None:
+            files.append((NEGATIVE, report.negative))
+        artifacts = {}
+        for kind, file in files:
+            self._files.keep(report.chunk, kind, Path(file.path))
+            artifacts[Artifact.of(kind, report.chunk, file)] = Path(file.path)
+        entry = node_pb.ChunkReport(
+            chunk=report.chunk,
+            frames=report.frames,
+            render_seconds=report.render_seconds,
+            encode_seconds=report.encode_seconds,
+            artifacts=[artifact.message for artifact in artifacts],
+        )
+        await self._delivery.deliver(artifacts, node_pb.OutboxEntry(chunk=entry))
+        await self._bench.engine.recorded(self.key, report.chunk)
+
+    def _count(self, report: ChunkDone) -> None:
+        counters = self._bench.counters
+        counters.frames_rendered += report.frames_rendered
+        counters.chunks_rendered += 1
+        counters.render_seconds += report.render_seconds
+        self._files.records[report.chunk] = ChunkRecord(
+            chunk=report.chunk,
+            frames=report.frames,
+            render_seconds=report.render_seconds,
+            card_id=self._bench.card_id,
+            attempt=self.key[1],
+        )
+
+    async def _deliver_take(self) -> None:
+        """Put the take together, upload it with its sidecar, report it."""
+        maker = TakeMaker(self.key, self._order, self._bench)
+        take, sidecar = await asyncio.to_thread(maker.make, self._files, self._directory)
+        video = Artifact.of(types_pb.ARTIFACT_KIND_TAKE, 0, take)
+        data = Artifact.of(types_pb.ARTIFACT_KIND_SIDECAR, 0, sidecar)
+        report = node_pb.TakeReport(
+            frames=self._order.spec.frames, video=video.message, sidecar=data.message
+        )
+        await self._delivery.deliver(
+            {video: Path(take.path), data: Path(sidecar.path)}, node_pb.OutboxEntry(take=report)
+        )
+
+
+def _first(group: ExceptionGroup[AttemptFailed]) -> AttemptFailed:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, ExceptionGroup) else error

@@ -1,0 +1,34 @@
+"""What every attempt of a card works with, and what the card has done so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from node_agent.engine import Engine
+from node_agent.outbox import Outbox
+from node_agent.upload import ObjectTransfer
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a card has done since its agent started."""
+
+    frames_rendered: int = 0
+    chunks_rendered: int = 0
+    render_seconds: float = 0.0
+    bytes_uploaded: int = 0
+    upload_seconds: float = 0.0
+    upload_retries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A card's tools."""
+
+    card_id: str
+    engine: Engine
+    outbox: Outbox
+    transfer: ObjectTransfer
+    counters: Counters
+    spool: Path

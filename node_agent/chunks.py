@@ -1,0 +1,84 @@
+"""The files of a clip's chunks on this node: fetched from the farm, or made here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from heliostat.v1 import node_service_pb2 as node_pb
+from heliostat.v1 import types_pb2 as types_pb
+from node_agent.delivery import STORE_DOWN_SECONDS, AttemptFailed
+from node_agent.render.renderer import needed_negatives
+from node_agent.sidecar import ChunkRecord
+from node_agent.upload import Missing, ObjectTransfer, Refused, Unavailable, UrlExpired
+
+SEGMENT = types_pb.ARTIFACT_KIND_SEGMENT
+INIT = types_pb.ARTIFACT_KIND_INIT
+NEGATIVE = types_pb.ARTIFACT_KIND_NEGATIVE
+
+
+@dataclass(slots=True)
+class ChunkFiles:
+    """Where a clip's init segment, segments and negatives lie, and how its chunks were made."""
+
+    init: Path | None = None
+    segments: dict[int, Path] = field(default_factory=dict)
+    negatives: dict[int, Path] = field(default_factory=dict)
+    records: dict[int, ChunkRecord] = field(default_factory=dict)
+
+    def keep(self, chunk: int, kind: types_pb.ArtifactKind.ValueType, path: Path) -> None:
+        """Note a file."""
+        if kind == SEGMENT:
+            self.segments[chunk] = path
+        elif kind == NEGATIVE:
+            self.negatives[chunk] = path
+        elif kind == INIT:
+            self.init = path
+
+
+async def fetch(
+    recorded: Sequence[node_pb.RecordedChunk], directory: Path, transfer: ObjectTransfer
+) -> ChunkFiles:
+    """Download what earlier attempts made: all segments, and the negatives to go on from.
+
+    Raises `AttemptFailed` when an object is gone or damaged; waits for a store that is down.
+    """
+    files = ChunkFiles()
+    wanted = needed_negatives(len(recorded))
+    downloads = []
+    for chunk in recorded:
+        files.records[chunk.chunk] = ChunkRecord(
+            chunk=chunk.chunk,
+            frames=chunk.frames,
+            render_seconds=chunk.render_seconds,
+            card_id=chunk.card_id,
+            attempt=chunk.attempt,
+        )
+        for source in chunk.artifacts:
+            kind = source.artifact.kind
+            if kind != NEGATIVE or chunk.chunk in wanted:
+                path = directory / f"recorded-{kind}-{chunk.chunk:05}"
+                files.keep(chunk.chunk, kind, path)
+                downloads.append(_download(source, path, transfer))
+    await asyncio.gather(*downloads)
+    return files
+
+
+async def _download(source: node_pb.ArtifactUrl, path: Path, transfer: ObjectTransfer) -> None:
+    artifact = source.artifact
+    while True:
+        try:
+            await asyncio.to_thread(
+                transfer.get, source.url, path, sha256=artifact.sha256, size=artifact.size_bytes
+            )
+        except Unavailable:
+            await asyncio.sleep(STORE_DOWN_SECONDS)
+        except (UrlExpired, Missing, Refused) as error:
+            raise AttemptFailed(
+                types_pb.FAILURE_CLASS_STORAGE,
+                f"chunk {artifact.chunk} of an earlier attempt cannot be fetched: {error}",
+            ) from error
+        else:
+            return

@@ -1,0 +1,72 @@
+"""The take and its sidecar, made from a clip's segments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from heliostat.v1 import node_service_pb2 as node_pb
+from node_agent.bench import Bench
+from node_agent.chunks import ChunkFiles
+from node_agent.encode import TakeError, assemble
+from node_agent.files import sha256_of_file, write_atomic
+from node_agent.outbox import AttemptKey
+from node_agent.render.messages import FileRecord
+from node_agent.sidecar import Sidecar, sidecar_bytes
+
+
+class TakeMaker:
+    """Makes the finished file of one attempt, without a second encode."""
+
+    def __init__(self, key: AttemptKey, order: node_pb.ClipOrder, bench: Bench) -> None:
+        self._key = key
+        self._order = order
+        self._bench = bench
+
+    def make(self, files: ChunkFiles, directory: Path) -> tuple[FileRecord, FileRecord]:
+        """Write take and sidecar into `directory`. Raises `TakeError`, OSError."""
+        if files.init is None:
+            raise TakeError("the clip's init segment is missing")
+        take = assemble(
+            files.init,
+            [files.segments[index] for index in sorted(files.segments)],
+            directory / "take.mp4",
+            frames=self._order.spec.frames,
+            fps=self._order.spec.fps,
+        )
+        video = FileRecord(path=str(take.path), size=take.size, sha256=take.sha256)
+        path = directory / "take.json"
+        write_atomic(path, sidecar_bytes(self._sidecar(files, video)))
+        size, digest = path.stat().st_size, sha256_of_file(path)
+        return video, FileRecord(path=str(path), size=size, sha256=digest)
+
+    def _sidecar(self, files: ChunkFiles, video: FileRecord) -> Sidecar:
+        order, spec, about = self._order, self._order.spec, self._bench.engine.about
+        return Sidecar(
+            project=order.project,
+            batch_id=order.batch_id,
+            batch_name=order.batch_name,
+            clip_id=self._key[0],
+            clip_name=order.name,
+            version=order.version,
+            row=order.row,
+            columns=dict(order.columns),
+            prompt=spec.prompt,
+            negative_prompt=spec.negative_prompt,
+            seed=spec.seed,
+            frames=spec.frames,
+            width=spec.width,
+            height=spec.height,
+            fps=spec.fps,
+            steps=tuple(spec.steps),
+            guidance_scale=spec.guidance_scale if spec.HasField("guidance_scale") else None,
+            quality=spec.quality,
+            mode=spec.mode,
+            renderer=about.renderer if about else "",
+            model_digest=about.model_digest if about else "",
+            stack_id=about.stack_id if about else "",
+            card_id=self._bench.card_id,
+            attempts=self._key[1],
+            chunks=tuple(files.records[index] for index in sorted(files.records)),
+            take_sha256=video.sha256,
+            take_size_bytes=video.size,
+        )
