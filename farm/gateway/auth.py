@@ -1,0 +1,57 @@
+"""Every call shows a bearer token; only health checks need none."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+
+from farm.gateway.grpc_errors import Context, Unauthenticated, abort
+
+if TYPE_CHECKING:
+    _Interceptor = grpc.aio.ServerInterceptor[Any, Any]  # generic in its stubs only
+else:
+    _Interceptor = grpc.aio.ServerInterceptor
+
+_EXEMPT = "/grpc.health.v1.Health/"
+_SCHEME = "bearer "
+
+
+class TokenInterceptor(_Interceptor):
+    """Refuses calls without `authorization: Bearer TOKEN`, before a byte of them is read."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token.encode()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[
+            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]
+        ],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """The real handler, or one that refuses."""
+        method = str(handler_call_details.method)
+        if method.startswith(_EXEMPT) or self._knows(handler_call_details):
+            return await continuation(handler_call_details)
+        return grpc.stream_stream_rpc_method_handler(_refuse)
+
+    def _knows(self, details: grpc.HandlerCallDetails) -> bool:
+        for name, value in details.invocation_metadata or ():
+            shown = value if isinstance(value, bytes) else value.encode("utf-8", "replace")
+            if name == "authorization" and shown[: len(_SCHEME)].lower() == _SCHEME.encode():
+                return hmac.compare_digest(shown[len(_SCHEME) :].strip(), self._token)
+        return False
+
+
+async def _refuse(_requests: Any, context: Context) -> None:
+    await abort(
+        context,
+        Unauthenticated(
+            "no valid API token: send `authorization: Bearer TOKEN`; a local farm's token is in "
+            "secrets/api-token of its data directory"
+        ),
+    )

@@ -1,0 +1,79 @@
+"""What a gateway asks of the coordinator, wherever that one runs.
+
+In production it is a Ray actor, in tests the plain class in the same process. Every call may raise
+`CoordinatorUnavailable`: nothing is known then of whether it was carried out. All calls may be
+repeated: exchanges are level-triggered, the rest is told apart by its request_id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from farm.domain.batch import Batch
+from farm.domain.clip import ClipState
+from farm.domain.errors import FarmError
+from farm.domain.ledger import RequestRow
+from farm.domain.spec import NewClip
+
+
+class CoordinatorUnavailable(FarmError):
+    """The coordinator did not answer, it may be restarting: try again."""
+
+    reason = "COORDINATOR_UNAVAILABLE"
+
+
+class GatewayBusy(FarmError):
+    """A limit of this gateway is reached; the text says which one. Try again a little later."""
+
+    reason = "GATEWAY_BUSY"
+
+
+class CoordinatorLink(Protocol):
+    """The coordinator's calls, as a gateway sees them."""
+
+    async def exchange(self, requests: Sequence[bytes]) -> list[bytes]:
+        """Serialized `ExchangeRequest`s to `ExchangeResponse`s, in order; one commit for all.
+
+        The responses come without orders and URLs.
+        """
+        ...
+
+    async def begin(self, batch: Batch) -> None:
+        """Begin a submission that nobody sees before it is published."""
+        ...
+
+    async def stage(self, batch_id: str, clips: Sequence[NewClip]) -> None:
+        """Add checked clips to it. Raises `NotFound` when the coordinator was restarted since."""
+        ...
+
+    async def discard(self, batch_id: str) -> None:
+        """Forget a submission; one that is not there is no error."""
+        ...
+
+    async def publish(self, batch_id: str, request: RequestRow) -> RequestRow:
+        """Accept a submission. Returns the first answer when request_id was used before.
+
+        The staged copy is discarded then. Raises `RequestConflict` when the digests differ.
+        """
+        ...
+
+    async def cancel(
+        self, batch_id: str, names: Sequence[str], reason: str, request: RequestRow
+    ) -> RequestRow:
+        """Call off a batch (no names) or some of its clips; `result` counts them."""
+        ...
+
+    async def retry(
+        self,
+        batch_id: str,
+        names: Sequence[str],
+        states: Sequence[ClipState],
+        request: RequestRow,
+    ) -> RequestRow:
+        """Put clips in `states` back into the queue; `result` counts them."""
+        ...
+
+    async def fleet(self) -> tuple[bytes, list[bytes]]:
+        """A serialized `GetFleetResponse`, and the `Card`s."""
+        ...

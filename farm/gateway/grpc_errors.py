@@ -1,0 +1,135 @@
+"""Errors as gRPC clients get them: a status, a text for people, an `ErrorInfo` for programs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import wraps
+from typing import Any, Final, NoReturn, TypeAlias, TypeVar, cast
+
+import grpc
+import grpc.aio
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from grpc_status import rpc_status
+
+from farm.domain.errors import (
+    AmbiguousName,
+    FarmError,
+    Fenced,
+    InvalidTransition,
+    NotFound,
+    ObjectStoreUnavailable,
+    RequestConflict,
+    StaleWrite,
+)
+from farm.gateway.coordinator_link import CoordinatorUnavailable, GatewayBusy
+
+_log = logging.getLogger(__name__)
+
+DOMAIN: Final = "heliostat"
+"""`ErrorInfo.domain` of every error."""
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+S = TypeVar("S")
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+class BadRequest(FarmError):
+    """A request that cannot be right; the text says what to change."""
+
+    reason = "BAD_REQUEST"
+
+
+class Stopping(FarmError):
+    """This gateway is being stopped: call again, another one or its successor answers."""
+
+    reason = "GATEWAY_STOPPING"
+
+
+class Unauthenticated(FarmError):
+    """The call shows no token, or a wrong one."""
+
+    reason = "UNAUTHENTICATED"
+
+
+_CODES: Final[tuple[tuple[type[FarmError], grpc.StatusCode], ...]] = (
+    (NotFound, grpc.StatusCode.NOT_FOUND),
+    (AmbiguousName, grpc.StatusCode.INVALID_ARGUMENT),
+    (RequestConflict, grpc.StatusCode.INVALID_ARGUMENT),
+    (BadRequest, grpc.StatusCode.INVALID_ARGUMENT),
+    (Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
+    (InvalidTransition, grpc.StatusCode.FAILED_PRECONDITION),
+    (StaleWrite, grpc.StatusCode.ABORTED),
+    (Fenced, grpc.StatusCode.UNAVAILABLE),
+    (CoordinatorUnavailable, grpc.StatusCode.UNAVAILABLE),
+    (ObjectStoreUnavailable, grpc.StatusCode.UNAVAILABLE),
+    (Stopping, grpc.StatusCode.UNAVAILABLE),
+    (GatewayBusy, grpc.StatusCode.RESOURCE_EXHAUSTED),
+)
+
+
+def code_of(error: FarmError) -> grpc.StatusCode:
+    """The status of an error; INTERNAL for those that no caller can help."""
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return code
+    return grpc.StatusCode.INTERNAL
+
+
+async def abort(context: Context, error: FarmError) -> NoReturn:
+    """End the call with `error`. Never returns."""
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)
+    packed = any_pb2.Any()
+    packed.Pack(info)
+    status = status_pb2.Status(code=code_of(error).value[0], message=str(error), details=[packed])
+    final = rpc_status.to_status(status)
+    # abort() as the async server has it takes the parts of a status instead of the whole.
+    await context.abort(final.code, final.details, final.trailing_metadata)
+    raise AssertionError("abort returns never")
+
+
+def unary(
+    handler: Callable[[S, Q, Context], Awaitable[A]],
+) -> Callable[[S, Q, Context], Awaitable[A]]:
+    """A handler whose `FarmError`s become statuses; anything else is logged and INTERNAL."""
+
+    @wraps(handler)
+    async def answered(servicer: S, request: Q, context: Context) -> A:
+        try:
+            return await handler(servicer, request, context)
+        except Exception as error:  # noqa: BLE001 - the caller gets a status, the log the rest
+            await abort(context, _told(error))
+
+    return cast("Callable[[S, Q, Context], Awaitable[A]]", answered)
+
+
+def streaming(
+    handler: Callable[[S, Q, Context], AsyncIterator[A]],
+) -> Callable[[S, Q, Context], AsyncIterator[A]]:
+    """The same for a handler that answers with a stream."""
+
+    @wraps(handler)
+    async def answered(servicer: S, request: Q, context: Context) -> AsyncIterator[A]:
+        try:
+            async for answer in handler(servicer, request, context):
+                yield answer
+        except Exception as error:  # noqa: BLE001 - as above
+            await abort(context, _told(error))
+
+    return answered
+
+
+def _told(error: Exception) -> FarmError:
+    """What the caller may know of an error."""
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    if isinstance(error, FarmError):
+        return error
+    _log.exception("a call failed", exc_info=error)
+    return _Internal("the gateway failed; its log says why")
+
+
+class _Internal(FarmError):
+    reason = "INTERNAL"

@@ -1,0 +1,192 @@
+"""The ledger's records as clients and nodes see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from farm.domain.batch import Batch, BatchProgress, BatchState
+from farm.domain.clip import ClipState
+from farm.domain.ledger import ClipRow, EventRow, StoredObject, TakeRow
+from farm.domain.spec import ClipSpec, Problem
+from farm.plan.economics import Baseline
+from heliostat.v1 import batch_service_pb2 as batch_pb
+from heliostat.v1 import fleet_service_pb2 as fleet_pb
+from heliostat.v1 import types_pb2 as types_pb
+
+KINDS: Final = MappingProxyType(
+    {
+        "segment": types_pb.ARTIFACT_KIND_SEGMENT,
+        "init": types_pb.ARTIFACT_KIND_INIT,
+        "negative": types_pb.ARTIFACT_KIND_NEGATIVE,
+        "take": types_pb.ARTIFACT_KIND_TAKE,
+        "sidecar": types_pb.ARTIFACT_KIND_SIDECAR,
+    }
+)
+"""The ledger's word for a kind of object → the contract's."""
+
+CLIP_STATES: Final = MappingProxyType(
+    {state: types_pb.ClipState.Value(f"CLIP_STATE_{state.name}") for state in ClipState}
+)
+STATES_BY_NUMBER: Final = MappingProxyType({int(v): state for state, v in CLIP_STATES.items()})
+_BATCH_STATES: Final = MappingProxyType(
+    {state: types_pb.BatchState.Value(f"BATCH_STATE_{state.name}") for state in BatchState}
+)
+
+
+def batch_view(batch: Batch, progress: BatchProgress | None) -> types_pb.Batch:
+    """A batch with its progress; without one it has no clips."""
+    progress = progress or BatchProgress({})
+    return types_pb.Batch(
+        batch_id=batch.batch_id,
+        name=batch.name,
+        project=batch.project,
+        state=_BATCH_STATES[batch.state],
+        reason=batch.reason,
+        priority=batch.priority,
+        created_at=_timestamp(batch.created_at),
+        clips=counts_view(progress.clips),
+        chunks=progress.chunks,
+        chunks_done=progress.chunks_done,
+        frames=progress.frames,
+        frames_delivered=progress.frames_delivered,
+    )
+
+
+def counts_view(counts: Mapping[ClipState, int]) -> types_pb.ClipCounts:
+    """Clips by state."""
+    view = types_pb.ClipCounts()
+    for state, count in counts.items():
+        setattr(view, state.value, count)
+    return view
+
+
+def clip_view(row: ClipRow, presign: Callable[[str], str] | None = None) -> types_pb.Clip:
+    """A clip; with `presign` (key → URL) its take comes with URLs."""
+    clip = row.clip
+    view = types_pb.Clip(
+        clip_id=clip.clip_id,
+        batch_id=clip.batch_id,
+        name=row.name,
+        version=row.version,
+        state=CLIP_STATES[clip.state],
+        attempt=clip.attempt,
+        chunks_done=clip.chunks_done,
+        chunks=clip.chunks,
+        reason=clip.reason,
+        card_id=clip.holder.card_id if clip.holder else "",
+        spec=spec_view(row.spec),
+        columns=row.columns,
+        row=row.row,
+    )
+    if row.take is not None:
+        view.take.CopyFrom(_take_view(row.take, row.finished_at, presign))
+        view.card_id = row.take.card_id
+    return view
+
+
+def spec_view(spec: ClipSpec) -> types_pb.ClipSpec:
+    """What decides a clip's pixels."""
+    return types_pb.ClipSpec(
+        prompt=spec.prompt,
+        negative_prompt=spec.negative_prompt,
+        frames=spec.frames,
+        height=spec.height,
+        width=spec.width,
+        fps=spec.fps,
+        seed=spec.seed,
+        steps=spec.steps,
+        guidance_scale=spec.guidance_scale,
+        quality=spec.quality,
+        mode=spec.mode,
+    )
+
+
+def artifact_view(stored: StoredObject, chunk: int = 0) -> types_pb.Artifact:
+    """An object in the store, with its key."""
+    return types_pb.Artifact(
+        kind=KINDS[stored.kind],
+        chunk=chunk,
+        sha256=stored.sha256,
+        size_bytes=stored.size_bytes,
+        key=stored.key,
+    )
+
+
+def event_view(event: EventRow) -> batch_pb.WatchResponse:
+    """An event, without its batch."""
+    view = batch_pb.WatchResponse(
+        sequence=event.sequence,
+        at=_timestamp(event.at),
+        clip_id=event.clip_id,
+        clip_name=event.clip_name,
+        kind=event.kind,
+        attempt=event.attempt,
+        card_id=event.card_id,
+        detail=event.detail,
+    )
+    if event.clip_id:
+        # An event of the batch has states of a batch, which these fields do not hold.
+        view.from_state = _state_number(event.from_state)
+        view.to_state = _state_number(event.to_state)
+    return view
+
+
+def problem_views(problems: Sequence[Problem], bytes_max: int) -> list[batch_pb.Problem]:
+    """Problems in the order of the file, cut where they no longer fit into one answer."""
+    views: list[batch_pb.Problem] = []
+    room = bytes_max
+    for index, problem in enumerate(sorted(problems)):
+        view = batch_pb.Problem(
+            row=problem.row, column=problem.column, what=problem.what, remedy=problem.remedy
+        )
+        room -= view.ByteSize() + 8
+        if room < 0:
+            more = f"{len(problems) - index} more problems are not listed"
+            views.append(batch_pb.Problem(what=more, remedy="mend those above first"))
+            break
+        views.append(view)
+    return views
+
+
+def baseline_view(baseline: Baseline) -> fleet_pb.Baseline:
+    """What the fleet is compared with."""
+    return fleet_pb.Baseline(
+        name=baseline.name,
+        frames_per_second=baseline.frames_per_second,
+        steps=baseline.work.steps,
+        height=baseline.work.height,
+        width=baseline.work.width,
+        basis=baseline.basis.value,
+        source=baseline.source,
+    )
+
+
+def _take_view(
+    take: TakeRow, finished_at: float | None, presign: Callable[[str], str] | None
+) -> types_pb.Take:
+    return types_pb.Take(
+        video=artifact_view(take.video),
+        sidecar=artifact_view(take.sidecar),
+        frames=take.frames,
+        video_url=presign(take.video.key) if presign else "",
+        sidecar_url=presign(take.sidecar.key) if presign else "",
+        finished_at=None if finished_at is None else _timestamp(finished_at),
+    )
+
+
+def _state_number(state: str) -> types_pb.ClipState.ValueType:
+    try:
+        return CLIP_STATES[ClipState(state)]
+    except ValueError:
+        return types_pb.CLIP_STATE_UNSPECIFIED
+
+
+def _timestamp(at: float) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(datetime.fromtimestamp(at, tz=UTC))
+    return stamp
