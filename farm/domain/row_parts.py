@@ -1,0 +1,139 @@
+"""What `RowChecker` is made of: readers of fields, names that must differ, the size of a frame."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from farm.domain import values
+from farm.domain.columns import FIELDS, near_miss, normal
+from farm.domain.spec import Problem
+from farm.domain.tokens import TokenLimit
+from farm.domain.values import BadValue, Limits, shown
+
+DEFAULT_SIZE: Final = (640, 384)
+"""Width and height in pixels: the size that Helios was trained at."""
+
+Readers = Mapping[str, Callable[[str], Any]]
+"""Field → text to value, raising `BadValue`."""
+
+Given = Mapping[str, tuple[str, str]]
+"""Field → the column that gives it in this row, and its text."""
+
+
+def readers(limits: Limits) -> Readers:
+    """A reader for each of `FIELDS`."""
+    return {
+        "id": lambda text: values.clip_name(text, limits),
+        "prompt": lambda text: values.prose(text, limits),
+        "negative_prompt": lambda text: values.prose(text, limits),
+        "frames": lambda text: values.whole_number(text, 1, limits.frames_max),
+        "size": lambda text: values.size(text, limits),
+        "width": lambda text: values.side(text, limits),
+        "height": lambda text: values.side(text, limits),
+        "fps": lambda text: values.whole_number(text, 1, limits.fps_max),
+        "seed": lambda text: values.whole_number(text, 0, values.SEED_MAX),
+        "steps": lambda text: values.steps(text, limits),
+        "guidance_scale": lambda text: values.decimal(text, 0, 100),
+        "quality": values.quality,
+        "mode": values.mode,
+    }
+
+
+def read_settings(
+    set_fields: Mapping[str, str], read: Readers, tokens: TokenLimit | None
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Values for all rows, and what is wrong with them; a size becomes width and height."""
+    found: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for key, text in set_fields.items():
+        name = normal(key)
+        try:
+            found[name] = _setting(name, key, text.strip(), read, tokens)
+        except BadValue as bad:
+            setting = f"--set {key}={text if len(text) <= 40 else '…'}"
+            problems.append(Problem(0, setting, bad.what, bad.remedy))
+    if "size" in found:
+        found["width"], found["height"] = found.pop("size")
+    return found, problems
+
+
+def _setting(name: str, key: str, text: str, read: Readers, tokens: TokenLimit | None) -> Any:
+    if name not in FIELDS:
+        near = near_miss(name)
+        hint = f"did you mean {near}? " if near else ""
+        fields = ", ".join(field for field in FIELDS if field != "id")
+        raise BadValue(f"there is no field {shown(key)}", f"{hint}use one of {fields}")
+    if name == "id":
+        raise BadValue("the id cannot be the same for all", "give each row its own")
+    if not text:
+        raise BadValue("the value is empty", "write one after the =")
+    value = read[name](text)
+    if tokens and "prompt" in name and (over := tokens.over([text])):
+        raise too_many_tokens(over[0], tokens.limit)
+    return value
+
+
+def too_many_tokens(tokens: int, limit: int) -> BadValue:
+    """What is wrong with a prompt that the model would cut."""
+    return BadValue(
+        f"the prompt has {tokens} tokens and the model reads {limit}",
+        f"shorten it by {tokens - limit} tokens or more",
+    )
+
+
+class Names:
+    """Names of a batch's clips, which must differ in more than case: they become file names."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, int] = {}
+        self._spelled: dict[str, str] = {}
+
+    def take(self, name: str, row: int) -> tuple[int, str] | None:
+        """None when the name is free; else the row that has it, and how that row spells it."""
+        folded = _folded(name)
+        other = self._rows.get(folded)
+        if other is not None:
+            return other, self._spelled.get(folded, folded)
+        self._rows[folded] = row
+        if folded != name:
+            self._spelled[folded] = name
+        return None
+
+
+def _folded(name: str) -> str:
+    """What file systems that ignore case and composition make of a name."""
+    if name.isascii():
+        return name.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def frame_size(
+    row: int, given: Given, got: Mapping[str, Any], settings: Mapping[str, Any], limits: Limits
+) -> tuple[int, int] | Problem:
+    """Width and height of a row: its size, or its width and height; settings come first."""
+    sides = [name for name in ("width", "height") if name in given]
+    size = got.get("size", DEFAULT_SIZE)
+    own = (got.get("width", size[0]), got.get("height", size[1]))
+    column = given[sides[0]][0] if sides else given["size"][0] if "size" in given else ""
+    if "size" in given and sides and own != size:
+        what = f"it contradicts the size {size[0]}x{size[1]}"
+        return Problem(row, column, what, "keep size, or width and height")
+    if len(sides) == 1 and "size" not in given:
+        missing = "height" if sides == ["width"] else "width"
+        if missing not in settings:
+            return Problem(row, column, f"there is no {missing} with it", "give both, or size")
+    width, height = settings.get("width", own[0]), settings.get("height", own[1])
+    try:
+        values.check_pixels(width, height, limits)
+    except BadValue as bad:
+        return Problem(row, column, bad.what, bad.remedy)
+    return width, height
+
+
+def derived_seed(batch_name: str, clip_name: str) -> int:
+    """The seed of a row that names none: the same file renders the same pictures again."""
+    digest = hashlib.sha256(f"{batch_name}/{clip_name}".encode()).digest()
+    return int.from_bytes(digest[:4])
