@@ -7,18 +7,19 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from farm.domain.clip import Clip, ClipState, EventKind
 from farm.domain.errors import RequestConflict, StaleWrite
 from farm.domain.ledger import BatchChange, CardRow, ClipChange, Commit, RequestRow, Totals
 from farm.store import tables as t
-from farm.store.rows import Values, chunk_values, take_values
+from farm.store.bulk import Bulk, Values, inserting, json_text
+from farm.store.rows import chunk_values, take_values
 
 BLOCK: Final = 500
 """Values in one `IN (…)`; databases have a limit on parameters."""
 
-_swap: Final = (
+_swap: Final = Bulk(
     update(t.clips)
     .where(
         t.clips.c.clip_id == bindparam("was_clip_id"),
@@ -43,7 +44,15 @@ _swap: Final = (
     )
 )
 
-_tally: Final = (
+_insert_chunks: Final = inserting(t.chunks)
+_insert_takes: Final = inserting(t.takes)
+_insert_requests: Final = inserting(t.requests)
+_insert_cards: Final = inserting(t.cards)
+_insert_events: Final = inserting(
+    t.events, [column.name for column in t.events.c if column.name != "sequence"]
+)
+
+_tally: Final = Bulk(
     update(t.tallies)
     .where(
         t.tallies.c.batch_id == bindparam("of_batch"), t.tallies.c.state == bindparam("of_state")
@@ -83,11 +92,7 @@ def write_requests(connection: Connection, at: float, requests: Sequence[Request
             raise request_conflict(request.request_id)
         if digest is not None:
             raise StaleWrite(f"request {request.request_id} has been answered already")
-    _insert(
-        connection,
-        t.requests,
-        [{**_fields(request), "answered_at": at} for request in requests],
-    )
+        _insert_requests.run(connection, [{**_fields(request), "answered_at": at}])
 
 
 def request_conflict(request_id: str) -> RequestConflict:
@@ -135,7 +140,7 @@ def write_batch_event(
         "from_state": str(from_state), "to_state": str(to_state),
         "attempt": 0, "card_id": "", "detail": detail,
     }  # fmt: skip
-    _insert(connection, t.events, [event])
+    _insert_events.run(connection, [event])
 
 
 def write_clips(connection: Connection, epoch: int, at: float, commit: Commit) -> None:
@@ -153,20 +158,20 @@ def write_clips(connection: Connection, epoch: int, at: float, commit: Commit) -
                 "take_stack_id": take.stack_id if take else None,
             }
         )
-    swapped = connection.execute(_swap, values).rowcount
+    swapped = _swap.run(connection, values)
     if swapped != len(values):
         raise StaleWrite(
             f"{len(values) - swapped} of {len(values)} clip changes started from a state that "
             "the ledger does not hold; nothing was written"
         )
-    _insert(connection, t.events, [_event(change, epoch, at) for change in commit.clips])
+    _insert_events.run(connection, [_event(change, epoch, at) for change in commit.clips])
     _write_tallies(connection, commit.clips)
 
 
 def write_chunks_and_takes(connection: Connection, at: float, commit: Commit) -> None:
     """Record what was verified."""
-    _insert(connection, t.chunks, [chunk_values(chunk, at) for chunk in commit.chunks])
-    _insert(connection, t.takes, [take_values(take, at) for take in commit.takes])
+    _insert_chunks.run(connection, [chunk_values(chunk, at) for chunk in commit.chunks])
+    _insert_takes.run(connection, [take_values(take, at) for take in commit.takes])
 
 
 def write_totals(connection: Connection, totals: Totals | None) -> None:
@@ -183,7 +188,7 @@ def write_cards(connection: Connection, cards: Sequence[CardRow]) -> None:
         known.update(
             connection.scalars(select(t.cards.c.card_id).where(t.cards.c.card_id.in_(block)))
         )
-    _insert(connection, t.cards, [row for card_id, row in rows.items() if card_id not in known])
+    _insert_cards.run(connection, [row for card_id, row in rows.items() if card_id not in known])
     changed = [{**rows[card_id], "known_id": card_id} for card_id in known]
     if changed:
         connection.execute(
@@ -209,8 +214,8 @@ def _swap_values(change: ClipChange, at: float) -> Values:
         "chunks_done": after.chunks_done,
         "losses": after.losses,
         "failures": after.failures,
-        "blocked": after.blocked or None,
-        "input_failed": after.input_failed or None,
+        "blocked": json_text(after.blocked),
+        "input_failed": json_text(after.input_failed),
         "holder_card": holder.card_id if holder else None,
         "holder_incarnation": holder.incarnation if holder else None,
         "reason": after.reason,
@@ -248,17 +253,12 @@ def _write_tallies(connection: Connection, changes: Iterable[ClipChange]) -> Non
         for (batch_id, state), tally in moved.items()
         if any(tally)
     ]  # fmt: skip
-    if rows and connection.execute(_tally, rows).rowcount != len(rows):
+    if _tally.run(connection, rows) != len(rows):
         raise StaleWrite("a batch without tallies: it was not published")
 
 
 def _counts(clip: Clip) -> tuple[int, int, int, int]:
     return 1, clip.chunks, clip.chunks_done, clip.frames
-
-
-def _insert(connection: Connection, table: Any, rows: list[Values]) -> None:
-    if rows:
-        connection.execute(insert(table), rows)
 
 
 def _fields(record: Any) -> Values:

@@ -13,9 +13,7 @@ from farm.domain.clip import Clip, ClipState, Holder, Work
 from farm.domain.ledger import CardRow, ChunkRow, ClipRow, EventRow, StoredObject, TakeRow
 from farm.domain.spec import ClipSpec
 from farm.store import tables as t
-
-Values = dict[str, Any]
-"""Column name → value, for one row."""
+from farm.store.bulk import Values
 
 CHUNK_OBJECTS: Final = ("segment", "init", "negative")
 """The objects of a chunk, in the order in which they are read back."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from sqlalchemy import (
     Connection,
@@ -21,8 +22,19 @@ from farm.domain.errors import NotFound, StaleWrite
 from farm.domain.ledger import RequestRow
 from farm.domain.spec import NewClip
 from farm.store import tables as t
+from farm.store.bulk import Values, inserting, json_text
 from farm.store.commits import request_conflict, write_batch_event
-from farm.store.rows import Values
+
+_insert_clips: Final = inserting(
+    t.clips,
+    [
+        "clip_id", "batch_id", "ordinal", "file_row", "name", "version", "quality", "mode",
+        "frames", "chunks", "height", "width", "fps", "seed", "steps", "guidance_scale", "state",
+        "created_at",
+    ],
+)  # fmt: skip
+_insert_texts: Final = inserting(t.texts)
+_insert_tallies: Final = inserting(t.tallies)
 
 
 def insert_batch(connection: Connection, batch: Batch) -> None:
@@ -56,8 +68,8 @@ def insert_clips(connection: Connection, batch_id: str, clips: Sequence[NewClip]
         return
     ids = [f"{batch_id}-{clip.ordinal:05d}" for clip in clips]
     try:
-        connection.execute(
-            insert(t.clips),
+        _insert_clips.run(
+            connection,
             [
                 _clip_values(clip_id, batch_id, created_at, clip)
                 for clip_id, clip in zip(ids, clips, strict=True)
@@ -68,14 +80,14 @@ def insert_clips(connection: Connection, batch_id: str, clips: Sequence[NewClip]
             f"batch {batch_id} cannot take the clips of rows {clips[0].row} to {clips[-1].row}: "
             f"{error.orig}"
         ) from error
-    connection.execute(
-        insert(t.texts),
+    _insert_texts.run(
+        connection,
         [
             {
                 "clip_id": clip_id,
                 "prompt": clip.spec.prompt,
                 "negative_prompt": clip.spec.negative_prompt,
-                "columns": dict(clip.columns) or None,
+                "columns": json_text(dict(clip.columns)),
             }
             for clip_id, clip in zip(ids, clips, strict=True)
         ],
@@ -155,7 +167,7 @@ def _clip_values(clip_id: str, batch_id: str, created_at: float, clip: NewClip) 
         "width": spec.width,
         "fps": spec.fps,
         "seed": spec.seed,
-        "steps": spec.steps or None,
+        "steps": json_text(spec.steps),
         "guidance_scale": spec.guidance_scale,
         "state": ClipState.QUEUED.value,
         "created_at": created_at,
@@ -216,7 +228,7 @@ def _count_clips(connection: Connection, batch_id: str) -> None:
                 "frames": row.frames if row else 0,
             }
         )
-    connection.execute(insert(t.tallies), rows)
+    _insert_tallies.run(connection, rows)
 
 
 def _not_staged(batch_id: str) -> NotFound:
