@@ -133,6 +133,10 @@ class Ledger(Protocol):
         """Events after sequence number `after`, in order."""
         ...
 
+    def request(self, request_id: str) -> RequestRow | None:
+        """What a request_id was answered with."""
+        ...
+
     def clip_counts(self) -> dict[ClipState, int]:
         """Clips of all published batches by state."""
         ...

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, Select, func, select
 from farm.domain.batch import Batch, BatchProgress
 from farm.domain.clip import ClipState
 from farm.domain.errors import AmbiguousName, NotFound
-from farm.domain.ledger import ChunkRow, ClipRow, EventRow
+from farm.domain.ledger import ChunkRow, ClipRow, EventRow, RequestRow
 from farm.store import tables as t
 from farm.store.commits import blocks
 from farm.store.engine import ledger_path, reader_engine
@@ -21,6 +21,7 @@ from farm.store.rows import (
     read_chunk,
     read_clip_row,
     read_event,
+    read_request,
 )
 from farm.store.schema import check
 
@@ -138,6 +139,14 @@ class SqlLedger:
             query = query.where(t.events.c.batch_id == batch_id)
         with self._engine.begin() as connection:
             return [read_event(row) for row in connection.execute(query)]
+
+    def request(self, request_id: str) -> RequestRow | None:
+        """What a request_id was answered with."""
+        with self._engine.begin() as connection:
+            row = connection.execute(
+                select(t.requests).where(t.requests.c.request_id == request_id)
+            ).one_or_none()
+        return None if row is None else read_request(row)
 
     def clip_counts(self) -> dict[ClipState, int]:
         """Clips of all published batches by state; every state is there."""

@@ -10,7 +10,15 @@ from sqlalchemy import ColumnElement, Row, Text, type_coerce
 
 from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import Clip, ClipState, Holder, Work
-from farm.domain.ledger import CardRow, ChunkRow, ClipRow, EventRow, StoredObject, TakeRow
+from farm.domain.ledger import (
+    CardRow,
+    ChunkRow,
+    ClipRow,
+    EventRow,
+    RequestRow,
+    StoredObject,
+    TakeRow,
+)
 from farm.domain.spec import ClipSpec
 from farm.store import tables as t
 from farm.store.bulk import Values
@@ -153,6 +161,11 @@ def read_event(row: Row[Any]) -> EventRow:
         card_id=row.card_id,
         detail=row.detail,
     )
+
+
+def read_request(row: Row[Any]) -> RequestRow:
+    """An answered request from a row of its table."""
+    return RequestRow(row.request_id, row.digest, row.batch_id, row.result)
 
 
 def read_card(row: Row[Any]) -> CardRow:
