@@ -70,8 +70,7 @@ class EmbeddedStore:
         """Return once S3 answers. Raises `EmbeddedServerError` with what the server said."""
         deadline = time.monotonic() + timeout
         while not self.is_ready():
-            keeper = self._keeper
-            if keeper is None or not keeper.is_alive():
+            if not self.is_kept:
                 raise EmbeddedServerError(f"the embedded object store ended: {self._last_words()}")
             if time.monotonic() > deadline:
                 raise EmbeddedServerError(
@@ -79,6 +78,12 @@ class EmbeddedStore:
                     f"{self._last_words()}"
                 )
             self._stopping.wait(0.05)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is still started again when it ends: False after `stop`, or when it gave up
+        because it cannot run (its log says why)."""
+        return self._keeper is not None and self._keeper.is_alive()
 
     def is_ready(self) -> bool:
         """Whether all four servers answer."""

@@ -36,7 +36,7 @@ _HEALTHY_SECONDS: Final = 5.0
 _FAILED_STARTS_MAX: Final = 10
 _RESTART_SECONDS_MAX: Final = 0.8
 _STOP_SECONDS: Final = 5.0
-_TAKEOVER_SECONDS: Final = 10.0
+_TAKEOVER_SECONDS: Final = 2.0
 _LOG_BYTES_MAX: Final = 4 << 20
 
 _UPDATER: Final = "updater"

@@ -6,7 +6,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farm.domain.names import (
@@ -28,6 +28,8 @@ NASTY = st.sampled_from(
 NAMES = st.one_of(NASTY, st.text(max_size=80), st.text(st.characters(), max_size=20))
 SAFE = set(string.ascii_letters + string.digits + "._~-")
 
+unhurried = settings(deadline=None)  # a loaded machine is no finding
+
 
 def key_of(**changes: object) -> str:
     parts: dict = {
@@ -47,6 +49,7 @@ def test_a_key_reads_like_the_path_of_its_object():
     assert rest == "b1/shot_010/v002/a3/negative-00007-0123456789abcdef.safetensors"
 
 
+@unhurried
 @given(NAMES, NAMES, NAMES)
 def test_no_name_escapes_its_place_in_the_key(project, batch, clip):
     key = key_of(project=project, batch=batch, clip=clip)
@@ -58,22 +61,26 @@ def test_no_name_escapes_its_place_in_the_key(project, batch, clip):
     assert key.startswith(batch_prefix(project, batch))
 
 
+@unhurried
 @given(NAMES, NAMES)
 def test_different_names_have_different_slugs(one, other):
     assert (slug(one) == slug(other)) == (one == other)
 
 
+@unhurried
 @given(st.text(string.ascii_letters + string.digits + "_", min_size=1, max_size=64))
 def test_a_plain_name_stays_readable(name):
     assert slug(name) == name
 
 
+@unhurried
 @given(NAMES)
 def test_a_slug_cannot_be_taken_by_naming_a_clip_after_it(name):
     if slug(name) != name:
         assert slug(slug(name)) != slug(name)
 
 
+@unhurried
 @given(
     NAMES,
     st.sampled_from(OBJECT_KINDS),
@@ -105,6 +112,7 @@ def test_a_key_of_nonsense_is_refused(changes):
         key_of(**changes)
 
 
+@unhurried
 @given(NAMES, st.integers(1, 999))
 def test_a_file_name_is_safe_everywhere(name, version):
     file_name = safe_file_name(name, version, "mp4")
@@ -142,6 +150,7 @@ def test_long_names_that_differ_at_their_end_stay_different():
     assert max(len(one.encode()), len(other.encode())) <= 200
 
 
+@unhurried
 @given(st.lists(NAMES, max_size=12))
 def test_unique_file_names_are_unique_on_every_file_system_and_stable(names):
     files = [safe_file_name(name, 1, "mp4") for name in names]
@@ -159,6 +168,7 @@ def test_collisions_keep_the_first_name():
     ]  # fmt: skip
 
 
+@unhurried
 @given(st.lists(NAMES, max_size=6))
 def test_every_file_name_can_really_be_written(names):
     import tempfile
