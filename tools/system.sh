@@ -32,6 +32,6 @@ apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq)
 echo "Installing ${missing[*]} with apt-get ..."
 "${apt[@]}" update
 "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null
-if [[ " ${missing[*]} " == *" prometheus "* && -d /run/systemd/system ]]; then
-  "${as_root[@]}" systemctl disable --quiet prometheus.service || true
+if [[ " ${missing[*]} " == *" prometheus "* ]] && command -v systemctl >/dev/null; then
+  "${as_root[@]}" systemctl disable --quiet prometheus.service 2>/dev/null || true
 fi
