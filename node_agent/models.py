@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from node_agent.files import sha256_of_file, write_atomic
+
 MANIFEST_NAME = "heliostat-manifest.json"
 FORMAT_VERSION = 1
 
@@ -102,14 +104,12 @@ def write_manifest(directory: Path, *, name: str, revision: str) -> Manifest:
         variant=describe(directory).variant,
         revision=revision,
         files=tuple(
-            ModelFile(path, (directory / path).stat().st_size, _sha256(directory / path))
+            ModelFile(path, (directory / path).stat().st_size, sha256_of_file(directory / path))
             for path in found
         ),
     )
     text = json.dumps(asdict(manifest), sort_keys=True, indent=2) + "\n"
-    partial = directory / f"{MANIFEST_NAME}.partial"
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(directory / MANIFEST_NAME)
+    write_atomic(directory / MANIFEST_NAME, text.encode())
     return manifest
 
 
@@ -249,11 +249,6 @@ def _check_entry(manifest: Path, file: ModelFile) -> None:
         raise ModelError(f"{manifest}: {file.path!r} lies outside the model's directory")
 
 
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _listed(directory: Path, problems: list[Problem]) -> str:
     lines = "".join(f"\n  {problem}" for problem in problems)
     return f"{directory}: {len(problems)} problem(s) with this model{lines}"
@@ -275,12 +270,10 @@ class _Stamps:
         key = str(file.resolve())
         entry = self._known.get(key)
         if entry is None or entry[:3] != now:
-            entry = self._known[key] = [*now, _sha256(file)]
+            entry = self._known[key] = [*now, sha256_of_file(file)]
         return str(entry[3])
 
     def save(self) -> None:
         if self._path is not None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            partial = self._path.with_name(f"{self._path.name}.{os.getpid()}.partial")
-            partial.write_text(json.dumps(self._known), encoding="utf-8")
-            partial.replace(self._path)
+            write_atomic(self._path, json.dumps(self._known).encode())

@@ -16,6 +16,7 @@ from node_agent.render.helios.noise import ClipNoise
 from node_agent.render.helios.prompts import PromptEncoder
 from node_agent.render.helios.recipe import recipe_for
 from node_agent.render.helios.stages import denoise_flat, denoise_pyramid
+from node_agent.render.memory import release_free_memory
 from node_agent.render.renderer import (
     Checkpoint,
     CheckpointError,
@@ -72,6 +73,7 @@ class HeliosClip:
             seconds=time.perf_counter() - started,
         )
         self._noise, self._history = noise, self._history.extended(latents)
+        release_free_memory()
         return chunk
 
     def _denoise(self, noise: ClipNoise, cancelled: Callable[[], bool]) -> Tensor:

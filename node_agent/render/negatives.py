@@ -1,0 +1,79 @@
+"""A negative as a file: safetensors, with where it comes from in its header.
+
+The same negative always gives the same bytes, so its SHA-256 can name it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from node_agent.files import write_atomic
+from node_agent.render.renderer import CheckpointError, Negative
+
+FORMAT_VERSION = 1
+
+_HEADER = "heliostat"
+"""The one metadata key; safetensors writes several in an order that changes from run to run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which chunk a negative is, and what rendered it."""
+
+    chunk: int
+    model_digest: str
+    stack_id: str
+    """Kept for the record: another stack may go on from here, close instead of bit-equal."""
+
+
+def write_negative(path: Path, negative: Negative, origin: Origin | None = None) -> None:
+    """Write `negative` to `path` in one step: after a crash there is all of it, or nothing."""
+    header: dict[str, Any] = {"format_version": FORMAT_VERSION}
+    if origin is not None:
+        header |= asdict(origin)
+    tensors: dict[str, np.ndarray[Any, Any]] = {
+        "latents": np.ascontiguousarray(negative.latents),
+        "generator_state": np.frombuffer(negative.generator_state, dtype=np.uint8),
+    }
+    write_atomic(path, save(tensors, {_HEADER: json.dumps(header, sort_keys=True)}))
+
+
+def read_negative(
+    path: Path, *, chunk: int | None = None, model_digest: str | None = None
+) -> Negative:
+    """Read a negative, and make sure that it is the one expected, as far as the caller knows.
+
+    Raises `CheckpointError` for a file that is missing, cut short, of another kind, model or chunk.
+    """
+    try:
+        with safe_open(path, framework="np") as file:
+            header = json.loads((file.metadata() or {}).get(_HEADER, "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a readable negative ({error})") from error
+    _check(path, header, {"format_version": FORMAT_VERSION})
+    expected = {"chunk": chunk, "model_digest": model_digest}
+    _check(path, header, {name: value for name, value in expected.items() if value is not None})
+    try:
+        latents, state = tensors["latents"], tensors["generator_state"]
+    except KeyError as error:
+        raise CheckpointError(f"{path}: the negative has no {error}") from None
+    if latents.dtype != np.float32 or latents.ndim != 5:
+        raise CheckpointError(f"{path}: latents are {latents.dtype} {latents.shape}")
+    return Negative(latents, state.tobytes())
+
+
+def _check(path: Path, header: dict[str, Any], expected: dict[str, Any]) -> None:
+    for name, value in expected.items():
+        if header.get(name) != value:
+            raise CheckpointError(
+                f"{path}: {name.replace('_', ' ')} is {header.get(name)!r}, expected {value!r};"
+                " this negative belongs to something else"
+            )

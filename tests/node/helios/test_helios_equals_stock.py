@@ -1,0 +1,133 @@
+"""Our chunk loop gives the stock pipelines' latents and frames, bit for bit, on a CPU."""
+
+import numpy as np
+import pytest
+import torch
+from diffusers import HeliosPipeline, HeliosPyramidPipeline
+
+from node_agent.render.helios.renderer import HeliosRenderer
+
+from .conftest import STOCK_GAMMA
+
+CHUNKS = 3
+
+
+@pytest.fixture(scope="session")
+def load_stock(model_directory):
+    loaded = {}
+
+    def load(variant, gamma=STOCK_GAMMA):
+        if (variant, gamma) not in loaded:
+            cls = HeliosPipeline if variant == "base" else HeliosPyramidPipeline
+            pipeline = cls.from_pretrained(model_directory(variant, gamma), dtype=torch.float32)
+            pipeline.set_progress_bar_config(disable=True)
+            loaded[variant, gamma] = pipeline
+        return loaded[variant, gamma]
+
+    return load
+
+
+def stock_run(pipeline, spec, output_type, **options):
+    return pipeline(
+        prompt=spec.prompt,
+        negative_prompt=spec.negative_prompt,
+        height=spec.height,
+        width=spec.width,
+        num_frames=spec.frames,
+        generator=torch.Generator("cpu").manual_seed(spec.seed),
+        output_type=output_type,
+        **options,
+    ).frames
+
+
+def assert_equal_to_stock(pipeline, renderer, spec, render, **options):
+    chunks = render(renderer.start(spec), spec.chunks)
+    latents = np.concatenate([chunk.negative.latents for chunk in chunks], axis=2)
+    assert torch.equal(torch.from_numpy(latents), stock_run(pipeline, spec, "latent", **options))
+
+    frames = np.concatenate([chunk.frames for chunk in chunks])
+    pictures = stock_run(pipeline, spec, "np", **options)[0]
+    stock_frames = (pictures * 255).round().astype(np.uint8)
+    assert len(frames) == spec.frames
+    # The stock pipeline drops up to three frames from the end of a clip.
+    assert len(stock_frames) == (spec.frames - 1) // 4 * 4 + 1
+    assert np.array_equal(frames[: len(stock_frames)], stock_frames)
+
+
+@pytest.mark.parametrize("amplify", [True, False], ids=["amplified", "plain"])
+@pytest.mark.parametrize("steps", [(1, 1, 1), (2, 2, 2)], ids=str)
+def test_distilled(load_stock, model_directory, spec, render, steps, amplify):
+    clip = spec(frames=33 * CHUNKS, steps=steps, amplify_first_chunk=amplify)
+    assert_equal_to_stock(
+        load_stock("distilled"),
+        HeliosRenderer(model_directory("distilled", STOCK_GAMMA)),
+        clip,
+        render,
+        guidance_scale=1.0,
+        pyramid_num_inference_steps_list=list(steps),
+        is_amplify_first_chunk=amplify,
+    )
+
+
+def test_distilled_defaults_are_the_recipe_of_its_authors(
+    load_stock, model_directory, spec, render
+):
+    """[2, 2, 2], no guidance, the first chunk amplified; here over a wide picture and 4 chunks."""
+    clip = spec(frames=33 * 4, steps=(), height=64, width=128, seed=7)
+    assert_equal_to_stock(
+        load_stock("distilled"),
+        HeliosRenderer(model_directory("distilled", STOCK_GAMMA)),
+        clip,
+        render,
+        guidance_scale=1.0,
+        pyramid_num_inference_steps_list=[2, 2, 2],
+        is_amplify_first_chunk=True,
+    )
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (128, 64)])
+@pytest.mark.parametrize("guidance", [None, 2.5, 1.0])
+def test_base(load_stock, model_directory, spec, render, height, width, guidance):
+    clip = spec(frames=33 * CHUNKS, steps=(3,), height=height, width=width, guidance_scale=guidance)
+    assert_equal_to_stock(
+        load_stock("base"),
+        HeliosRenderer(model_directory("base", STOCK_GAMMA)),
+        clip,
+        render,
+        guidance_scale=5.0 if guidance is None else guidance,
+        num_inference_steps=3,
+    )
+
+
+def test_mid(load_stock, model_directory, spec, render):
+    pipeline = load_stock("mid")
+    # The stock guidance code calls `view` on the transformer's output, which needs it contiguous.
+    hook = pipeline.transformer.register_forward_hook(
+        lambda _module, _inputs, output: (output[0].contiguous(),)
+    )
+    clip = spec(frames=33 * CHUNKS, steps=(3, 2, 3))
+    with hook:
+        assert_equal_to_stock(
+            pipeline,
+            HeliosRenderer(model_directory("mid", STOCK_GAMMA)),
+            clip,
+            render,
+            guidance_scale=5.0,
+            pyramid_num_inference_steps_list=[3, 2, 3],
+        )
+
+
+def test_the_real_gamma_runs_here_where_the_stock_code_raises(
+    load_stock, model_directory, renderer, spec, render
+):
+    clip = spec(frames=33 * 2)
+    with pytest.raises(torch.linalg.LinAlgError):
+        stock_run(
+            load_stock("distilled", 1 / 3),
+            clip,
+            "latent",
+            guidance_scale=1.0,
+            pyramid_num_inference_steps_list=[1, 1, 1],
+        )
+    chunks = render(renderer.start(clip), clip.chunks)
+    assert all(np.isfinite(chunk.negative.latents).all() for chunk in chunks)
