@@ -18,6 +18,7 @@ import socket
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NoReturn
@@ -229,6 +230,9 @@ def _import_swift() -> None:
     import swift.obj.server
     import swift.obj.updater
     import swift.proxy.server  # noqa: F401
+
+    # Ours are forked before eventlet has patched or scheduled anything; Swift does the same.
+    warnings.filterwarnings("ignore", message="Using fork", category=DeprecationWarning)
 
 
 def _serve(settings: EmbeddedSettings, role: str) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -172,3 +173,28 @@ def test_stopping_ends_the_waiting(file):
     with pytest.raises(Unavailable):
         patient.put("http://127.0.0.1:9/b/k", {}, file)
     patient.close()
+
+
+def test_a_storm_of_faults_loses_and_damages_nothing(faulty_store, fault_proxy, tmp_path):
+    """Four threads, every third request disturbed: what was acknowledged is there, bit for bit."""
+    transfer = ObjectTransfer(replace(LIMITS, tries_max=30))
+    fault_proxy.disturb(0.33, PASSING, seed=20)
+
+    def travel(number):
+        body = number.to_bytes(2, "big") * 5_000
+        path, back = tmp_path / f"{number}.up", tmp_path / f"{number}.down"
+        path.write_bytes(body)
+        grant = grant_for(faulty_store, f"storm/{number}", body)
+        transfer.put(grant.url, grant.headers, path)
+        sha = hashlib.sha256(body).hexdigest()
+        url = faulty_store.presign_get(f"storm/{number}")
+        transfer.get(url, back, sha256=sha, size=len(body))
+        return back.read_bytes() == body
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(travel, range(24)))
+    fault_proxy.disturb(0, seed=0)
+    assert len(list(faulty_store.list("storm/"))) == 24
+    assert {request.fault for request in fault_proxy.seen} > {None}
+    assert not list(tmp_path.glob("*.part"))
+    transfer.close()
