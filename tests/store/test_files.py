@@ -1,0 +1,134 @@
+"""The ledger's file: made, migrated, recognised, and durable."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine
+
+from farm.store import LedgerRefused, open_ledger, open_store
+from farm.store.engine import reader_engine, writer_engine
+from farm.store.tables import metadata
+
+
+def schema_of(connection: sqlite3.Connection) -> dict[str, list[str]]:
+    """Every table and index, its definition as sorted lines: constraints have no order."""
+    rows = connection.execute(
+        "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> 'alembic_version'"
+    )
+    return {
+        name: sorted(line.strip().rstrip(",") for line in sql.splitlines()) for name, sql in rows
+    }
+
+
+def test_migrations_lead_from_nothing_to_the_tables_that_the_code_uses(tmp_path: Path):
+    open_store(tmp_path / "farm.db").close()
+    engine = create_engine("sqlite://")
+    with engine.begin() as connection:
+        metadata.create_all(connection)
+        wanted = schema_of(connection.connection.dbapi_connection)
+    engine.dispose()
+    with sqlite3.connect(tmp_path / "farm.db") as migrated:
+        assert schema_of(migrated) == wanted
+    migrated.close()
+    engine = reader_engine(tmp_path / "farm.db")
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
+
+
+def test_opening_again_keeps_everything(tmp_path: Path):
+    store = open_store(str(tmp_path / "farm.db"))
+    assert store.claim_epoch(1.0) == 1
+    store.close()
+    store = open_store(f"sqlite:///{tmp_path / 'farm.db'}")
+    assert store.claim_epoch(2.0) == 2
+    store.close()
+
+
+def test_a_path_may_have_any_name(tmp_path: Path):
+    folder = tmp_path / "f 100% ?#é 日"
+    folder.mkdir()
+    store = open_store(folder / "farm?mode=memory.db")
+    store.claim_epoch(1.0)
+    open_ledger(folder / "farm?mode=memory.db").close()
+    store.close()
+    assert (folder / "farm?mode=memory.db").stat().st_size > 0
+
+
+@pytest.mark.parametrize("open_", [open_store, open_ledger])
+def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path, open_):
+    path = tmp_path / "farm.db"
+    open_store(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(LedgerRefused, match="9999, which a newer Heliostat wrote"):
+        open_(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("open_", [open_store, open_ledger])
+def test_another_programs_file_is_refused_and_left_alone(tmp_path: Path, open_):
+    database = tmp_path / "other.db"
+    with sqlite3.connect(database) as connection:
+        connection.execute("CREATE TABLE clips (id)")
+    connection.close()
+    text = tmp_path / "prompts.csv"
+    text.write_text("id,prompt\n" * 100)
+    for path, why in ((database, "another program"), (text, "cannot be read as a ledger")):
+        before = path.read_bytes()
+        with pytest.raises(LedgerRefused, match=why):
+            open_(path)
+        assert path.read_bytes() == before
+    with pytest.raises(LedgerRefused, match="is no file"):
+        open_(tmp_path)
+
+
+def test_a_start_that_died_before_its_first_table_can_be_repeated(tmp_path: Path):
+    path = tmp_path / "farm.db"
+    engine = writer_engine(path)
+    engine.connect().close()
+    engine.dispose()
+    with pytest.raises(LedgerRefused, match="revision none"):
+        open_ledger(path)
+    open_store(path).close()
+    open_ledger(path).close()
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("postgresql://u@h/d", "postgresql is not offered"),
+        ("sqlite://", "not memory"),
+        (":memory:", "not memory"),
+        ("sqlite:///a.db?mode=ro", "takes no options"),
+        ("sqlite//:bad://", "use sqlite:///PATH"),
+    ],
+)
+def test_what_cannot_hold_a_ledger_is_refused_with_what_to_do(url: str, why: str):
+    for open_ in (open_store, open_ledger):
+        with pytest.raises(LedgerRefused, match=why):
+            open_(url)
+
+
+def test_missing_places_are_named(tmp_path: Path):
+    with pytest.raises(LedgerRefused, match="make it first"):
+        open_store(tmp_path / "none" / "farm.db")
+    with pytest.raises(LedgerRefused, match="there is no ledger at"):
+        open_ledger(tmp_path / "farm.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_commits_are_flushed_to_the_disk_and_keys_are_enforced(tmp_path: Path):
+    engine = writer_engine(tmp_path / "farm.db")
+    with engine.connect() as connection:
+        values = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+    engine.dispose()
+    assert values == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
