@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class LinkDown(Exception):  # noqa: N818 - a state of the world, not a defect
+class LinkDown(Exception):
     """The farm could not be reached, or is starting anew: say the same again in a moment."""
 
 

@@ -1,0 +1,137 @@
+"""The coordinator in a Ray process of its own: restarted for ever, on the head alone.
+
+The plain `Coordinator` is not thread-safe and every call of it may wait for a disk, so all calls
+run in one thread, in the order they came; the event loop stays free to place agents.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from farm.coordinator import Coordinator
+from farm.domain.batch import Batch
+from farm.domain.clip import ClipState
+from farm.domain.errors import Fenced
+from farm.domain.ledger import RequestRow
+from farm.domain.spec import NewClip
+from farm.fleet_ray.model_shape import model_shape
+from farm.fleet_ray.placement import Placement
+from farm.fleet_ray.settings import HeadSettings
+from farm.plan.economics import seconds_per_frame
+from farm.store.store import open_store
+from heliostat.v1 import node_service_pb2 as node_pb
+
+logger = logging.getLogger(__name__)
+
+TICK_SECONDS = 1.0
+FENCED_EXIT = 70
+
+T = TypeVar("T")
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds that never go backwards."""
+        return time.monotonic()
+
+
+class CoordinatorActor:
+    """Runs in Ray as `coordinator`; what crosses this border are bytes and plain records."""
+
+    def __init__(self, data_dir: str) -> None:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+        settings = HeadSettings.load(Path(data_dir))
+        settings.store_path.parent.mkdir(parents=True, exist_ok=True)
+        shape = model_shape(settings.model) if settings.renderer == "helios" else None
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self._coordinator = Coordinator(
+            open_store(settings.store_path),
+            SystemClock(),
+            h100_seconds_per_frame=partial(seconds_per_frame, model=shape),
+        )
+        logger.info("coordinator of epoch %d", self._coordinator.epoch)
+        loop = asyncio.get_running_loop()
+        self._placement = Placement(settings, self._lost)
+        self._background = (
+            loop.create_task(self._tick_for_ever()),
+            loop.create_task(self._placement.run()),
+        )
+
+    async def exchange(self, requests: Sequence[bytes]) -> list[bytes]:
+        """See `CoordinatorLink.exchange`."""
+        return await self._call(lambda: self._exchange(requests))
+
+    def _exchange(self, requests: Sequence[bytes]) -> list[bytes]:
+        parsed = [node_pb.ExchangeRequest.FromString(raw) for raw in requests]
+        return [answer.SerializeToString() for answer in self._coordinator.exchange(parsed)]
+
+    async def begin(self, batch: Batch) -> None:
+        """See `CoordinatorLink.begin`."""
+        await self._call(lambda: self._coordinator.begin(batch))
+
+    async def stage(self, batch_id: str, clips: Sequence[NewClip]) -> None:
+        """See `CoordinatorLink.stage`."""
+        await self._call(lambda: self._coordinator.stage(batch_id, clips))
+
+    async def discard(self, batch_id: str) -> None:
+        """See `CoordinatorLink.discard`."""
+        await self._call(lambda: self._coordinator.discard(batch_id))
+
+    async def publish(self, batch_id: str, request: RequestRow) -> RequestRow:
+        """See `CoordinatorLink.publish`."""
+        return await self._call(lambda: self._coordinator.publish(batch_id, request))
+
+    async def cancel(
+        self, batch_id: str, names: Sequence[str], reason: str, request: RequestRow
+    ) -> RequestRow:
+        """See `CoordinatorLink.cancel`."""
+        return await self._call(lambda: self._coordinator.cancel(batch_id, names, reason, request))
+
+    async def retry(
+        self,
+        batch_id: str,
+        names: Sequence[str],
+        states: Sequence[ClipState],
+        request: RequestRow,
+    ) -> RequestRow:
+        """See `CoordinatorLink.retry`."""
+        return await self._call(lambda: self._coordinator.retry(batch_id, names, states, request))
+
+    async def fleet(self) -> tuple[bytes, list[bytes]]:
+        """See `CoordinatorLink.fleet`."""
+        view, cards = await self._call(self._coordinator.fleet)
+        return view.SerializeToString(), [card.SerializeToString() for card in cards]
+
+    async def _lost(self, card_id: str, incarnation: str, reason: str) -> None:
+        count = await self._call(lambda: self._coordinator.lost(card_id, incarnation, reason))
+        logger.warning("card %s lost %d leases: %s", card_id, count, reason)
+
+    async def _tick_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            try:
+                await self._call(self._coordinator.tick)
+            except Exception:
+                logger.exception("a tick failed")
+
+    async def _call(self, call: Callable[[], T]) -> T:
+        """Run in the writer's thread. A fenced coordinator ends: another one writes now."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._writer, call)
+        except Fenced:
+            logger.error("fenced: a later coordinator has taken over")
+            os._exit(FENCED_EXIT)

@@ -1,0 +1,81 @@
+"""The gateway in a Ray process of its own: restarted for ever, keeps nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+
+from farm.fleet_ray.coordinator_link import RayCoordinatorLink
+from farm.fleet_ray.model_shape import model_shape
+from farm.fleet_ray.settings import HeadSettings, Secrets, s3_settings
+from farm.gateway.server import Gateway
+from farm.gateway.settings import GatewaySettings
+from farm.objects.probe import probe
+from farm.objects.s3 import S3ObjectStore
+from farm.store.ledger import open_ledger
+
+logger = logging.getLogger(__name__)
+
+AGAIN_SECONDS = 1.0
+
+
+class GatewayActor:
+    """Runs in Ray as `gateway`."""
+
+    def __init__(self, data_dir: str) -> None:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+        self._settings = HeadSettings.load(Path(data_dir))
+        self._started = asyncio.get_running_loop().create_task(self._start())
+
+    async def serving(self) -> None:
+        """Returns once the gateway serves."""
+        await asyncio.shield(self._started)
+
+    async def exchange(self, request: bytes) -> bytes:
+        """A node's exchange."""
+        gateway = await asyncio.shield(self._started)
+        return await gateway.exchange(request)
+
+    async def _start(self) -> Gateway:
+        """Start serving, however long store and object store take to appear."""
+        while True:
+            try:
+                return await self._open()
+            except OSError as error:  # a port is taken: another process of ours is just ending
+                logger.warning("the gateway cannot serve yet: %s", error)
+            except Exception:
+                logger.exception("the gateway cannot serve yet")
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _open(self) -> Gateway:
+        settings = self._settings
+        keys = Secrets.load(settings)
+        shape = model_shape(settings.model) if settings.renderer == "helios" else None
+        objects = await asyncio.to_thread(self._open_objects, keys)
+        ledger = await asyncio.to_thread(open_ledger, settings.store_path)
+        gateway = Gateway(
+            GatewaySettings(
+                api_token=keys.api_token,
+                host=settings.host,
+                grpc_port=settings.port_of("grpc"),
+                http_port=settings.port_of("http"),
+                model_dir=settings.model,
+                model=shape,
+            ),
+            ledger,
+            objects,
+            RayCoordinatorLink(),
+        )
+        await gateway.start()
+        logger.info("gateway serves, process %d", os.getpid())
+        return gateway
+
+    def _open_objects(self, keys: Secrets) -> S3ObjectStore:
+        store = S3ObjectStore(s3_settings(self._settings, keys))
+        store.ensure_bucket()
+        enforced = probe(store)
+        for name, holds, meaning in enforced.rows():
+            logger.info("object store: %s %s (%s)", "yes" if holds else "NO ", name, meaning)
+        return S3ObjectStore(s3_settings(self._settings, keys), rehash=enforced.rehash)

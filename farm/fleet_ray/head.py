@@ -1,0 +1,119 @@
+"""`farm up` and `farm down`: start a farm's head in the background, and end it without a trace."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from farm.domain.errors import FarmError
+from farm.fleet_ray.processes import sweep
+from farm.fleet_ray.settings import MARKER_VARIABLE, PORTS, HeadSettings
+from farm.fleet_ray.state import FarmState, read_state
+
+UP_SECONDS = 180.0
+DOWN_SECONDS = 30.0
+
+
+class HeadError(FarmError):
+    """The farm's head could not be started; the text says why and what helps."""
+
+    reason = "HEAD_NOT_STARTED"
+
+
+def up(settings: HeadSettings, on_stage: Callable[[str], None] = lambda _stage: None) -> FarmState:
+    """Start a farm and wait until it serves; one that is running is left as it is.
+
+    Secrets must be there (`ensure_secrets`). Raises `HeadError`.
+    """
+    running = read_state(settings)
+    if running is not None and running.serving:
+        return running
+    if running is None:
+        sweep(settings.marker)  # what a killed supervisor left behind holds our ports
+        _check_ports(settings)
+        settings.logs.mkdir(parents=True, exist_ok=True)
+        settings.save()
+        _start_supervisor(settings)
+    return _wait_until_serving(settings, on_stage)
+
+
+def down(settings: HeadSettings) -> bool:
+    """Stop a farm; its batches go on when it is started again. False when none was running."""
+    state = read_state(settings)
+    if state is not None:
+        with contextlib.suppress(psutil.Error):
+            supervisor = psutil.Process(state.pid)
+            supervisor.send_signal(signal.SIGTERM)
+            with contextlib.suppress(psutil.TimeoutExpired):
+                supervisor.wait(DOWN_SECONDS)
+    swept = sweep(settings.marker)
+    settings.state_path.unlink(missing_ok=True)
+    return state is not None or swept > 0
+
+
+def _start_supervisor(settings: HeadSettings) -> None:
+    with (settings.logs / "supervisor.log").open("ab") as log:
+        subprocess.Popen(
+            [sys.executable, "-P", "-m", "farm.fleet_ray.supervisor", str(settings.data_dir)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, MARKER_VARIABLE: settings.marker},
+            start_new_session=True,  # a terminal's Ctrl-C is not for the farm
+        )
+
+
+def _wait_until_serving(settings: HeadSettings, on_stage: Callable[[str], None]) -> FarmState:
+    deadline = time.monotonic() + UP_SECONDS
+    stage, seen = "", False
+    while time.monotonic() < deadline:
+        state = read_state(settings)
+        if state is not None:
+            seen = True
+            if state.stage != stage:
+                stage = state.stage
+                on_stage(stage)
+            if state.serving:
+                return state
+        elif seen:
+            break
+        time.sleep(0.1)
+    log = settings.logs / "supervisor.log"
+    raise HeadError(f"the farm did not start ({stage or 'no sign of life'}); {_last_words(log)}")
+
+
+def _last_words(log: Path) -> str:
+    with contextlib.suppress(OSError):
+        lines = log.read_text(errors="replace").strip().splitlines()
+        if lines:
+            return f"the last line of {log}: {lines[-1]}"
+    return f"see {log}"
+
+
+def _check_ports(settings: HeadSettings) -> None:
+    """Every port must be free. Raises `HeadError` naming those that are not."""
+    taken = [f"{settings.port_of(name)} ({name})" for name in PORTS if not _is_free(settings, name)]
+    if taken:
+        raise HeadError(
+            f"in use by another program: port {', '.join(taken)}; give another base with --port "
+            f"(a farm takes {len(PORTS)} ports from there), or stop the other farm"
+        )
+
+
+def _is_free(settings: HeadSettings, name: str) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port_of(name)))
+        except OSError:
+            return False
+    return True

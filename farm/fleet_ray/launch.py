@@ -1,0 +1,73 @@
+"""Starts the farm's detached processes on a running Ray head, and waits until they serve.
+
+A short-lived process of its own: whoever stays connected to Ray dies with Ray, and the supervisor
+must not.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+import ray
+from ray.exceptions import RayError
+
+from farm.fleet_ray.coordinator_actor import CoordinatorActor
+from farm.fleet_ray.gateway_actor import GatewayActor
+from farm.fleet_ray.names import COORDINATOR, GATEWAY, NAMESPACE
+from farm.fleet_ray.ray_head import environment
+from farm.fleet_ray.settings import HeadSettings
+
+CONNECT_SECONDS = 60.0
+SERVE_SECONDS = 120.0
+
+
+def launch(settings: HeadSettings) -> None:
+    """Start coordinator and gateway, and wait for them. Raises TimeoutError, RayError."""
+    os.environ.update(environment(settings))
+    _connect(settings)
+    kept = {"lifetime": "detached", "max_restarts": -1, "num_cpus": 0, "get_if_exists": True}
+    data_dir = str(settings.data_dir)
+    ray.remote(CoordinatorActor).options(
+        name=COORDINATOR, resources={"coordinator": 1}, max_concurrency=1000, **kept
+    ).remote(data_dir)
+    gateway = (
+        ray.remote(GatewayActor)
+        .options(name=GATEWAY, resources={"gateway": 1}, max_concurrency=10_000, **kept)
+        .remote(data_dir)
+    )
+    deadline = time.monotonic() + SERVE_SECONDS
+    while True:
+        try:
+            ray.get(gateway.serving.remote(), timeout=max(1.0, deadline - time.monotonic()))
+        except RayError as error:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the gateway does not serve: {error}") from error
+            time.sleep(0.2)
+        else:
+            return
+
+
+def _connect(settings: HeadSettings) -> None:
+    deadline = time.monotonic() + CONNECT_SECONDS
+    while True:
+        try:
+            ray.init(
+                address=settings.ray_address,
+                namespace=NAMESPACE,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+            )
+        except (ConnectionError, RuntimeError, RayError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+        else:
+            return
+
+
+if __name__ == "__main__":
+    launch(HeadSettings.load(Path(sys.argv[1])))

@@ -1,0 +1,54 @@
+"""A farm's processes: found by the marker in their environment, ended without exception."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import psutil
+
+from farm.fleet_ray.settings import MARKER_VARIABLE
+
+TERM_SECONDS = 8.0
+KILL_SECONDS = 5.0
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process and its group: politely, then for certain."""
+    for number, seconds in ((signal.SIGTERM, TERM_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+            break
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def sweep(marker: str, *, keep: str = "") -> int:
+    """Kill what carries a farm's marker, this process and its ancestors apart; returns how many.
+
+    `keep` spares a process whose command line names it, with all that it started.
+    """
+    spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    for process in marked(marker) if keep else ():
+        with contextlib.suppress(psutil.Error):
+            if keep in " ".join(process.cmdline()):
+                spared |= {process.pid, *(child.pid for child in process.children(recursive=True))}
+    victims = [process for process in marked(marker) if process.pid not in spared]
+    for process in victims:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(victims, timeout=KILL_SECONDS)
+    return len(victims)
+
+
+def marked(marker: str) -> Iterator[psutil.Process]:
+    """Processes that carry a farm's marker."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(MARKER_VARIABLE) == marker:
+                yield process

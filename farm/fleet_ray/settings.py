@@ -1,0 +1,168 @@
+"""A farm's head: where it keeps its files, which ports it takes, what it renders with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import tempfile
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Final
+
+from farm.objects.embedded import generate_keys
+from farm.objects.s3 import S3Settings
+
+MARKER_VARIABLE: Final = "HELIOSTAT_FARM_MARKER"
+"""Every process of a farm carries it in its environment, so that none is ever left behind."""
+
+PORTS: Final = (
+    "grpc", "http", "s3", "s3-object", "s3-container", "s3-account", "ray-gcs", "ray-dashboard",
+    "ray-agent", "ray-agent-grpc", "ray-runtime-env", "ray-node-manager", "ray-object-manager",
+    "ray-metrics",
+)  # fmt: skip
+"""A farm's ports, in order from its base port."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadSettings:
+    """What `farm up` decided; written beside the data, secrets apart."""
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    """Where the gateway listens; Ray stays on the same address."""
+    port: int = 8460
+    """The first of `PORTS`."""
+    cpu_cards: int = 0
+    """CPU slots that stand in for cards."""
+    gpu_cards: int = 0
+    renderer: str = "helios"
+    model: Path | None = None
+    seconds_per_chunk: float = 0.0
+    """The test card's pace."""
+    s3_endpoint: str = ""
+    """Empty: the embedded server."""
+    s3_bucket: str = "heliostat"
+    s3_region: str = "us-east-1"
+    ray_dashboard: bool = False
+
+    def port_of(self, name: str) -> int:
+        """The port of one of `PORTS`."""
+        return self.port + PORTS.index(name)
+
+    @property
+    def embedded_store(self) -> bool:
+        """The farm brings its own S3 server."""
+        return not self.s3_endpoint
+
+    @property
+    def marker(self) -> str:
+        """Tells this farm's processes from any other's."""
+        return hashlib.sha256(str(self.data_dir).encode()).hexdigest()[:16]
+
+    @property
+    def ray_address(self) -> str:
+        """Ray's head."""
+        return f"{self.host}:{self.port_of('ray-gcs')}"
+
+    @property
+    def ray_directory(self) -> Path:
+        """Ray's session files: a short path, for its sockets' names may not be long."""
+        return Path(tempfile.gettempdir()) / f"heliostat-{self.marker}"
+
+    @property
+    def store_path(self) -> Path:
+        """The ledger."""
+        return self.data_dir / "store" / "farm.db"
+
+    @property
+    def logs(self) -> Path:
+        """Where processes write what they have to say."""
+        return self.data_dir / "logs"
+
+    @property
+    def state_path(self) -> Path:
+        """What a running farm tells its clients."""
+        return self.data_dir / "farm.json"
+
+    def secret(self, name: str) -> Path:
+        """A file that only its owner reads."""
+        return self.data_dir / "secrets" / name
+
+    def save(self) -> None:
+        """Write the settings for the farm's own processes."""
+        content = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(self).items()}
+        path = self.data_dir / "head.json"
+        path.write_text(json.dumps(content, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, data_dir: Path) -> HeadSettings:
+        """Read them back. Raises OSError, ValueError."""
+        content = json.loads((data_dir / "head.json").read_text())
+        known = {field.name for field in fields(cls)}
+        values = {name: value for name, value in content.items() if name in known}
+        values["data_dir"] = Path(values["data_dir"])
+        values["model"] = Path(values["model"]) if values.get("model") else None
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What nobody else may know."""
+
+    api_token: str
+    ray_token: str
+    s3_access_key: str
+    s3_secret_key: str
+
+    def __repr__(self) -> str:
+        return "Secrets(…)"
+
+    @classmethod
+    def load(cls, settings: HeadSettings) -> Secrets:
+        """Read them from the data directory. Raises OSError."""
+        return cls(*(settings.secret(field.name).read_text().strip() for field in fields(cls)))
+
+
+def ensure_secrets(
+    settings: HeadSettings,
+    *,
+    api_token: str = "",
+    ray_token: str = "",
+    s3_access_key: str = "",
+    s3_secret_key: str = "",
+) -> Secrets:
+    """Keep the secrets given; make those that are missing, once."""
+    settings.secret("x").parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made_access, made_secret = generate_keys()
+    given_or_made = {
+        "api_token": (api_token, secrets.token_urlsafe(32)),
+        "ray_token": (ray_token, secrets.token_hex(32)),
+        "s3_access_key": (s3_access_key, made_access),
+        "s3_secret_key": (s3_secret_key, made_secret),
+    }
+    for name, (given, made) in given_or_made.items():
+        path = settings.secret(name)
+        if given or not path.exists():
+            _write_secret(path, given or made)
+    return Secrets.load(settings)
+
+
+def s3_settings(settings: HeadSettings, keys: Secrets) -> S3Settings:
+    """The object store, as the head reaches it."""
+    endpoint = settings.s3_endpoint or f"http://127.0.0.1:{settings.port_of('s3')}"
+    return S3Settings(
+        endpoint=endpoint,
+        bucket=settings.s3_bucket,
+        region=settings.s3_region,
+        access_key=keys.s3_access_key,
+        secret_key=keys.s3_secret_key,
+    )
+
+
+def _write_secret(path: Path, content: str) -> None:
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(content + "\n")

@@ -1,0 +1,144 @@
+"""Keeps a farm's head running: the embedded object store and Ray, until it is told to stop.
+
+    python -m farm.fleet_ray.supervisor DATA_DIR
+
+Ray keeps the farm's own processes running; this keeps Ray running. What it starts carries the
+farm's marker, so that nothing outlives it unseen.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import IO
+
+from farm.fleet_ray.processes import end_group, sweep
+from farm.fleet_ray.ray_head import environment
+from farm.fleet_ray.settings import MARKER_VARIABLE, HeadSettings, Secrets
+from farm.fleet_ray.state import FarmState, write_state
+from farm.objects.embedded import EmbeddedSettings, EmbeddedStore
+
+logger = logging.getLogger("farm.supervisor")
+
+RESTART_SECONDS = 1.0
+ALREADY_RUNNING = 75
+
+
+class Supervisor:
+    """One farm's head."""
+
+    def __init__(self, settings: HeadSettings) -> None:
+        self._settings = settings
+        self._stop = threading.Event()
+
+    def run(self) -> None:
+        """Start everything, start again what ends, stop everything when told to."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop.set())
+        self._say("clearing up")
+        sweep(self._settings.marker)
+        store = self._start_store()
+        try:
+            while not self._stop.is_set():
+                self._run_ray()
+                self._stop.wait(RESTART_SECONDS)
+        finally:
+            if store is not None:
+                store.stop()
+            sweep(self._settings.marker)
+            self._settings.state_path.unlink(missing_ok=True)
+
+    def _start_store(self) -> EmbeddedStore | None:
+        if not self._settings.embedded_store:
+            return None
+        self._say("starting the object store")
+        keys = Secrets.load(self._settings)
+        store = EmbeddedStore(
+            EmbeddedSettings(
+                data_dir=self._settings.data_dir / "objects",
+                port=self._settings.port_of("s3"),
+                access_key=keys.s3_access_key,
+                secret_key=keys.s3_secret_key,
+            )
+        )
+        store.start()
+        store.wait_ready()
+        return store
+
+    def _run_ray(self) -> None:
+        """Start Ray and the farm on it; return when Ray has ended or the farm is to stop."""
+        self._say("starting ray")
+        with self._log("ray.log") as log:
+            ray = self._start("farm.fleet_ray.ray_head", log)
+            try:
+                if self._launch(ray, log):
+                    self._say("serving", serving=True)
+                    while ray.poll() is None and not self._stop.wait(0.2):
+                        pass
+                    if not self._stop.is_set():
+                        logger.error("ray ended with exit code %s", ray.returncode)
+            finally:
+                end_group(ray)
+                sweep(self._settings.marker, keep="farm.objects.embedded")
+
+    def _launch(self, ray: subprocess.Popen[bytes], log: IO[bytes]) -> bool:
+        """Start the farm's processes. False when Ray ended, or the farm is to stop."""
+        self._say("starting coordinator and gateway")
+        launch = self._start("farm.fleet_ray.launch", log)
+        try:
+            while launch.poll() is None:
+                if ray.poll() is not None or self._stop.wait(0.1):
+                    return False
+        finally:
+            end_group(launch)
+        if launch.returncode != 0:
+            logger.error("the farm's processes did not start; see %s", self._settings.logs)
+            self._say("starting failed; trying again")
+            return False
+        return True
+
+    def _start(self, module: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", module, str(self._settings.data_dir)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={
+                **os.environ,
+                **environment(self._settings),
+                MARKER_VARIABLE: self._settings.marker,
+            },
+            process_group=0,
+        )
+
+    def _log(self, name: str) -> IO[bytes]:
+        return (self._settings.logs / name).open("ab")
+
+    def _say(self, stage: str, *, serving: bool = False) -> None:
+        logger.info("%s", stage)
+        write_state(self._settings, FarmState.of(self._settings, stage, serving=serving))
+
+
+def main() -> None:
+    """Run a farm's head in the foreground; a second one for the same farm leaves at once."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    settings = HeadSettings.load(Path(sys.argv[1]))
+    os.environ[MARKER_VARIABLE] = settings.marker
+    settings.logs.mkdir(parents=True, exist_ok=True)
+    lock = (settings.data_dir / "head.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        logger.error("this farm's head is running already")
+        sys.exit(ALREADY_RUNNING)
+    Supervisor(settings).run()
+
+
+if __name__ == "__main__":
+    main()
