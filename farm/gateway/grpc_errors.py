@@ -54,6 +54,18 @@ class Unauthenticated(FarmError):
     reason = "UNAUTHENTICATED"
 
 
+class TooSlow(FarmError):
+    """A submission in which nothing came for too long."""
+
+    reason = "SUBMISSION_STALLED"
+
+
+class SubmissionInterrupted(FarmError):
+    """The coordinator was started anew in the middle of a submission: nothing was accepted."""
+
+    reason = "SUBMISSION_INTERRUPTED"
+
+
 _CODES: Final[tuple[tuple[type[FarmError], grpc.StatusCode], ...]] = (
     (NotFound, grpc.StatusCode.NOT_FOUND),
     (AmbiguousName, grpc.StatusCode.INVALID_ARGUMENT),
@@ -65,6 +77,8 @@ _CODES: Final[tuple[tuple[type[FarmError], grpc.StatusCode], ...]] = (
     (Fenced, grpc.StatusCode.UNAVAILABLE),
     (CoordinatorUnavailable, grpc.StatusCode.UNAVAILABLE),
     (ObjectStoreUnavailable, grpc.StatusCode.UNAVAILABLE),
+    (SubmissionInterrupted, grpc.StatusCode.UNAVAILABLE),
+    (TooSlow, grpc.StatusCode.DEADLINE_EXCEEDED),
     (Stopping, grpc.StatusCode.UNAVAILABLE),
     (GatewayBusy, grpc.StatusCode.RESOURCE_EXHAUSTED),
 )

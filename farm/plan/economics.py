@@ -215,11 +215,15 @@ def seconds_per_frame(work: Work, model: ModelShape | None, baseline: Baseline =
     """Seconds that the baseline takes for a frame of this work; 0 where there is no arithmetic.
 
     Summed over the frames rendered in a second, they are the H100 equivalents of a fleet that
-    renders different works at once.
+    renders different works at once. Work that the model cannot do is worth nothing: the one who
+    asks is in the middle of an exchange, and has no use for an error.
     """
     if model is None:
         return 0.0
-    return 1.0 / like_for_like(baseline, model, work).frames_per_second
+    try:
+        return 1.0 / like_for_like(baseline, model, work).frames_per_second
+    except ValueError:
+        return 0.0
 
 
 def h100_equivalents(

@@ -112,6 +112,7 @@ def test_seconds_of_the_baseline_add_up_to_equivalents() -> None:
     parts = h100_equivalents(10, fast, DISTILLED), h100_equivalents(4, slow, DISTILLED)
     assert added == pytest.approx(sum(part.value for part in parts))
     assert seconds_per_frame(fast, None) == 0.0
+    assert seconds_per_frame(Work(384, 640, (1, 1)), DISTILLED) == 0.0
 
 
 def test_a_baseline_can_be_set() -> None:

@@ -1,0 +1,194 @@
+"""`BatchService`: what production houses ask. Reads from the ledger, writes by the coordinator."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+
+from google.protobuf.message import Message
+
+from farm.domain.clip import ClipState
+from farm.domain.ledger import RequestRow
+from farm.gateway.coordinator_link import GatewayBusy
+from farm.gateway.desk import Desk
+from farm.gateway.grpc_errors import BadRequest, Context, streaming, unary
+from farm.gateway.metrics import Meters
+from farm.gateway.submission import submit
+from farm.gateway.views import STATES_BY_NUMBER, batch_view, clip_view
+from farm.gateway.watch import watch
+from heliostat.v1 import batch_service_pb2 as batch_pb
+from heliostat.v1 import types_pb2 as types_pb
+from heliostat.v1.batch_service_pb2_grpc import BatchServiceServicer
+
+REQUEST_ID_CHARS_MAX = 200
+_RETRIABLE = (ClipState.FAILED, ClipState.CANCELLED)
+
+
+class BatchService(BatchServiceServicer):
+    """The calls of `batch_service.proto`, each a few lines over the desk."""
+
+    def __init__(self, desk: Desk, meters: Meters) -> None:
+        self._desk = desk
+        self._meters = meters
+        self._watchers = 0
+
+    @unary
+    async def Submit(  # noqa: N802 - the contract's name
+        self, parts: AsyncIterator[batch_pb.SubmitRequest], _context: Context
+    ) -> batch_pb.SubmitResponse:
+        """Take a batch in, whole or not at all."""
+        outcome = "error"
+        try:
+            response = await submit(self._desk, parts)
+            outcome = _outcome(response)
+            return response
+        finally:
+            self._meters.submissions.labels(outcome).inc()
+
+    @unary
+    async def Get(  # noqa: N802
+        self, request: batch_pb.GetRequest, _context: Context
+    ) -> batch_pb.GetResponse:
+        """One batch."""
+        return batch_pb.GetResponse(batch=await self._desk.batch(_batch_id(request.batch_id)))
+
+    @unary
+    async def List(  # noqa: N802
+        self, request: batch_pb.ListRequest, _context: Context
+    ) -> batch_pb.ListResponse:
+        """Batches, the newest first."""
+        size = self._page_size(request.page_size)
+        ledger = self._desk.ledger
+
+        def read() -> batch_pb.ListResponse:
+            found = ledger.batches(
+                limit=size + 1, before=request.page_token, project=request.project
+            )
+            page = found[:size]
+            progress = ledger.progress([batch.batch_id for batch in page])
+            return batch_pb.ListResponse(
+                batches=[batch_view(batch, progress.get(batch.batch_id)) for batch in page],
+                next_page_token=page[-1].batch_id if len(found) > size else "",
+            )
+
+        return await self._desk.threads.run(read)
+
+    @unary
+    async def ListClips(  # noqa: N802
+        self, request: batch_pb.ListClipsRequest, _context: Context
+    ) -> batch_pb.ListClipsResponse:
+        """Clips of a batch, in the order of the file."""
+        size = self._page_size(request.page_size)
+        after = _page_token(request.page_token)
+        states = _states(request.states)
+        ledger, batch_id = self._desk.ledger, _batch_id(request.batch_id)
+        presign = self._desk.objects.presign_get if request.with_urls else None
+
+        def read() -> batch_pb.ListClipsResponse:
+            batch = ledger.find_batch(batch_id)
+            found = ledger.clips(batch.batch_id, limit=size + 1, after=after, states=states)
+            page = found[:size]
+            return batch_pb.ListClipsResponse(
+                clips=[clip_view(row, presign) for row in page],
+                next_page_token=str(page[-1].clip.ordinal) if len(found) > size else "",
+            )
+
+        return await self._desk.threads.run(read)
+
+    @streaming
+    async def Watch(  # noqa: N802
+        self, request: batch_pb.WatchRequest, _context: Context
+    ) -> AsyncIterator[batch_pb.WatchResponse]:
+        """Every change of a batch from an event on."""
+        _batch_id(request.batch_id)
+        if self._watchers >= self._desk.limits.watchers_max:
+            raise GatewayBusy(f"{self._watchers} streams of events are open (watchers_max)")
+        self._watchers += 1
+        self._meters.watchers.set(self._watchers)
+        try:
+            async for event in watch(self._desk, request):
+                yield event
+        finally:
+            self._watchers -= 1
+            self._meters.watchers.set(self._watchers)
+
+    @unary
+    async def Cancel(  # noqa: N802
+        self, request: batch_pb.CancelRequest, _context: Context
+    ) -> batch_pb.CancelResponse:
+        """Call off a batch, or some of its clips."""
+        batch = await self._desk.batch(_batch_id(request.batch_id))
+        asked = _request_row(request, request.request_id, batch.batch_id)
+        answer = await self._desk.answered(asked)
+        if answer is None:
+            reason = request.reason or "cancelled by request"
+            answer = await self._desk.link.cancel(
+                batch.batch_id, list(request.clips), reason, asked
+            )
+        return batch_pb.CancelResponse(
+            cancelled=answer.result, batch=await self._desk.batch(batch.batch_id)
+        )
+
+    @unary
+    async def Retry(  # noqa: N802
+        self, request: batch_pb.RetryRequest, _context: Context
+    ) -> batch_pb.RetryResponse:
+        """Put failed or cancelled clips back into the queue."""
+        batch = await self._desk.batch(_batch_id(request.batch_id))
+        asked = _request_row(request, request.request_id, batch.batch_id)
+        states = _states(request.states) or [ClipState.FAILED]
+        if not set(states) <= set(_RETRIABLE):
+            raise BadRequest("only FAILED and CANCELLED clips can be retried")
+        answer = await self._desk.answered(asked)
+        if answer is None:
+            answer = await self._desk.link.retry(batch.batch_id, list(request.clips), states, asked)
+        return batch_pb.RetryResponse(
+            requeued=answer.result, batch=await self._desk.batch(batch.batch_id)
+        )
+
+    def _page_size(self, asked: int) -> int:
+        """Sizes above the limit are cut to it, as the answer's length shows."""
+        limits = self._desk.limits
+        return min(asked, limits.page_max) or limits.page_default
+
+
+def _outcome(response: batch_pb.SubmitResponse) -> str:
+    if response.problems:
+        return "refused"
+    if response.repeated_request:
+        return "repeated"
+    return "accepted" if response.HasField("batch") else "checked"
+
+
+def _batch_id(text: str) -> str:
+    if not text:
+        raise BadRequest("the request names no batch: give its id, or its name")
+    return text
+
+
+def _page_token(token: str) -> int:
+    if not token:
+        return 0
+    if not (token.isascii() and token.isdigit() and len(token) <= 12):
+        raise BadRequest("the page_token is not one of this call: begin with the first page")
+    return int(token)
+
+
+def _states(numbers: Sequence[types_pb.ClipState.ValueType]) -> list[ClipState]:
+    try:
+        return [STATES_BY_NUMBER[number] for number in numbers]
+    except KeyError as error:
+        raise BadRequest(f"{error.args[0]} is no state of a clip") from None
+
+
+def _request_row(request: Message, request_id: str, batch_id: str) -> RequestRow:
+    """What tells this mutation from others. Raises `BadRequest` without a request_id."""
+    if not request_id:
+        raise BadRequest("the request has no request_id: choose one for each that you mean")
+    if len(request_id) > REQUEST_ID_CHARS_MAX:
+        raise BadRequest(f"the request_id has more than {REQUEST_ID_CHARS_MAX} characters")
+    same = type(request)()
+    same.CopyFrom(request)
+    same.ClearField("request_id")
+    data = type(request).__name__.encode() + same.SerializeToString(deterministic=True)
+    return RequestRow(request_id, hashlib.sha256(data).hexdigest(), batch_id)

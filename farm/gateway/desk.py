@@ -1,0 +1,82 @@
+"""What the calls of the batch service share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
+
+from farm.domain.errors import FarmError, RequestConflict
+from farm.domain.ledger import RequestRow
+from farm.domain.tokens import CountTokens
+from farm.gateway.coordinator_link import CoordinatorLink
+from farm.gateway.settings import Limits
+from farm.gateway.threads import Threads
+from farm.gateway.views import batch_view
+from farm.ports import Ledger, ObjectStore
+from heliostat.v1 import types_pb2 as types_pb
+
+
+@dataclass(slots=True, kw_only=True)
+class Desk:
+    """The ledger to read, the coordinator to ask, and the order among callers."""
+
+    ledger: Ledger
+    objects: ObjectStore
+    link: CoordinatorLink
+    threads: Threads
+    limits: Limits
+    count_tokens: CountTokens
+    places: asyncio.Semaphore
+    """Of submissions that are read at once."""
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when this gateway is being stopped: streams end."""
+    _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    _discards: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @asynccontextmanager
+    async def alone(self, request_id: str) -> AsyncIterator[None]:
+        """Of those with the same request_id only one at a time; short, for clients may stall."""
+        lock = self._locks.setdefault(request_id, asyncio.Lock())
+        async with lock:
+            yield
+
+    async def answered(self, request: RequestRow) -> RequestRow | None:
+        """The first answer to this request. Raises `RequestConflict` for another payload."""
+        first = await self.threads.run(self.ledger.request, request.request_id)
+        if first is not None and first.digest != request.digest:
+            raise RequestConflict(
+                f"request {request.request_id} was made before with another content: "
+                "use a new request_id"
+            )
+        return first
+
+    async def batch(self, batch_id: str) -> types_pb.Batch:
+        """A batch as it is now, by its id or name."""
+
+        def read() -> types_pb.Batch:
+            batch = self.ledger.find_batch(batch_id)
+            return batch_view(batch, self.ledger.progress([batch.batch_id]).get(batch.batch_id))
+
+        return await self.threads.run(read)
+
+    async def discard(self, batch_id: str, after: asyncio.Task[None] | None) -> None:
+        """Have a staged batch forgotten, also when the caller is being cancelled."""
+        task = asyncio.create_task(self._discard(batch_id, after))
+        self._discards.add(task)
+        task.add_done_callback(self._discards.discard)
+        await asyncio.shield(task)
+
+    async def _discard(self, batch_id: str, after: asyncio.Task[None] | None) -> None:
+        if after is not None:
+            await asyncio.gather(after, return_exceptions=True)
+        try:
+            await self.link.discard(batch_id)
+        except FarmError:
+            return  # a coordinator that starts anew forgets what is staged by itself
+
+    async def settle(self) -> None:
+        """Wait until all that was to be discarded is."""
+        await asyncio.gather(*self._discards)

@@ -1,0 +1,142 @@
+"""A gateway: gRPC for clients, HTTP for metrics, exchanges for cards. It keeps nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+from prometheus_client import CollectorRegistry
+
+from farm.gateway.auth import TokenInterceptor
+from farm.gateway.batches import BatchService
+from farm.gateway.coordinator_link import CoordinatorLink
+from farm.gateway.desk import Desk
+from farm.gateway.exchange import Exchanger
+from farm.gateway.fleet import FleetService, FleetView
+from farm.gateway.http import HttpServer, Pages, bound_socket
+from farm.gateway.metrics import FleetCollector, Meters
+from farm.gateway.settings import GatewaySettings
+from farm.gateway.threads import Threads
+from farm.gateway.tokens import load_counter
+from farm.ports import Ledger, ObjectStore
+from heliostat.v1.batch_service_pb2_grpc import add_BatchServiceServicer_to_server
+from heliostat.v1.fleet_service_pb2_grpc import add_FleetServiceServicer_to_server
+
+SERVICES: Final = ("", "heliostat.v1.BatchService", "heliostat.v1.FleetService")
+"""What health checks can ask for; the empty name is the whole gateway."""
+
+KEEPALIVE_SECONDS: Final = 30
+"""Clients use the same, or more: half of it is what a server allows."""
+
+
+class Gateway:
+    """One gateway. `start`, then `exchange` and its ports serve until `stop`."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        ledger: Ledger,
+        objects: ObjectStore,
+        link: CoordinatorLink,
+    ) -> None:
+        """Make it in the event loop in which it will run."""
+        self.settings = settings
+        self.grpc_port = 0
+        """Set by `start`."""
+        self.http_port = 0
+        self._registry = CollectorRegistry()
+        self._meters = Meters(self._registry)
+        self._threads = Threads(settings.limits.read_threads, "gateway")
+        self._desk = Desk(
+            ledger=ledger,
+            objects=objects,
+            link=link,
+            threads=self._threads,
+            limits=settings.limits,
+            count_tokens=load_counter(settings.model_dir),
+            places=asyncio.Semaphore(settings.limits.submissions_max),
+        )
+        self._fleet = FleetView(settings, link, ledger, self._threads)
+        self._collector = FleetCollector()
+        self._registry.register(self._collector)
+        self._pages = Pages(self._registry, self._collector, self._fleet, self._threads)
+        self._exchanger = Exchanger(
+            ledger=ledger,
+            objects=objects,
+            link=link,
+            threads=self._threads,
+            limits=settings.limits,
+            meters=self._meters,
+        )
+        self._health = health.HealthServicer()
+        self._http: HttpServer | None = None
+        self._grpc: grpc.aio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen. Raises OSError or RuntimeError when a port is taken."""
+        settings = self.settings
+        sock = bound_socket(settings.host, settings.http_port)
+        self.http_port = sock.getsockname()[1]
+        self._http = HttpServer(self._pages, sock)
+        self._grpc = self._make_grpc_server()
+        try:
+            self.grpc_port = _add_port(self._grpc, settings)
+            await self._grpc.start()
+            await self._http.start()
+        except BaseException:
+            await self._grpc.stop(None)
+            sock.close()
+            raise
+        for service in SERVICES:
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+
+    async def exchange(self, request: bytes) -> bytes:
+        """A card's exchange; see `Exchanger.exchange`."""
+        return await self._exchanger.exchange(request)
+
+    async def stop(self, grace_seconds: float = 5.0) -> None:
+        """Say NOT_SERVING, end streams, let calls finish within the grace, then close."""
+        self._pages.serving = False
+        await self._health.enter_graceful_shutdown()
+        self._desk.stopping.set()
+        if self._grpc is not None:
+            await self._grpc.stop(grace_seconds)
+        await self._desk.settle()
+        if self._http is not None:
+            await self._http.stop()
+        self._exchanger.close()
+        self._threads.close()
+
+    def _make_grpc_server(self) -> grpc.aio.Server:
+        limits = self.settings.limits
+        keepalive_ms = KEEPALIVE_SECONDS * 1000
+        server = grpc.aio.server(
+            interceptors=[TokenInterceptor(self.settings.api_token)],
+            maximum_concurrent_rpcs=limits.rpcs_max,
+            options=[
+                ("grpc.max_receive_message_length", limits.message_bytes_max),
+                ("grpc.max_send_message_length", limits.message_bytes_max),
+                ("grpc.keepalive_time_ms", keepalive_ms),
+                ("grpc.keepalive_timeout_ms", 10_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", keepalive_ms // 2),
+                ("grpc.so_reuseport", 0),  # a second farm on this port must fail, not share it
+            ],
+        )
+        add_BatchServiceServicer_to_server(BatchService(self._desk, self._meters), server)
+        add_FleetServiceServicer_to_server(FleetService(self._fleet), server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        return server
+
+
+def _add_port(server: grpc.aio.Server, settings: GatewaySettings) -> int:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    address = f"{host}:{settings.grpc_port}"
+    if settings.tls_key is None or settings.tls_certificate is None:
+        return server.add_insecure_port(address)
+    pair = (settings.tls_key, settings.tls_certificate)
+    return server.add_secure_port(address, grpc.ssl_server_credentials([pair]))

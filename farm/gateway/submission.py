@@ -1,0 +1,227 @@
+"""One submission on its way in: checked, digested and staged block by block, then published.
+
+Nothing of it outlives a failure: whatever ends it before it is published discards what is staged.
+The same request_id with the same payload gets the first answer, however often and however much
+at once it comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
+
+from farm.domain.batch import Batch
+from farm.domain.errors import NotFound
+from farm.domain.ledger import RequestRow
+from farm.domain.rows import RowChecker
+from farm.domain.spec import NewClip, Problem
+from farm.domain.values import Limits as RowLimits
+from farm.domain.values import control_character, shown
+from farm.gateway.desk import Desk
+from farm.gateway.grpc_errors import BadRequest, SubmissionInterrupted, TooSlow
+from farm.gateway.views import problem_views
+from heliostat.v1 import batch_service_pb2 as batch_pb
+from heliostat.v1 import types_pb2 as types_pb
+
+PROJECT_DEFAULT = "default"
+NAME_CHARS_MAX = 200
+_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+
+
+class Submission:
+    """The rows of one call. `add` them, then `finish`; `abandon` in any case."""
+
+    def __init__(self, desk: Desk, header: batch_pb.SubmitHeader) -> None:
+        self._desk = desk
+        self._header = header
+        self.batch = Batch(
+            batch_id=new_batch_id(),
+            name=header.name,
+            project=header.project or PROJECT_DEFAULT,
+            priority=header.priority,
+            created_at=time.time(),
+        )
+        self._digest = hashlib.sha256(_payload(header))
+        self._checker = RowChecker(
+            batch_name=header.name,
+            columns=list(header.columns) or None,
+            column_map=dict(header.column_map),
+            set_fields=dict(header.set_fields),
+            limits=RowLimits(clips_max=desk.limits.rows_max),
+            count_tokens=desk.count_tokens,
+        )
+        self._large: list[Problem] = []
+        self._waiting: list[NewClip] = []
+        self._staging: asyncio.Task[None] | None = None
+        self._begun = False
+        self._only_digest = False
+
+    async def look_up(self) -> None:
+        """See whether the request was answered before: then its payload only has to be the same."""
+        if not self._header.dry_run:
+            ledger, request_id = self._desk.ledger, self._header.request_id
+            self._only_digest = await self._desk.threads.run(ledger.request, request_id) is not None
+
+    async def add(self, rows: Sequence[batch_pb.Row]) -> None:
+        """Check a block, and stage what is complete. Memory holds two blocks at most."""
+        size = self._desk.limits.block_rows
+        for start in range(0, len(rows), size):
+            clips = await self._desk.threads.run(self._check, rows[start : start + size])
+            if self._is_refused or self._header.dry_run:
+                self._waiting.clear()
+                continue
+            self._waiting += clips
+            if len(self._waiting) >= size:
+                await self._stage_waiting()
+
+    async def finish(self) -> batch_pb.SubmitResponse:
+        """Publish it, or list what is wrong with it."""
+        if not self._only_digest:
+            self._checker.finish()
+        request = RequestRow(
+            self._header.request_id, self._digest.hexdigest(), self.batch.batch_id, self.clips
+        )
+        if not self._is_refused and self._header.dry_run:
+            return self._answer(None)
+        async with self._desk.alone(request.request_id):
+            first = None if self._header.dry_run else await self._desk.answered(request)
+            if first is not None:
+                return await self._repeated(first)
+            if self._is_refused:
+                return self._answer(None)
+            await self._stage_waiting()
+            await self._staged()
+            answer = await self._desk.link.publish(self.batch.batch_id, request)
+            self._begun = False
+        if answer.batch_id != self.batch.batch_id:
+            return await self._repeated(answer)
+        return self._answer(await self._desk.batch(answer.batch_id))
+
+    async def abandon(self) -> None:
+        """Leave nothing behind; does nothing after it was published."""
+        if self._begun:
+            self._begun = False
+            await self._desk.discard(self.batch.batch_id, self._staging)
+
+    @property
+    def clips(self) -> int:
+        """Clips of all rows so far."""
+        return self._checker.rows
+
+    @property
+    def _is_refused(self) -> bool:
+        return bool(self._checker.problems or self._large)
+
+    def _check(self, rows: Sequence[batch_pb.Row]) -> list[NewClip]:
+        """In a thread: the event loop goes on meanwhile."""
+        most = self._desk.limits.row_bytes_max
+        for row in rows:
+            data = row.SerializeToString(deterministic=True)
+            self._digest.update(len(data).to_bytes(8) + data)
+            if len(data) > most and len(self._large) < self._desk.limits.block_rows:
+                what = f"the row has {len(data)} bytes"
+                self._large.append(Problem(row.number, "", what, f"keep to {most}"))
+        if self._only_digest:
+            return []
+        return self._checker.check([(row.number, row.fields) for row in rows])
+
+    async def _stage_waiting(self) -> None:
+        """Stage what waits, while the next block is already being checked."""
+        await self._staged()
+        clips, self._waiting = self._waiting, []
+        if not self._begun:
+            self._begun = True
+            await self._desk.link.begin(self.batch)
+        if clips:
+            self._staging = asyncio.create_task(self._desk.link.stage(self.batch.batch_id, clips))
+
+    async def _staged(self) -> None:
+        if self._staging is not None:
+            await self._staging
+            self._staging = None
+
+    async def _repeated(self, first: RequestRow) -> batch_pb.SubmitResponse:
+        batch = await self._desk.batch(first.batch_id)
+        return batch_pb.SubmitResponse(
+            batch=batch, clips=first.result, frames=batch.frames, repeated_request=True
+        )
+
+    def _answer(self, batch: types_pb.Batch | None) -> batch_pb.SubmitResponse:
+        room = self._desk.limits.problems_bytes_max
+        problems = problem_views([*self._checker.problems, *self._large], room)
+        return batch_pb.SubmitResponse(
+            batch=batch,
+            problems=problems,
+            warnings=problem_views(self._checker.warnings, room),
+            clips=0 if problems else self.clips,
+            frames=0 if problems else self._checker.frames,
+        )
+
+
+async def submit(
+    desk: Desk, parts: AsyncIterator[batch_pb.SubmitRequest]
+) -> batch_pb.SubmitResponse:
+    """Take a submission in. Raises `BadRequest`, `TooSlow`, `RequestConflict` and the link's."""
+    async with desk.places:
+        submission = Submission(desk, await _header(desk, parts))
+        try:
+            await submission.look_up()
+            while (part := await _next(desk, parts)) is not None:
+                if part.WhichOneof("part") != "rows":
+                    raise BadRequest("only the first message of a submission is its header")
+                await submission.add(part.rows.rows)
+            return await submission.finish()
+        except NotFound as error:
+            raise SubmissionInterrupted(str(error)) from error
+        finally:
+            await submission.abandon()
+
+
+def new_batch_id() -> str:
+    """An id that nobody can guess from another one."""
+    return "b" + "".join(secrets.choice(_BASE32) for _ in range(7))
+
+
+async def _header(
+    desk: Desk, parts: AsyncIterator[batch_pb.SubmitRequest]
+) -> batch_pb.SubmitHeader:
+    first = await _next(desk, parts)
+    if first is None or first.WhichOneof("part") != "header":
+        raise BadRequest("a submission begins with its header")
+    header = first.header
+    if not header.dry_run and not header.request_id:
+        raise BadRequest("the submission has no request_id: choose one for each that you mean")
+    if len(header.request_id) > NAME_CHARS_MAX:
+        raise BadRequest(f"the request_id has more than {NAME_CHARS_MAX} characters")
+    if not header.name.strip():
+        raise BadRequest("the batch has no name: give it one, such as the name of its file")
+    for what, text in (("batch's name", header.name), ("project's name", header.project)):
+        if len(text) > NAME_CHARS_MAX:
+            raise BadRequest(f"the {what} has {len(text)} characters: keep to {NAME_CHARS_MAX}")
+        if control_character(text) or "\n" in text or "\r" in text:
+            raise BadRequest(f"the {what} {shown(text)} holds a control character: remove it")
+    return header
+
+
+async def _next(
+    desk: Desk, parts: AsyncIterator[batch_pb.SubmitRequest]
+) -> batch_pb.SubmitRequest | None:
+    seconds = desk.limits.submit_seconds_idle_max
+    try:
+        async with asyncio.timeout(seconds):
+            return await anext(parts, None)
+    except TimeoutError:
+        raise TooSlow(f"nothing came for {seconds:.0f} s: submit again, without pauses") from None
+
+
+def _payload(header: batch_pb.SubmitHeader) -> bytes:
+    """What of a header makes two submissions the same."""
+    same = batch_pb.SubmitHeader()
+    same.CopyFrom(header)
+    same.ClearField("request_id")
+    same.ClearField("dry_run")
+    data = same.SerializeToString(deterministic=True)
+    return len(data).to_bytes(8) + data
