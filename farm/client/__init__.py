@@ -1,1 +1,24 @@
-"""The Python SDK: submit, watch, fetch."""
+"""The Python SDK: a farm over gRPC."""
+
+from farm.client.errors import (
+    AccessDenied,
+    BadRequest,
+    FarmBusy,
+    FarmUnreachable,
+    FetchFailed,
+    Refused,
+)
+from farm.client.farm import Farm, Submitted
+from farm.client.fetch import Fetched
+
+__all__ = [
+    "AccessDenied",
+    "BadRequest",
+    "Farm",
+    "FarmBusy",
+    "FarmUnreachable",
+    "FetchFailed",
+    "Fetched",
+    "Refused",
+    "Submitted",
+]

@@ -13,8 +13,8 @@ from farm.domain.spec import Problem
 CELL_CHARS_MAX: Final = 131_072
 """The csv module's own limit; far above what any field may hold."""
 
-ROW_CHARS_MAX: Final = 500_000
-"""A row travels in one message, of 4 MB at most, and a character may take 4 bytes."""
+ROW_BYTES_MAX: Final = 60_000
+"""A gateway takes rows of 64 KiB at most, the names of their columns counted in."""
 
 LINE_CHARS_MAX: Final = 1_000_000
 
@@ -82,10 +82,12 @@ def clean_row(number: int, cells: Mapping[str, str], problems: list[Problem]) ->
         fit[column], broken = clean_text(text)
         if broken:
             problems.append(Problem(number, clean_text(column)[0], broken, SAVE_AS_UTF8))
-    if sum(map(len, fit.values())) > ROW_CHARS_MAX:
-        what = f"the row has more than {ROW_CHARS_MAX} characters"
-        problems.append(Problem(number, "", what, "shorten it"))
-        return number, {}
+    if sum(map(len, fit.values())) > ROW_BYTES_MAX // 4:
+        size = sum(len(text.encode()) for text in fit.values())
+        if size > ROW_BYTES_MAX:
+            what = f"the row has {size} bytes"
+            problems.append(Problem(number, "", what, f"keep to {ROW_BYTES_MAX}"))
+            return number, {}
     return number, fit
 
 

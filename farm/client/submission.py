@@ -1,0 +1,155 @@
+"""A file on its way to the farm: read once to check it, once more to send it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+from farm.client.files import Unreadable, open_rows
+from farm.client.rowfile import Row, clean_row
+from farm.domain.rows import too_many_problems
+from farm.domain.spec import Problem
+from farm.domain.values import Limits
+from heliostat.v1 import batch_service_pb2 as pb
+
+_BLOCK_ROWS: Final = 500
+_BLOCK_BYTES: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitOptions:
+    """What is said of a batch beside its rows."""
+
+    name: str
+    project: str = ""
+    priority: int = 0
+    column_map: Mapping[str, str] = field(default_factory=dict)
+    """The file's column → our field, or → itself to keep it as own data."""
+    set_fields: Mapping[str, str] = field(default_factory=dict)
+    """Our field → its value for all rows."""
+    dry_run: bool = False
+    request_id: str
+
+
+class Source(Protocol):
+    """Rows that can be read more than once."""
+
+    problems: list[Problem]
+    """Found by the reading so far."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The header; empty where rows name their own columns."""
+        ...
+
+    def rows(self) -> Iterator[Row]:
+        """All rows in order."""
+        ...
+
+
+class GivenRows:
+    """Rows from a program instead of a file, numbered from 1."""
+
+    def __init__(self, rows: Iterable[Mapping[str, str]]) -> None:
+        self.problems: list[Problem] = []
+        self._rows = list(rows)
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """None: each row names its own."""
+        return ()
+
+    def rows(self) -> Iterator[Row]:
+        """All rows in order."""
+        del self.problems[:]
+        for number, cells in enumerate(self._rows, 1):
+            row = clean_row(number, cells, self.problems)
+            if row[1]:
+                yield row
+
+
+@dataclass(slots=True)
+class Checked:
+    """A source after its first reading."""
+
+    source: Source | None
+    """None when nothing can be read."""
+    rows: int
+    problems: list[Problem]
+
+
+def check_file(path: Path, mapped: Iterable[str]) -> Checked:
+    """Read a file through once: how many rows it has, and what is wrong with it as a file."""
+    try:
+        source = open_rows(path, mapped)
+    except Unreadable as error:
+        return Checked(None, 0, [error.problem])
+    return check_source(source)
+
+
+def check_source(source: Source) -> Checked:
+    """The same for any source."""
+    rows, problems = 0, []
+    most = Limits().problems_max
+    try:
+        for _ in source.rows():
+            rows += 1
+            if len(source.problems) > most:
+                break
+    except Unreadable as error:
+        problems = [error.problem]
+    problems = [*source.problems, *problems]
+    if not rows and not problems:
+        first = 1 if source.columns else 0
+        what = "there is a header but no row under it" if first else "there are no clips"
+        problems.append(Problem(first, "", what, "add a row for each clip"))
+    return Checked(source, rows, problems)
+
+
+def messages(
+    source: Source, options: SubmitOptions, *, dry_run: bool
+) -> Iterator[pb.SubmitRequest]:
+    """The stream of one submission: its header, then its rows in blocks."""
+    yield pb.SubmitRequest(
+        header=pb.SubmitHeader(
+            request_id=options.request_id,
+            name=options.name,
+            project=options.project,
+            priority=options.priority,
+            column_map=options.column_map,
+            set_fields=options.set_fields,
+            dry_run=dry_run,
+            columns=source.columns,
+        )
+    )
+    block, size = pb.RowBlock(), 0
+    try:
+        for number, cells in source.rows():
+            row = block.rows.add(number=number, fields=cells)
+            size += row.ByteSize()
+            if len(block.rows) >= _BLOCK_ROWS or size >= _BLOCK_BYTES:
+                yield pb.SubmitRequest(rows=block)
+                block, size = pb.RowBlock(), 0
+    except Unreadable:
+        # Known since the first reading; what could be read is checked with the rest.
+        pass
+    if block.rows:
+        yield pb.SubmitRequest(rows=block)
+
+
+def merged(
+    ours: Sequence[Problem], farms: Sequence[pb.Problem], columns: Sequence[str]
+) -> list[Problem]:
+    """What the file's reading found and what the farm found, in the order of the file."""
+    told = [Problem(p.row, p.column, p.what, p.remedy) for p in farms]
+    last = [told.pop()] if len(told) > 1 and told[-1].row < told[-2].row else []
+    position = {column: i for i, column in enumerate(columns)}
+    both = sorted(
+        {*ours, *told}, key=lambda p: (p.row, position.get(p.column, -1), p.column, p.what)
+    )
+    most = Limits().problems_max
+    if len(both) > most + 1:
+        both[most:] = [too_many_problems(both[most].row, most)]
+    return both + last

@@ -1,0 +1,210 @@
+"""Settings: one TOML file, then the environment, then flags; the later one wins.
+
+Every setting has one name: `s3_endpoint` in the file, `HELIOSTAT_S3_ENDPOINT` in the environment,
+`--s3-endpoint` on the command line. docs/configuration.md lists them all.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from farm.domain.errors import FarmError
+
+PREFIX: Final = "HELIOSTAT_"
+CONFIG_VARIABLE: Final = "HELIOSTAT_CONFIG"
+FILE_NAME: Final = "farm.toml"
+"""In the data directory, where no other file is named."""
+
+TOKEN_CHARS_MIN: Final = 16
+_LAST_PORT: Final = 65_535 - 20
+
+
+class ConfigError(FarmError):
+    """Settings that cannot be used; one line for each."""
+
+    reason = "CONFIG"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = list(problems)
+
+
+class FarmConfig(BaseSettings):
+    """What a farm, or a client of one, is told."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+    )
+
+    data_dir: Path = Field(Path("~/.heliostat"), description="Where a farm keeps its files.")
+    host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
+    port: int = Field(
+        8460, ge=1024, le=_LAST_PORT, description="First of the farm's ports: gRPC, then the rest."
+    )
+    cpu_cards: int = Field(0, ge=0, le=256, description="CPU slots that stand in for cards.")
+    gpu_cards: int = Field(0, ge=0, le=256, description="GPUs of this machine that are cards.")
+    renderer: Literal["helios", "testcard"] = Field(
+        "helios", description="What the cards render with; `testcard` needs no model."
+    )
+    model: Path | None = Field(None, description="Directory of the model to render with.")
+    seconds_per_chunk: float = Field(0.0, ge=0, le=3600, description="The test card's pace.")
+    s3_endpoint: str = Field("", description="URL of the object store; empty starts one here.")
+    s3_bucket: str = Field("heliostat", min_length=3, max_length=63, description="Its bucket.")
+    s3_region: str = Field("us-east-1", description="Its region.")
+    s3_access_key: SecretStr | None = Field(None, description="Access key of the object store.")
+    s3_secret_key: SecretStr | None = Field(None, description="Secret key of the object store.")
+    ray_dashboard: bool = Field(False, description="Start Ray's dashboard, on loopback.")
+    api_token: SecretStr | None = Field(
+        None, description="What clients show; on loopback `farm up` makes one."
+    )
+    ray_token: SecretStr | None = Field(
+        None, description="What Ray's nodes show; on loopback `farm up` makes one."
+    )
+    endpoint: str = Field("", description="HOST:PORT of the farm to talk to; empty: the local one.")
+    ca: Path | None = Field(None, description="PEM file of the authority of a farm with TLS.")
+    project: str = Field("default", min_length=1, description="Whose work a submission is.")
+
+    @field_validator("data_dir", "model", "ca")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return path.expanduser().absolute() if path else None
+
+
+def load(config_file: Path | None = None, flags: Mapping[str, Any] | None = None) -> FarmConfig:
+    """All layers together. `flags` that are None were not given. Raises `ConfigError`."""
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    path, values = _file_values(config_file, given)
+
+    class Layered(FarmConfig):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, InitSettingsSource(settings_cls, values)
+
+    try:
+        return Layered(**given)
+    except ValidationError as error:
+        raise ConfigError(
+            [
+                f"{_place(str(each['loc'][0]) if each['loc'] else '', given, path)}: {each['msg']}"
+                for each in error.errors(include_input=False, include_url=False)
+            ]
+        ) from None
+
+
+def start_problems(config: FarmConfig) -> list[str]:
+    """What `farm up` lacks; empty when it may start.
+
+    A farm that others can reach is never open: it has tokens that its owner chose, and an object
+    store that is meant to be reached.
+    """
+    lacking: list[str] = []
+    if not is_loopback(config.host):
+        why = f"needed off loopback (host is {config.host})"
+        for name, what in (
+            ("api_token", "an API token"),
+            ("ray_token", "a Ray token"),
+            ("s3_endpoint", "an S3 endpoint"),
+        ):
+            if not getattr(config, name):
+                lacking.append(f"{what} is {why}: set {_names(name)}")
+    if config.s3_endpoint:
+        lacking += [
+            f"the object store at {config.s3_endpoint} needs a key: set {_names(name)}"
+            for name in ("s3_access_key", "s3_secret_key")
+            if not getattr(config, name)
+        ]
+    for name in ("api_token", "ray_token"):
+        token: SecretStr | None = getattr(config, name)
+        if token and (len(token) < TOKEN_CHARS_MIN or not token.get_secret_value().isascii()):
+            lacking.append(
+                f"{name} is too weak: use at least {TOKEN_CHARS_MIN} ASCII characters, "
+                "such as `openssl rand -hex 32` prints"
+            )
+    if config.renderer == "helios" and config.model is None:
+        lacking.append(
+            f"the renderer helios needs a model: set {_names('model')}, "
+            "or use the renderer testcard"
+        )
+    return lacking
+
+
+def is_loopback(host: str) -> bool:
+    """Only this machine can reach it."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _names(name: str) -> str:
+    """A setting in every spelling that its user may look for; secrets are no flags."""
+    secret = name.endswith(("_token", "_key"))
+    flag = "" if secret else f"--{name.replace('_', '-')}, "
+    return f"{flag}{PREFIX}{name.upper()} or {name} in {FILE_NAME}"
+
+
+def _file_values(
+    config_file: Path | None, given: Mapping[str, Any]
+) -> tuple[Path | None, dict[str, Any]]:
+    """The file that counts, and what it says."""
+    named = config_file or os.environ.get(CONFIG_VARIABLE)
+    if named:
+        path = Path(named).expanduser()
+    else:
+        default = FarmConfig.model_fields["data_dir"].default
+        data_dir = given.get("data_dir") or os.environ.get(f"{PREFIX}DATA_DIR") or default
+        path = Path(data_dir).expanduser() / FILE_NAME
+        if not path.exists():
+            return None, {}
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError([f"{path}: there is no such file"]) from None
+    except (OSError, ValueError) as error:
+        raise ConfigError([f"{path}: cannot be read ({error})"]) from None
+    known = list(FarmConfig.model_fields)
+    unknown = [_unknown(path, key, known) for key in values if key not in known]
+    if unknown:
+        raise ConfigError(unknown)
+    return path, values
+
+
+def _unknown(path: Path, key: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(key, known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(known)}"
+    return f"{path}: there is no setting {key!r}, {hint}"
+
+
+def _place(name: str, given: Mapping[str, Any], path: Path | None) -> str:
+    """Where a wrong value came from."""
+    if name in given:
+        return f"--{name.replace('_', '-')}"
+    variable = PREFIX + name.upper()
+    return variable if os.environ.get(variable) else f"{path}: {name}"
