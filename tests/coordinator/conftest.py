@@ -1,0 +1,168 @@
+"""A coordinator over a real ledger, with a clock that tests move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from farm.coordinator import Coordinator
+from farm.domain.batch import Batch
+from farm.domain.clip import Clip, ClipState
+from farm.domain.ledger import RequestRow
+from farm.plan.policy import Policy
+from farm.store import SqlLedger
+from heliostat.v1 import node_service_pb2 as node_pb
+from heliostat.v1 import types_pb2 as types_pb
+from tests.fixtures.ledger import Database, database, new_clip  # noqa: F401 - fixture
+
+
+@dataclass
+class ManualClock:
+    """Time as a test wants it."""
+
+    time: float = 1000.0
+
+    def now(self) -> float:
+        return 1_700_000_000.0 + self.time
+
+    def monotonic(self) -> float:
+        return self.time
+
+
+@dataclass
+class CardVoice:
+    """A card's side of the exchange, spoken by hand."""
+
+    coordinator: Coordinator
+    card_id: str
+    incarnation: str = "first"
+    capacity: int = 2
+    held: dict[tuple[str, int], bool] = field(default_factory=dict)
+    sequence: int = 0
+    frames_rendered: int = 0
+
+    def request(self, *outbox: node_pb.OutboxEntry) -> node_pb.ExchangeRequest:
+        return node_pb.ExchangeRequest(
+            card=node_pb.CardReport(
+                card_id=self.card_id,
+                node_id="node",
+                incarnation=self.incarnation,
+                hostname="host",
+                renderer="testcard",
+                stack_id="stack",
+                condition="ready",
+            ),
+            held=[
+                node_pb.HeldAttempt(clip_id=clip_id, attempt=attempt, started=started)
+                for (clip_id, attempt), started in self.held.items()
+            ],
+            outbox=outbox,
+            capacity=self.capacity,
+            telemetry=types_pb.CardTelemetry(frames_rendered=self.frames_rendered),
+        )
+
+    def say(self, *outbox: node_pb.OutboxEntry) -> node_pb.ExchangeResponse:
+        """Exchange, and hold what is wanted."""
+        response = self.coordinator.exchange([self.request(*outbox)])[0]
+        wanted = [(lease.clip_id, lease.attempt) for lease in response.wanted]
+        self.held = {key: self.held.get(key, False) for key in wanted}
+        return response
+
+    def start_all(self) -> None:
+        self.held = dict.fromkeys(self.held, True)
+
+    def entry(self, clip: tuple[str, int], **what: object) -> node_pb.OutboxEntry:
+        self.sequence += 1
+        return node_pb.OutboxEntry(
+            sequence=self.sequence,
+            clip_id=clip[0],
+            attempt=clip[1],
+            **what,  # type: ignore[arg-type]
+        )
+
+    def chunk(self, clip: tuple[str, int], chunk: int, frames: int = 33) -> node_pb.OutboxEntry:
+        segment = artifact(types_pb.ARTIFACT_KIND_SEGMENT, f"{clip}{chunk}", chunk)
+        report = node_pb.ChunkReport(chunk=chunk, frames=frames, artifacts=[segment])
+        return self.entry(clip, chunk=report)
+
+    def take(self, clip: tuple[str, int], frames: int = 66) -> node_pb.OutboxEntry:
+        video = artifact(types_pb.ARTIFACT_KIND_TAKE, f"take{clip}")
+        sidecar = artifact(types_pb.ARTIFACT_KIND_SIDECAR, f"sidecar{clip}")
+        return self.entry(
+            clip, take=node_pb.TakeReport(frames=frames, video=video, sidecar=sidecar)
+        )
+
+    def failure(
+        self, clip: tuple[str, int], kind: types_pb.FailureClass.ValueType, message: str = "no"
+    ) -> node_pb.OutboxEntry:
+        return self.entry(clip, failure=node_pb.FailureReport(failure_class=kind, message=message))
+
+
+def artifact(kind: types_pb.ArtifactKind.ValueType, name: str, chunk: int = 0) -> types_pb.Artifact:
+    return types_pb.Artifact(
+        kind=kind, chunk=chunk, sha256=name.encode().hex().ljust(64, "0")[:64], size_bytes=9,
+        key=f"key/{name}",
+    )  # fmt: skip
+
+
+@dataclass
+class Ground:
+    """A coordinator that can be killed and started anew on the same ledger."""
+
+    database: Database
+    clock: ManualClock = field(default_factory=ManualClock)
+    policy: Policy = field(default_factory=Policy)
+    requests: int = 0
+
+    def __post_init__(self) -> None:
+        self.ledger: SqlLedger | None = None
+        self.restart()
+
+    def restart(self) -> Coordinator:
+        self.coordinator = Coordinator(self.database.store(), self.clock, self.policy)
+        self.ledger = self.ledger or self.database.ledger()
+        return self.coordinator
+
+    def card(self, card_id: str, **more: object) -> CardVoice:
+        return CardVoice(self.coordinator, card_id, **more)  # type: ignore[arg-type]
+
+    def request(self, batch_id: str = "", digest: str = "d") -> RequestRow:
+        self.requests += 1
+        return RequestRow(f"request-{self.requests}", digest, batch_id)
+
+    def submit(self, clips: int, frames: int = 66, batch_id: str = "b1", priority: int = 0) -> None:
+        batch = Batch(
+            batch_id=batch_id, name=batch_id, project="p", priority=priority,
+            created_at=self.clock.now(),
+        )  # fmt: skip
+        self.coordinator.begin(batch)
+        rows = [new_clip(i, frames=frames) for i in range(1, clips + 1)]
+        self.coordinator.stage(batch_id, rows)
+        self.coordinator.publish(batch_id, self.request(batch_id))
+
+    def clip(self, clip_id: str) -> Clip:
+        clip = self.coordinator.store.clip(clip_id)
+        assert clip is not None
+        return clip
+
+    def states(self) -> dict[ClipState, int]:
+        assert self.ledger is not None
+        return {state: n for state, n in self.ledger.clip_counts().items() if n}
+
+    def kinds(self, clip_id: str) -> list[str]:
+        """A clip's history."""
+        assert self.ledger is not None
+        events = self.ledger.events(after=0, limit=10_000)
+        return [event.kind for event in events if event.clip_id == clip_id]
+
+
+@pytest.fixture
+def ground(database: Database) -> Ground:  # noqa: F811
+    return Ground(database)
+
+
+@pytest.fixture
+def make_ground(database: Database) -> Callable[..., Ground]:  # noqa: F811
+    return lambda **more: Ground(database, **more)
