@@ -18,8 +18,8 @@ INTRODUCTION = """\
 `python tools/state_machine.py`; a test compares the two.
 
 A clip enters as `queued`, or as `waiting` when it depends on something that has not ended.
-Rendering and uploading are phases of an attempt, not states, and a batch has no state of this
-kind: its progress follows from its clips. What is not in the table is an error, and changes nothing.
+Rendering and uploading are phases of an attempt, not states. A batch has no such life: its progress
+follows from its clips. What is not in the table is an error, and changes nothing.
 """
 
 

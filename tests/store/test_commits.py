@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import select
 
 from farm.domain.batch import Batch, BatchProgress, BatchState
 from farm.domain.clip import (
@@ -32,6 +33,7 @@ from farm.domain.ledger import (
     RequestRow,
     Totals,
 )
+from farm.store import tables
 from tests.fixtures.ledger import LEASE, Farm, add, chunk_row, new_clip, possible_event, take_row
 
 
@@ -147,6 +149,9 @@ def test_what_is_delivered_reads_back_whole(farm: Farm):
     assert row.clip == done == farm.store.clip(done.clip_id)
     assert row.take == take_row(done)
     assert row.finished_at == farm.now
+    with farm.ledger._engine.connect() as connection:
+        bound = select(tables.clips.c.model_digest, tables.clips.c.stack_id)
+        assert connection.execute(bound).one() == ("model", "stack")
     chunks = [chunk_row(replace(done, chunks_done=n)) for n in range(3)]
     assert farm.ledger.chunks(done.clip_id) == chunks
     progress = farm.ledger.progress(["b1"])["b1"]

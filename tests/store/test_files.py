@@ -2,15 +2,18 @@
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
 
+from farm.domain.clip import ClipState
 from farm.store import LedgerRefused, open_ledger, open_store
 from farm.store.engine import reader_engine, writer_engine
 from farm.store.tables import metadata
+from tests.fixtures.ledger import Farm
 
 
 def schema_of(connection: sqlite3.Connection) -> dict[str, list[str]]:
@@ -132,3 +135,57 @@ def test_commits_are_flushed_to_the_disk_and_keys_are_enforced(tmp_path: Path):
         }
     engine.dispose()
     assert values == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+def test_the_epoch_that_a_write_checked_holds_until_its_commit(tmp_path: Path):
+    store = open_store(tmp_path / "farm.db")
+    epoch = store.claim_epoch(1.0)
+    rival = sqlite3.connect(tmp_path / "farm.db", timeout=0, isolation_level=None)
+    with store._write(epoch):
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            rival.execute("UPDATE farm SET epoch = epoch + 1")
+        rival.execute("SELECT epoch FROM farm").fetchall()
+    rival.close()
+    assert store.claim_epoch(2.0) == epoch + 1
+    store.close()
+
+
+def test_no_question_reads_through_all_clips_or_events(farm: Farm):
+    clips = farm.submit()
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection, _cursor, statement, parameters, _context, _many):
+        asked.append((statement, parameters))
+
+    for engine in (farm.ledger._engine, farm.store._engine):
+        event.listen(engine, "before_cursor_execute", note)
+    farm.ledger.find_batch("b1")
+    farm.ledger.batches(limit=5, before="b1", project="p")
+    farm.ledger.progress(["b1"])
+    farm.ledger.clips("b1", limit=5, after=1)
+    farm.ledger.clips("b1", limit=5, states=[ClipState.FAILED, ClipState.DONE])
+    farm.ledger.clip_rows([clip.clip_id for clip in clips])
+    farm.ledger.chunks(clips[0].clip_id)
+    farm.ledger.events(after=1, limit=5)
+    farm.ledger.events(after=1, limit=5, batch_id="b1")
+    farm.ledger.clip_counts()
+    list(farm.store.clips_in_memory("b1"))
+    farm.store.clip(clips[0].clip_id)
+    farm.store.clips_in_states("b1", [ClipState.QUEUED], ["clip 1"])
+    farm.store.request("r")
+    farm.deliver(clips[0])
+    raw = sqlite3.connect(farm.database.url.removeprefix("sqlite:///"))
+    plans = [
+        (step[3], statement)
+        for statement, parameters in asked
+        if statement.startswith(("SELECT", "UPDATE", "INSERT", "DELETE"))
+        for step in raw.execute(
+            f"EXPLAIN QUERY PLAN {statement}",
+            parameters[0] if isinstance(parameters, list) else parameters,
+        )
+    ]
+    raw.close()
+    assert len(plans) > 20
+    small = ("SCAN farm", "SCAN totals", "SCAN cards", "SCAN tallies")
+    scans = [plan for plan in plans if plan[0].startswith("SCAN") and not plan[0].startswith(small)]
+    assert scans == []

@@ -66,6 +66,8 @@ def test_more_than_99_999_clips_stay_in_order(farm: Farm):
         "b1-100000",
     ]
     assert [clip.ordinal for clip in farm.store.clips_in_memory("b1")] == [99_999, 100_000]
+    submitted = [event.clip_id for event in farm.ledger.events(after=0, limit=5)]
+    assert submitted == ["", "b1-99999", "b1-100000"]
 
 
 def test_events_are_followed_from_where_one_left_off(farm: Farm):

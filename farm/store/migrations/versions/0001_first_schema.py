@@ -20,6 +20,7 @@ def upgrade() -> None:
     _create_totals()
     _create_batches()
     _create_clips()
+    _index_clips()
     _create_texts()
     _create_tallies()
     _create_chunks()
@@ -147,6 +148,9 @@ def _create_clips() -> None:
         ),
         sa.UniqueConstraint("batch_id", "ordinal", name=op.f("uq_clips_batch_id_ordinal")),
     )
+
+
+def _index_clips() -> None:
     op.create_index(
         "ix_clips_batch_id_state_ordinal", "clips", ["batch_id", "state", "ordinal"], unique=False
     )
