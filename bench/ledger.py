@@ -107,7 +107,7 @@ def commits(store: SqlStore, epoch: int, clips: list[Clip]) -> None:
     run("commit 200 chunks, side by side", groups, lambda c: ChunkRecorded(c.chunks_done))
     scattered = [range(half + n, len(clips), half // GROUP) for n in range(20)]
     run("commit 200 leases, scattered", scattered, lambda _: Leased(holder))
-    run("commit 1 chunk", [range(n, n + 1) for n in range(300)], lambda c: ChunkRecorded(1))
+    run("commit 1 chunk", [range(n, n + 1) for n in range(300)], lambda _: ChunkRecorded(1))
 
 
 def questions(ledger: SqlLedger) -> None:
