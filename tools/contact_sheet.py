@@ -5,6 +5,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 from PIL import Image, ImageDraw, ImageFont
@@ -35,16 +36,23 @@ def middle_frame(take: Path, frames: int) -> Image.Image:
     raise ValueError(f"{take}: ends before frame {frames // 2}")
 
 
+def sidecars(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """Every sidecar that `farm fetch` wrote into a folder, in the order of the submitted rows."""
+    found = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in folder.glob("*.json")]
+    own = [(path, facts) for path, facts in found if "take_sha256" in facts]
+    return sorted(own, key=lambda pair: pair[1]["row"])
+
+
 def pictures(folder: Path) -> list[Picture]:
-    """Every take of a folder with its sidecar, in the order of the submitted rows."""
-    found = []
-    for sidecar in folder.glob("*.json"):
-        facts = json.loads(sidecar.read_text(encoding="utf-8"))
-        take = sidecar.with_suffix(".mp4")
-        name = f"{facts['clip_name']} v{facts['version']:03}"
-        picture = Picture(name, facts["prompt"], middle_frame(take, facts["frames"]))
-        found.append((facts["row"], picture))
-    return [picture for _, picture in sorted(found, key=lambda pair: pair[0])]
+    """Every take of a folder, in the order of the submitted rows."""
+    return [
+        Picture(
+            f"{facts['clip_name']} v{facts['version']:03}",
+            facts["prompt"],
+            middle_frame(path.with_suffix(".mp4"), facts["frames"]),
+        )
+        for path, facts in sidecars(folder)
+    ]
 
 
 def fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from contact_sheet import contact_sheet, pictures
+from contact_sheet import contact_sheet, pictures, sidecars
 from demo_summary import show, summarise
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -143,13 +143,14 @@ def demo() -> None:
         farm("watch", batch_id)
         rendered = time.monotonic()
         farm("fetch", batch_id, str(CLIPS))
+    arrived = len(sidecars(CLIPS))
+    if arrived != ROWS:
+        raise DemoError(f"{arrived} of {ROWS} clips arrived in {CLIPS}")
     contact_sheet(pictures(CLIPS), DEMO / "contact-sheet.png")
     summary = summarise(CLIPS, DEMO / "model", rendered - submitted)
     summary["seconds_in_all"] = round(time.monotonic() - started, 1)
     (DEMO / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     show(summary)
-    if summary["clips"] != ROWS:
-        raise DemoError(f"{summary['clips']} of {ROWS} clips arrived")
 
 
 def interrupt(_signal: int, _frame: object) -> None:

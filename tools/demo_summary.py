@@ -1,11 +1,11 @@
 """What the demo measured, from the sidecars of the clips that it fetched."""
 
-import json
 import statistics
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from contact_sheet import sidecars
 from rich.console import Console
 from rich.table import Table
 
@@ -16,18 +16,17 @@ from node_agent.models import describe
 
 def summarise(clips: Path, model: Path, render_seconds: float) -> dict[str, Any]:
     """The summary of a folder of clips; `render_seconds` is from submission to the last take."""
-    sidecars = [json.loads(path.read_text(encoding="utf-8")) for path in clips.glob("*.json")]
-    sidecars.sort(key=lambda facts: facts["row"])
-    frames = sum(facts["frames"] for facts in sidecars)
+    known = [facts for _, facts in sidecars(clips)]
+    frames = sum(facts["frames"] for facts in known)
     fps = frames / render_seconds
     return {
-        "clips": len(sidecars),
+        "clips": len(known),
         "frames": frames,
         "render_seconds": round(render_seconds, 2),
         "frames_per_second": round(fps, 3),
-        "h100": against_h100(fps, sidecars[0], model),
-        "chunk_seconds": chunk_seconds(sidecars),
-        "cards": per_card(sidecars),
+        "h100": against_h100(fps, known[0], model),
+        "chunk_seconds": chunk_seconds(known),
+        "cards": per_card(known),
         "takes": [
             {
                 "name": facts["clip_name"],
@@ -36,7 +35,7 @@ def summarise(clips: Path, model: Path, render_seconds: float) -> dict[str, Any]
                 "attempts": facts["attempts"],
                 "sha256": facts["take_sha256"],
             }
-            for facts in sidecars
+            for facts in known
         ],
     }
 
@@ -66,9 +65,9 @@ def against_h100(fps: float, facts: dict[str, Any], model: Path) -> dict[str, An
     }
 
 
-def chunk_seconds(sidecars: list[dict[str, Any]]) -> dict[str, float]:
+def chunk_seconds(known: list[dict[str, Any]]) -> dict[str, float]:
     """Render times of all chunks."""
-    times = sorted(chunk["render_seconds"] for facts in sidecars for chunk in facts["chunks"])
+    times = sorted(chunk["render_seconds"] for facts in known for chunk in facts["chunks"])
     return {
         "chunks": len(times),
         "shortest": round(times[0], 3),
@@ -77,11 +76,11 @@ def chunk_seconds(sidecars: list[dict[str, Any]]) -> dict[str, float]:
     }
 
 
-def per_card(sidecars: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def per_card(known: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What each card rendered, by the chunks' own records."""
     frames: dict[str, int] = defaultdict(int)
     seconds: dict[str, float] = defaultdict(float)
-    for facts in sidecars:
+    for facts in known:
         for chunk in facts["chunks"]:
             frames[chunk["card_id"]] += chunk["frames"]
             seconds[chunk["card_id"]] += chunk["render_seconds"]

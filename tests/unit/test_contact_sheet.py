@@ -29,7 +29,9 @@ def folder(tmp_path):
     for row, name in enumerate(reversed(COLOURS), 2):
         write_take(tmp_path / f"{name}_v001.mp4", COLOURS[name])
         facts = {"row": row, "clip_name": name, "version": 1, "prompt": "x " * 400, "frames": 9}
+        facts["take_sha256"] = "0" * 64
         (tmp_path / f"{name}_v001.json").write_text(json.dumps(facts))
+    (tmp_path / "manifest.json").write_text("{}")  # not a sidecar
     return tmp_path
 
 
