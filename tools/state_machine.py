@@ -38,7 +38,7 @@ def explanations(source: str, name: str) -> dict[str, str]:
             and isinstance(following, ast.Expr)
             and isinstance(following.value, ast.Constant)
         ):
-            found[member.targets[0].id] = one_line(following.value.value)
+            found[member.targets[0].id] = one_line(str(following.value.value))
     return found
 
 
@@ -55,7 +55,7 @@ def states() -> dict[str, str]:
 
 def events() -> dict[str, str]:
     """Event → what it means: the docstring of the class that carries it."""
-    said = {kind.kind.value: one_line(inspect.getdoc(kind)) for kind in life.Event.__args__}
+    said = {kind.kind.value: one_line(inspect.getdoc(kind) or "") for kind in life.Event.__args__}
     said[life.EventKind.SUBMIT.value] = "Its batch was accepted, whole; the first of its events."
     return {kind.value: said[kind.value] for kind in life.EventKind}
 
