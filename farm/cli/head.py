@@ -1,0 +1,125 @@
+"""`farm up`, `farm down`, `farm version`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from farm import __version__
+from farm.cli import output
+from farm.cli.options import ConfigFile, DataDir, Json, command, settings
+
+if TYPE_CHECKING:
+    from farm.config import FarmConfig
+    from farm.fleet_ray.settings import HeadSettings
+
+
+@command
+def up(
+    data_dir: DataDir = None,
+    host: Annotated[str | None, typer.Option(help="Listen here. [default: 127.0.0.1]")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="First of the farm's ports. [default: 8460]")
+    ] = None,
+    cpu_cards: Annotated[
+        int | None, typer.Option(help="CPU slots that stand in for cards. [default: 0]")
+    ] = None,
+    gpu_cards: Annotated[
+        int | None, typer.Option(help="GPUs of this machine that are cards. [default: 0]")
+    ] = None,
+    renderer: Annotated[
+        str | None, typer.Option(help="helios, or testcard. [default: helios]")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Directory of the model to render with.")
+    ] = None,
+    seconds_per_chunk: Annotated[
+        float | None, typer.Option(help="The test card's pace. [default: 0]")
+    ] = None,
+    s3_endpoint: Annotated[
+        str | None, typer.Option(help="URL of the object store. [default: one is started here]")
+    ] = None,
+    s3_bucket: Annotated[str | None, typer.Option(help="Its bucket. [default: heliostat]")] = None,
+    s3_region: Annotated[str | None, typer.Option(help="Its region. [default: us-east-1]")] = None,
+    ray_dashboard: Annotated[
+        bool | None, typer.Option("--ray-dashboard", help="Start Ray's dashboard.")
+    ] = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> int:
+    """Start a farm on this machine in the background, and wait until it serves."""
+    from farm.config import ConfigError, start_problems
+
+    found = settings(
+        config,
+        data_dir=data_dir,
+        host=host,
+        port=port,
+        cpu_cards=cpu_cards,
+        gpu_cards=gpu_cards,
+        renderer=renderer,
+        model=model,
+        seconds_per_chunk=seconds_per_chunk,
+        s3_endpoint=s3_endpoint,
+        s3_bucket=s3_bucket,
+        s3_region=s3_region,
+        ray_dashboard=ray_dashboard,
+    )
+    if problems := start_problems(found):
+        raise ConfigError(problems)
+    from dataclasses import asdict
+
+    from farm.fleet_ray.head import up as start
+    from farm.fleet_ray.settings import ensure_secrets
+
+    head = _head_settings(found)
+    ensure_secrets(
+        head,
+        **{
+            name: secret.get_secret_value()
+            for name in ("api_token", "ray_token", "s3_access_key", "s3_secret_key")
+            if (secret := getattr(found, name))
+        },
+    )
+    state = start(head, on_stage=lambda stage: output.note(f"farm: {stage}"))
+    if as_json:
+        output.print_json(asdict(state))
+    else:
+        output.say(f"farm serves at {state.endpoint}, metrics at {state.http}/metrics")
+    return output.OK
+
+
+@command
+def down(data_dir: DataDir = None, config: ConfigFile = None, as_json: Json = False) -> int:
+    """Stop the farm of this machine; open batches go on when it is started again."""
+    from farm.fleet_ray.head import down as stop
+
+    found = settings(config, data_dir=data_dir)
+    stopped = stop(_head_settings(found))
+    if as_json:
+        output.print_json({"stopped": stopped})
+    else:
+        output.say("the farm has stopped" if stopped else f"no farm runs in {found.data_dir}")
+    return output.OK
+
+
+@command
+def version(as_json: Json = False) -> int:
+    """Print the version."""
+    if as_json:
+        output.print_json({"version": __version__})
+    else:
+        output.say(f"heliostat {__version__}")
+    return output.OK
+
+
+def _head_settings(found: FarmConfig) -> HeadSettings:
+    """What of the settings concerns a head; for `down`, what it was started with."""
+    from dataclasses import fields
+
+    from farm.fleet_ray.settings import HeadSettings
+
+    names = {field.name for field in fields(HeadSettings)} & set(type(found).model_fields)
+    return HeadSettings(**{name: getattr(found, name) for name in names})

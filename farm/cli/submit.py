@@ -1,0 +1,114 @@
+"""`farm submit`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from farm.cli import output
+from farm.cli.options import (
+    Ca,
+    ConfigFile,
+    DataDir,
+    Endpoint,
+    Json,
+    command,
+    connect,
+    pairs,
+    settings,
+)
+from farm.cli.words import plural
+from farm.domain.spec import Problem
+
+
+@command
+def submit(
+    file: Annotated[Path, typer.Argument(help="CSV, TSV, JSON Lines, YAML or JSON.")],
+    name: Annotated[str, typer.Option(help="The batch's name. [default: the file's]")] = "",
+    project: Annotated[str | None, typer.Option(help="Whose work it is.")] = None,
+    priority: Annotated[int, typer.Option(min=-1000, max=1000, help="Higher goes first.")] = 0,
+    column_map: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="COLUMN=FIELD",
+            help="A column of the file is this field; COLUMN=COLUMN keeps it as your own data.",
+        ),
+    ] = None,
+    set_fields: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="The same for all clips."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it, submit nothing.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Stay until every clip has ended.")] = False,
+    request_id: Annotated[
+        str, typer.Option(help="Submitting twice with the same one makes one batch.")
+    ] = "",
+    endpoint: Endpoint = None,
+    ca: Ca = None,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> int:
+    """Submit a file of prompts: all of it is accepted, or every problem in it is listed."""
+    from farm.client import Refused
+    from farm.client.files import Unreadable, open_rows
+    from farm.client.plain import plain
+
+    found = settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir, project=project)
+    mapping, fixed = pairs("--map", column_map or []), pairs("--set", set_fields or [])
+    try:
+        open_rows(file, mapping)
+    except Unreadable as error:
+        return _refused(file, [error.problem], as_json=as_json)
+    with connect(found) as farm:
+        try:
+            done = farm.submit(
+                file,
+                name=name,
+                project=found.project,
+                priority=priority,
+                column_map=mapping,
+                set_fields=fixed,
+                dry_run=dry_run,
+                request_id=request_id,
+            )
+        except Refused as refused:
+            return _refused(file, refused.problems, as_json=as_json)
+        for warning in done.warnings:
+            output.note(f"note: {output.problem_line(str(file), warning)}")
+        if wait and done.batch is not None:
+            from farm.cli.watch import wait_for
+
+            output.note(f"batch {done.batch.batch_id}: {plural(done.clips, 'clip')}")
+            return wait_for(farm, done.batch, as_json=as_json)
+        if as_json:
+            output.print_json(
+                {
+                    "batch": plain(done.batch) if done.batch is not None else None,
+                    "clips": done.clips,
+                    "frames": done.frames,
+                    "repeated": done.repeated,
+                    "warnings": output.problem_values(str(file), done.warnings),
+                }
+            )
+        elif done.batch is None:
+            clips, frames = plural(done.clips, "clip"), plural(done.frames, "frame")
+            output.say(f"no problems: {clips}, {frames}")
+        else:
+            again = " (submitted before)" if done.repeated else ""
+            batch_id, clips = done.batch.batch_id, plural(done.clips, "clip")
+            output.say(f"batch {batch_id}: {clips}, {plural(done.frames, 'frame')}{again}")
+    return output.OK
+
+
+def _refused(file: Path, problems: Sequence[Problem], *, as_json: bool) -> int:
+    for problem in problems:
+        output.note(output.problem_line(str(file), problem))
+    output.note(f"farm: {plural(len(problems), 'problem')}, nothing was submitted")
+    if as_json:
+        output.print_json(output.problem_values(str(file), problems))
+    return output.REFUSED

@@ -1,0 +1,73 @@
+"""Batches, clips and fleets as people read them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from heliostat.v1 import fleet_service_pb2 as fleet_pb
+    from heliostat.v1 import types_pb2 as types
+
+STATES = ("waiting", "queued", "leased", "held", "done", "failed", "cancelled")
+
+
+def plural(count: int, word: str) -> str:
+    """`1 clip`, `2 clips`, `2 batches`."""
+    if count == 1:
+        return f"1 {word}"
+    return f"{count:,} {word}es" if word.endswith("ch") else f"{count:,} {word}s"
+
+
+def clips_of(batch: types.Batch) -> int:
+    """All clips of a batch."""
+    return sum(getattr(batch.clips, state) for state in STATES)
+
+
+def ended(batch: types.Batch) -> int:
+    """Clips that have come to their end, whichever."""
+    return batch.clips.done + batch.clips.failed + batch.clips.cancelled
+
+
+def counts(clips: types.ClipCounts) -> str:
+    """`3 done, 1 failed`: the states that have clips."""
+    named = [(getattr(clips, state), state) for state in STATES]
+    return ", ".join(f"{count:,} {state}" for count, state in named if count) or "no clips"
+
+
+def clip_state(value: types.ClipState.ValueType) -> str:
+    """`done` for CLIP_STATE_DONE."""
+    from heliostat.v1 import types_pb2 as types
+
+    return types.ClipState.Name(value).removeprefix("CLIP_STATE_").lower()
+
+
+def batch_state(batch: types.Batch) -> str:
+    """Open, paused or cancelled, or ended when no clip will change."""
+    from heliostat.v1 import types_pb2 as types
+
+    name = types.BatchState.Name(batch.state).removeprefix("BATCH_STATE_").lower()
+    return "ended" if name == "open" and ended(batch) == clips_of(batch) else name
+
+
+def fleet_line(fleet: fleet_pb.GetFleetResponse) -> str:
+    """The fleet's rates over the last minute, with what they are compared with."""
+    base = fleet.baseline
+    steps = ",".join(str(n) for n in base.steps)
+    return (
+        f"{fleet.cards_online} of {plural(fleet.cards, 'card')} online · "
+        f"{fleet.rendered_frames_per_second:.2f} FPS rendered, "
+        f"{fleet.delivered_frames_per_second:.2f} delivered · "
+        f"{fleet.h100_equivalents:.4g} H100 equivalents "
+        f"({base.name}: {base.frames_per_second:g} FPS at steps [{steps}], "
+        f"{base.width}x{base.height}, {base.basis})"
+    )
+
+
+def size(count: int) -> str:
+    """Bytes in a unit that fits."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
