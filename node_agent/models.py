@@ -17,19 +17,34 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from node_agent.files import sha256_of_file, write_atomic
+from node_agent.model_info import (
+    MAX_PROMPT_TOKENS,
+    ModelError,
+    ModelInfo,
+    describe,
+    read_config,
+)
+
+__all__ = [
+    "MANIFEST_NAME",
+    "MAX_PROMPT_TOKENS",
+    "Manifest",
+    "ModelError",
+    "ModelFile",
+    "ModelInfo",
+    "Problem",
+    "describe",
+    "load_manifest",
+    "load_verified",
+    "verify",
+    "write_manifest",
+]
 
 MANIFEST_NAME = "heliostat-manifest.json"
 FORMAT_VERSION = 1
 
 ALLOWED_SUFFIXES = frozenset({".json", ".md", ".model", ".safetensors", ".txt"})
 ALLOWED_NAMES = frozenset({".gitattributes", "LICENSE", "NOTICE"})
-
-MAX_PROMPT_TOKENS = 512
-"""Tokens of a prompt, the end token included: the length Helios was trained with."""
-
-
-class ModelError(Exception):
-    """A model directory cannot be used; the message names every file at fault and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +87,6 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.path}: {self.what}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelInfo:
-    """A model's shape, enough to count its arithmetic; read from the configurations alone."""
-
-    variant: str
-    layers: int
-    heads: int
-    head_dim: int
-    ffn_dim: int
-    text_dim: int
-    max_tokens: int
-    default_steps: tuple[int, ...]
-    """Per pyramid stage, or one number where there is no pyramid."""
-    default_guidance_scale: float
 
 
 def write_manifest(directory: Path, *, name: str, revision: str) -> Manifest:
@@ -165,50 +164,6 @@ def load_verified(directory: Path, *, stamps: Path | None = None) -> Manifest:
     return load_manifest(directory)
 
 
-def describe(directory: Path) -> ModelInfo:
-    """Read a model's shape from its JSON configurations. Raises `ModelError`."""
-    index = _config(directory / "model_index.json")
-    transformer = _config(directory / "transformer" / "config.json")
-    stages = _config(directory / "scheduler" / "scheduler_config.json").get("stages", 3)
-    variant = _variant(directory, index)
-    steps = {"distilled": (2,) * stages, "mid": (20,) * stages, "base": (50,)}[variant]
-    try:
-        return ModelInfo(
-            variant=variant,
-            layers=transformer["num_layers"],
-            heads=transformer["num_attention_heads"],
-            head_dim=transformer["attention_head_dim"],
-            ffn_dim=transformer["ffn_dim"],
-            text_dim=transformer["text_dim"],
-            max_tokens=MAX_PROMPT_TOKENS,
-            default_steps=steps,
-            default_guidance_scale=1.0 if variant == "distilled" else 5.0,
-        )
-    except KeyError as error:
-        raise ModelError(f"{directory}/transformer/config.json: {error} is missing") from None
-
-
-def _variant(directory: Path, index: dict[str, Any]) -> str:
-    """Helios's three variants differ in the pipeline that their model index names."""
-    match index.get("_class_name"):
-        case "HeliosPipeline":
-            return "base"
-        case "HeliosPyramidPipeline":
-            return "distilled" if index.get("is_distilled") else "mid"
-        case other:
-            raise ModelError(f"{directory}/model_index.json: {other!r} is no Helios pipeline")
-
-
-def _config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: cannot be read as JSON ({error})") from error
-    if not isinstance(config, dict):
-        raise ModelError(f"{path}: not a JSON object")
-    return config
-
-
 def _files(directory: Path) -> Iterator[str]:
     """Every file below `directory` except the manifest; links to directories count as files."""
     for parent, folders, names in os.walk(directory):
@@ -262,7 +217,7 @@ class _Stamps:
         self._known: dict[str, list[Any]] = {}
         if path is not None and path.exists():
             with contextlib.suppress(ModelError):  # a cache: broken, it is made again
-                self._known = _config(path)
+                self._known = read_config(path)
 
     def sha256(self, file: Path) -> str:
         stat = file.stat()

@@ -60,7 +60,7 @@ class History:
         frames = torch.cat([self.frames, latents.float()], dim=2)
         return History(
             frames[:, :, -HISTORY_LATENT_FRAMES:].contiguous(),
-            self.anchor if self.chunks else latents[:, :, :1].float(),
+            self.anchor if self.chunks else latents[:, :, :1].float().clone(),
             chunks=self.chunks + 1,
         )
 

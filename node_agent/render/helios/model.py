@@ -14,7 +14,7 @@ from diffusers import (
     HeliosTransformer3DModel,
 )
 from diffusers.utils import logging as diffusers_logging
-from transformers import AutoTokenizer, UMT5EncoderModel
+from transformers import T5TokenizerFast, UMT5EncoderModel
 from transformers.utils import logging as transformers_logging
 
 from node_agent.models import Manifest, ModelError, ModelInfo, describe, load_verified
@@ -68,7 +68,7 @@ def load_model(directory: Path, device: torch.device, *, stamps: Path | None = N
         manifest=manifest,
         info=info,
         device=device,
-        tokenizer=AutoTokenizer.from_pretrained(directory / "tokenizer", local_files_only=True),
+        tokenizer=T5TokenizerFast.from_pretrained(directory / "tokenizer", local_files_only=True),
         text_encoder=part(UMT5EncoderModel, "text_encoder", dtype=dtype),
         transformer=part(HeliosTransformer3DModel, "transformer", dtype=dtype),
         vae=part(AutoencoderKLWan, "vae", dtype=torch.float32),

@@ -27,19 +27,21 @@ class HeliosRenderer:
         directory: Path,
         *,
         device: str = "cpu",
-        threads: int = 1,
+        threads: int | None = None,
         stamps: Path | None = None,
     ) -> None:
         """Verify and load the model in `directory`. Raises `ModelError`.
 
-        `threads` of the CPU are used by this process; sums differ in the last bit with their
-        number, so it is part of the stack id. `stamps` remembers the files' hashes between starts.
+        `threads` of the CPU are used by this process, None leaves torch's own setting; sums differ
+        in the last bit with their number, so it is part of the stack id. `stamps` is a file that
+        remembers the hashes of the model between starts.
         """
-        torch.set_num_threads(threads)
+        if threads is not None:
+            torch.set_num_threads(threads)
         self._model = load_model(directory, torch.device(device), stamps=stamps)
         self._prompts = PromptEncoder(self._model)
         self.model_digest = self._model.manifest.digest
-        self.stack_id = stack_id(self._model.device, threads)
+        self.stack_id = stack_id(self._model.device)
 
     @property
     def info(self) -> ModelInfo:
@@ -60,7 +62,7 @@ class HeliosRenderer:
         return HeliosClip(self._model, self._prompts, spec, checkpoint)
 
 
-def stack_id(device: torch.device, threads: int) -> str:
+def stack_id(device: torch.device) -> str:
     """Everything outside the model that decides a pixel's last bit; equal ids, equal pictures."""
     packages = [
         f"{name}-{version(name).partition('+')[0]}"
@@ -71,4 +73,4 @@ def stack_id(device: torch.device, threads: int) -> str:
     else:
         name = torch.cuda.get_device_name(device).replace(" ", "-").lower()
         place = f"cuda-{torch.version.cuda}-{name}"
-    return ",".join([*packages, place, f"threads-{threads}", "exact"])
+    return ",".join([*packages, place, f"threads-{torch.get_num_threads()}", "exact"])

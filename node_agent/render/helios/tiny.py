@@ -29,8 +29,8 @@ from node_agent.render.helios.model import hide_progress_bars
 VARIANTS = ("distilled", "mid", "base")
 TEXT_DIM = 32
 
-CONTRAST = 60.0
-"""Random decoders give almost plain grey; the last layer's weights times this span the colours."""
+CONTRAST = 0.7
+"""Factor on the decoder's last layer: the colours span the range without clipping all of it."""
 
 
 def build_tiny(
@@ -119,11 +119,35 @@ def _vae() -> AutoencoderKLWan:
         num_res_blocks=1,
         temperal_downsample=[False, True, True],
     ).eval()
-    with torch.no_grad():
-        weight = vae.decoder.conv_out.weight
-        weight.sub_(weight.mean(dim=(1, 2, 3, 4), keepdim=True)).mul_(CONTRAST)
-        nn.init.zeros_(vae.decoder.conv_out.bias)
+    _soften(vae.decoder)
     return vae
+
+
+@torch.no_grad()
+def _soften(decoder: nn.Module) -> None:
+    """Turn the static of a random decoder into clouds of colour that drift.
+
+    Convolutions become random mixes of channels: within a resolution of each pixel alone, between
+    resolutions averaged over their reach. Only copies and signs, so that every processor gets the
+    same weights.
+    """
+    for name, module in decoder.named_modules():
+        if not isinstance(module, nn.Conv2d | nn.Conv3d):
+            continue
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+        weight = module.weight
+        mix = weight.flatten(2)[:, :, 0].clone()
+        if name.endswith("time_conv"):  # its two halves become neighbouring frames
+            mix[mix.shape[0] // 2 :] = mix[: mix.shape[0] // 2]
+        if name == "conv_out":  # channels against each other: no colour cast
+            mix[:, 1::2] = -mix[:, ::2]
+            mix *= CONTRAST
+        if ".resnets." in name:
+            nn.init.zeros_(weight)
+            weight[:, :, -1, weight.shape[3] // 2, weight.shape[4] // 2] = mix
+        else:
+            weight.copy_(mix.view(*mix.shape, *(1 for _ in weight.shape[2:])).expand_as(weight))
 
 
 def _transformer() -> HeliosTransformer3DModel:

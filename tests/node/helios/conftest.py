@@ -8,9 +8,6 @@ from node_agent.render.helios.renderer import HeliosRenderer
 from node_agent.render.helios.tiny import build_tiny
 from node_agent.render.renderer import RenderSpec
 
-STOCK_GAMMA = 0.3333
-"""The real 1/3 makes the stock pipeline raise on a CPU; this value lets it run."""
-
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
@@ -39,7 +36,7 @@ def renderer(model_directory):
     return HeliosRenderer(model_directory())
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def spec():
     """Build the spec of a small, quick clip, with what the test wants different."""
 
@@ -59,7 +56,7 @@ def spec():
     return build
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def render():
     """Render the rest of a clip; gives its chunks."""
 

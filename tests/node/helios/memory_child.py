@@ -19,7 +19,7 @@ spec = RenderSpec(
     seed=3,
     steps=(1, 1, 1),
 )
-clip = HeliosRenderer(Path(sys.argv[1])).start(spec)
+clip = HeliosRenderer(Path(sys.argv[1]), threads=1).start(spec)
 sizes = []
 while clip.next_chunk < spec.chunks:
     clip.step(lambda: False)

@@ -16,7 +16,7 @@ negatives = {
     index: read_negative(directory / f"{index}.safetensors", chunk=index, model_digest="d")
     for index in needed_negatives(request["resume_at"])
 }
-clip = HeliosRenderer(Path(request["model"])).start(
+clip = HeliosRenderer(Path(request["model"]), threads=1).start(
     spec, Checkpoint(request["resume_at"], negatives)
 )
 hashes = []

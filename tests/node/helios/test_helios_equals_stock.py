@@ -7,9 +7,10 @@ from diffusers import HeliosPipeline, HeliosPyramidPipeline
 
 from node_agent.render.helios.renderer import HeliosRenderer
 
-from .conftest import STOCK_GAMMA
-
 CHUNKS = 3
+
+STOCK_GAMMA = 0.3333
+"""The real 1/3 makes the stock pipeline raise on a CPU; this value lets it run."""
 
 
 @pytest.fixture(scope="session")
@@ -85,8 +86,9 @@ def test_distilled_defaults_are_the_recipe_of_its_authors(
     )
 
 
-@pytest.mark.parametrize(("height", "width"), [(64, 64), (128, 64)])
-@pytest.mark.parametrize("guidance", [None, 2.5, 1.0])
+@pytest.mark.parametrize(
+    ("height", "width", "guidance"), [(64, 64, None), (128, 64, 2.5), (64, 64, 1.0)]
+)
 def test_base(load_stock, model_directory, spec, render, height, width, guidance):
     clip = spec(frames=33 * CHUNKS, steps=(3,), height=height, width=width, guidance_scale=guidance)
     assert_equal_to_stock(

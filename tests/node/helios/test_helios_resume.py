@@ -14,7 +14,7 @@ from node_agent.render.helios.renderer import HeliosRenderer
 from node_agent.render.negatives import Origin, write_negative
 from node_agent.render.renderer import Checkpoint, CheckpointError, Negative, needed_negatives
 
-CHUNKS = 6
+CHUNKS = 5
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +23,12 @@ def fresh(model_directory):
     return lambda: HeliosRenderer(model_directory())
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def clip_spec(spec):
     return spec(frames=33 * CHUNKS)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def whole(renderer, clip_spec, render):
     return render(renderer.start(clip_spec), CHUNKS)
 
@@ -70,9 +70,9 @@ def test_in_another_process(model_directory, clip_spec, whole, tmp_path):
 
 
 def test_a_missing_negative_is_named(renderer, clip_spec, whole):
-    checkpoint = checkpoint_at(5, whole)
-    del checkpoint.negatives[3]
-    with pytest.raises(CheckpointError, match="lacks the negative of chunk 3"):
+    checkpoint = checkpoint_at(4, whole)
+    del checkpoint.negatives[2]
+    with pytest.raises(CheckpointError, match="lacks the negative of chunk 2"):
         renderer.start(clip_spec, checkpoint)
 
 
