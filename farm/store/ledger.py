@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Engine, Select, func, select
 
@@ -12,6 +12,7 @@ from farm.domain.batch import Batch, BatchProgress
 from farm.domain.clip import ClipState
 from farm.domain.errors import AmbiguousName, NotFound
 from farm.domain.ledger import ChunkRow, ClipRow, EventRow, RequestRow
+from farm.ports import Ledger
 from farm.store import tables as t
 from farm.store.commits import blocks
 from farm.store.engine import ledger_path, reader_engine
@@ -143,10 +144,7 @@ class SqlLedger:
     def request(self, request_id: str) -> RequestRow | None:
         """What a request_id was answered with."""
         with self._engine.begin() as connection:
-            row = connection.execute(
-                select(t.requests).where(t.requests.c.request_id == request_id)
-            ).one_or_none()
-        return None if row is None else read_request(row)
+            return read_request(connection, request_id)
 
     def clip_counts(self) -> dict[ClipState, int]:
         """Clips of all published batches by state; every state is there."""
@@ -192,3 +190,9 @@ def _progress(rows: Sequence[Any]) -> BatchProgress:
         frames=sum(row.frames for row in live),
         frames_delivered=sum(row.frames for row in rows if row.state == ClipState.DONE.value),
     )
+
+
+if TYPE_CHECKING:
+
+    def _is_the_port(ledger: SqlLedger) -> Ledger:
+        return ledger

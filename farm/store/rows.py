@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, Text, type_coerce
+from sqlalchemy import ColumnElement, Connection, Row, Text, select, type_coerce
 
 from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import Clip, ClipState, Holder, Work
@@ -163,8 +163,13 @@ def read_event(row: Row[Any]) -> EventRow:
     )
 
 
-def read_request(row: Row[Any]) -> RequestRow:
-    """An answered request from a row of its table."""
+def read_request(connection: Connection, request_id: str) -> RequestRow | None:
+    """The answer that a request got."""
+    row = connection.execute(
+        select(t.requests).where(t.requests.c.request_id == request_id)
+    ).one_or_none()
+    if row is None:
+        return None
     return RequestRow(row.request_id, row.digest, row.batch_id, row.result)
 
 

@@ -24,6 +24,7 @@ from farm.domain.spec import NewClip
 from farm.store import tables as t
 from farm.store.bulk import Values, inserting, json_text
 from farm.store.commits import request_conflict, write_batch_event
+from farm.store.rows import read_request
 
 _insert_clips: Final = inserting(
     t.clips,
@@ -101,9 +102,7 @@ def publish(
 
     Raises `RequestConflict`, `NotFound`.
     """
-    answered = connection.execute(
-        select(t.requests).where(t.requests.c.request_id == request.request_id)
-    ).one_or_none()
+    answered = read_request(connection, request.request_id)
     if answered is not None:
         if answered.digest != request.digest:
             raise request_conflict(request.request_id)

@@ -5,20 +5,28 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import ColumnElement, Connection, Engine, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import Clip, ClipState
-from farm.domain.errors import Fenced, StaleWrite
+from farm.domain.errors import Fenced, NotFound, StaleWrite
 from farm.domain.ledger import CardRow, Commit, RequestRow, Totals
 from farm.domain.spec import NewClip
+from farm.ports import Store
 from farm.store import commits, staging
 from farm.store import tables as t
 from farm.store.engine import ledger_path, reading, writer_engine
-from farm.store.rows import CLIP_COLUMNS, read_batch, read_card, read_clip, read_clips
+from farm.store.rows import (
+    CLIP_COLUMNS,
+    read_batch,
+    read_card,
+    read_clip,
+    read_clips,
+    read_request,
+)
 from farm.store.schema import upgrade
 
 ROWS_AT_ONCE: Final = 2_000
@@ -56,6 +64,18 @@ class SqlStore:
             connection.execute(update(t.farm).values(epoch=t.farm.c.epoch + 1, claimed_at=at))
             epoch: int = connection.execute(select(t.farm.c.epoch)).scalar_one()
         return epoch
+
+    def batch(self, batch_id: str) -> Batch:
+        """A published batch. Raises `NotFound`."""
+        with self._reads.begin() as connection:
+            row = connection.execute(
+                select(t.batches).where(
+                    t.batches.c.batch_id == batch_id, t.batches.c.published_at.is_not(None)
+                )
+            ).one_or_none()
+        if row is None:
+            raise NotFound(f"no batch has the id {batch_id!r}")
+        return read_batch(row)
 
     def open_batches(self) -> list[Batch]:
         """Published batches that are not cancelled, in order of creation."""
@@ -147,12 +167,7 @@ class SqlStore:
     def request(self, request_id: str) -> RequestRow | None:
         """What a request_id was answered with."""
         with self._reads.begin() as connection:
-            row = connection.execute(
-                select(t.requests).where(t.requests.c.request_id == request_id)
-            ).one_or_none()
-        if row is None:
-            return None
-        return RequestRow(row.request_id, row.digest, row.batch_id, row.result)
+            return read_request(connection, request_id)
 
     def clip(self, clip_id: str) -> Clip | None:
         """One clip of a published batch, ended or not."""
@@ -202,3 +217,8 @@ _published: Final = (
     .where(t.batches.c.batch_id == t.clips.c.batch_id, t.batches.c.published_at.is_not(None))
     .exists()
 )
+
+if TYPE_CHECKING:
+
+    def _is_the_port(store: SqlStore) -> Store:
+        return store

@@ -32,6 +32,9 @@ def test_a_staged_batch_is_invisible_to_every_reader(farm: Farm):
     assert list(farm.store.clips_in_memory("b1")) == []
     assert farm.store.clip("b1-00001") is None
     assert farm.store.clips_in_states("b1", list(ClipState)) == []
+    assert farm.store.request("request-b1") is farm.ledger.request("request-b1") is None
+    with pytest.raises(NotFound, match="'b1'"):
+        farm.store.batch("b1")
     for name in ("b1", "batch"):
         with pytest.raises(NotFound):
             farm.ledger.find_batch(name)
@@ -41,6 +44,9 @@ def test_publishing_shows_the_whole_batch_with_an_event_for_each_clip(farm: Farm
     batch = farm.stage()
     farm.publish()
     assert farm.ledger.batches(limit=10) == [batch] == farm.store.open_batches()
+    assert farm.store.batch("b1") == batch
+    answer = RequestRow("request-b1", "d", "b1", 3)
+    assert farm.store.request("request-b1") == answer == farm.ledger.request("request-b1")
     rows = farm.ledger.clips("b1", limit=10)
     assert [row.clip for row in rows] == list(farm.store.clips_in_memory("b1"))
     assert [row.spec for row in rows] == [new_clip(n).spec for n in (1, 2, 3)]
