@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from contact_sheet import contact_sheet, pictures, sidecars
 from demo_summary import show, summarise
@@ -115,11 +114,6 @@ def first_rows() -> Path:
     return path
 
 
-def batch_id_of(answer: dict[str, Any]) -> str:
-    """The id in what `farm submit --json` says."""
-    return str(answer.get("batch", answer)["batch_id"])
-
-
 def build_model() -> None:
     """The small Helios, built once."""
     if not (DEMO / "model" / "heliostat-manifest.json").exists():
@@ -137,12 +131,10 @@ def demo() -> None:
     with running_farm(port):
         print(f"The farm is up. Its metrics: curl http://127.0.0.1:{port + 1}/metrics", flush=True)
         submitted = time.monotonic()
-        arguments = ["--set", f"frames={FRAMES}", "--set", f"size={SIZE}", "--json"]
+        arguments = ["--set", f"frames={FRAMES}", "--set", f"size={SIZE}", "--wait", "--json"]
         answer = json.loads(farm("submit", str(first_rows()), *arguments, capture=True))
-        batch_id = batch_id_of(answer)
-        farm("watch", batch_id)
         rendered = time.monotonic()
-        farm("fetch", batch_id, str(CLIPS))
+        farm("fetch", answer["batch"]["batch_id"], str(CLIPS))
     arrived = len(sidecars(CLIPS))
     if arrived != ROWS:
         raise DemoError(f"{arrived} of {ROWS} clips arrived in {CLIPS}")
