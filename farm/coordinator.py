@@ -31,7 +31,7 @@ from farm.open_clips import Lease, OpenClips
 from farm.plan.assign import assign
 from farm.plan.policy import Policy
 from farm.plan.retry import after_loss
-from farm.plan.split import shard_size
+from farm.plan.split import pause_seconds, shard_size
 from farm.plan.sweep import expired
 from farm.ports import Clock, Store
 from farm.reports import Reports
@@ -99,16 +99,19 @@ class Coordinator:
             if not self.cards.is_retired(request.card):
                 self._lease(request, now)
                 response.wanted.extend(self._wanted(request.card.card_id))
+            pause = pause_seconds(
+                waiting=len(response.wanted) < request.capacity,
+                cards_online=len(self.cards),
+                longest=self.policy.exchange_seconds,
+            )
+            response.next_exchange_seconds = round(pause)
         self._flush()
         return responses
 
     def _absorb(
         self, reports: Reports, request: node_pb.ExchangeRequest, now: float
     ) -> node_pb.ExchangeResponse:
-        response = node_pb.ExchangeResponse(
-            next_exchange_seconds=int(self.policy.exchange_seconds),
-            lease_seconds=int(self.policy.lease_seconds),
-        )
+        response = node_pb.ExchangeResponse(lease_seconds=int(self.policy.lease_seconds))
         replaced = self.cards.hear(request, now)
         if replaced:
             self._lose_all(request.card.card_id, "its card's agent was started anew")

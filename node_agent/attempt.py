@@ -130,7 +130,8 @@ class Attempt:
                     self.started = True
                     self._bench.outbox.changed.set()
                 case ChunkDone():
-                    sent.append(deliveries.create_task(self._deliver_chunk(report)))
+                    delivery = self._deliver_chunk(report, self._keep(report))
+                    sent.append(deliveries.create_task(delivery))
                 case Done():
                     return False
                 case Yielded():
@@ -175,29 +176,8 @@ class Attempt:
             guidance_scale=spec.guidance_scale if spec.HasField("guidance_scale") else None,
         )
 
-    async def _deliver_chunk(self, report: ChunkDone) -> None:
-        """Upload a chunk's files, report it, and let the child go on once it is recorded."""
-        self._count(report)
-        files = [(SEGMENT, report.segment)]
-        if report.init is not None and report.chunk == 0:
-            files.append((INIT, report.init))
-        if report.negative is not None:
-            files.append((NEGATIVE, report.negative))
-        artifacts = {}
-        for kind, file in files:
-            self._files.keep(report.chunk, kind, Path(file.path))
-            artifacts[Artifact.of(kind, report.chunk, file)] = Path(file.path)
-        entry = node_pb.ChunkReport(
-            chunk=report.chunk,
-            frames=report.frames,
-            render_seconds=report.render_seconds,
-            encode_seconds=report.encode_seconds,
-            artifacts=[artifact.message for artifact in artifacts],
-        )
-        await self._delivery.deliver(artifacts, node_pb.OutboxEntry(chunk=entry))
-        await self._bench.engine.recorded(self.key, report.chunk)
-
-    def _count(self, report: ChunkDone) -> None:
+    def _keep(self, report: ChunkDone) -> dict[Artifact, Path]:
+        """Note a chunk that the child has made: its files, and how it was made."""
         counters = self._bench.counters
         counters.frames_rendered += report.frames_rendered
         counters.chunks_rendered += 1
@@ -209,6 +189,26 @@ class Attempt:
             card_id=self._bench.card_id,
             attempt=self.key[1],
         )
+        files = [(SEGMENT, report.segment)]
+        if report.init is not None and report.chunk == 0:
+            files.append((INIT, report.init))
+        if report.negative is not None:
+            files.append((NEGATIVE, report.negative))
+        for kind, file in files:
+            self._files.keep(report.chunk, kind, Path(file.path))
+        return {Artifact.of(kind, report.chunk, file): Path(file.path) for kind, file in files}
+
+    async def _deliver_chunk(self, report: ChunkDone, artifacts: dict[Artifact, Path]) -> None:
+        """Upload a chunk's files, report it, and let the child go on once it is recorded."""
+        entry = node_pb.ChunkReport(
+            chunk=report.chunk,
+            frames=report.frames,
+            render_seconds=report.render_seconds,
+            encode_seconds=report.encode_seconds,
+            artifacts=[artifact.message for artifact in artifacts],
+        )
+        await self._delivery.deliver(artifacts, node_pb.OutboxEntry(chunk=entry))
+        await self._bench.engine.recorded(self.key, report.chunk)
 
     async def _deliver_take(self) -> None:
         """Put the take together, upload it with its sidecar, report it."""

@@ -64,9 +64,10 @@ def main() -> None:
     os.environ.update(environment(settings))
     from ray.scripts import scripts
 
-    scripts.get_ray_client_dependency_error = lambda: "left out on purpose"
+    without_client = ImportError("Ray Client is left out on purpose")
+    scripts.get_ray_client_dependency_error = lambda: without_client  # type: ignore[attr-defined]
     sys.argv = ["ray", *arguments(settings)]
-    scripts.main()
+    scripts.main()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

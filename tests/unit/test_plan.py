@@ -8,7 +8,7 @@ from farm.domain.clip import Clip, GiveUp, RetryAt, Work
 from farm.plan.assign import assign, is_blocked
 from farm.plan.policy import Policy
 from farm.plan.retry import Failure, after_failure, after_loss
-from farm.plan.split import shard_size
+from farm.plan.split import pause_seconds, shard_size
 from farm.plan.sweep import expired
 
 WORK = Work(384, 640, (2, 2, 2))
@@ -46,6 +46,16 @@ class TestShardSize:
                             capacity=capacity, held=held, queued=queued, cards_online=cards
                         )
                         assert 0 <= size <= max(0, min(capacity - held, queued))
+
+
+class TestPause:
+    def test_a_card_that_waits_for_work_asks_soon(self) -> None:
+        assert pause_seconds(waiting=True, cards_online=2, longest=10.0) == 1.0
+        assert pause_seconds(waiting=True, cards_online=200, longest=10.0) == 4.0
+
+    def test_never_longer_than_promised(self) -> None:
+        assert pause_seconds(waiting=False, cards_online=2, longest=10.0) == 10.0
+        assert pause_seconds(waiting=True, cards_online=10_000, longest=10.0) == 10.0
 
 
 class TestAssign:
