@@ -82,6 +82,7 @@ class Coordinator:
             self.clips.put(clip)
             if clip.state is ClipState.LEASED:
                 self.clips.leases[clip.clip_id] = Lease(expires, started=True)
+        self.clips.forget_if_empty(batch.batch_id)
 
     # -- cards -----------------------------------------------------------------------------
 

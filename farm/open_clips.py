@@ -83,7 +83,7 @@ class OpenClips:
         if before is not None:
             self._take_out(before)
         if clip.ended:
-            self._forget_if_empty(clip.batch_id)
+            self.forget_if_empty(clip.batch_id)
             return
         self._clips[clip.clip_id] = clip
         self._clips_open[clip.batch_id] += 1
@@ -110,7 +110,8 @@ class OpenClips:
         if clip.holder is not None:
             self._of_card[clip.holder.card_id].pop(clip.clip_id, None)
 
-    def _forget_if_empty(self, batch_id: str) -> None:
+    def forget_if_empty(self, batch_id: str) -> None:
+        """Forget a batch that has no open clips."""
         if self._clips_open.get(batch_id, 0) == 0:
             self._clips_open.pop(batch_id, None)
             self._batches.pop(batch_id, None)

@@ -20,6 +20,7 @@ from farm.domain.clip import (
     Holder,
     Yielded,
 )
+from farm.domain.errors import InvalidTransition
 from farm.domain.ledger import ChunkRow, StoredObject, TakeRow
 from farm.plan.retry import Failure, after_failure
 from heliostat.v1 import node_service_pb2 as node_pb
@@ -97,7 +98,12 @@ class Reports:
             "yielded": lambda: self._yielded(clip, card),
         }
         settle = steps.get(entry.WhichOneof("what"))
-        return settle() if settle else (STALE, "an entry of a kind unknown here")
+        if settle is None or not _is_well_formed(entry):
+            return STALE, "a report of a kind unknown here, or without what belongs to it"
+        try:
+            return settle()
+        except InvalidTransition as error:  # a node's mistake must not stop the others' reports
+            return STALE, str(error)
 
     def _settle_late(self, holder: Holder, entry: node_pb.OutboxEntry) -> Answer:
         """An entry without a lease: either it was recorded before, or its work is not wanted."""
@@ -185,6 +191,19 @@ class Reports:
     def _yielded(self, clip: Clip, card: node_pb.CardReport) -> Answer:
         self._farm.step(clip, Yielded(), card_id=card.card_id)
         return RECORDED, ""
+
+
+def _is_well_formed(entry: node_pb.OutboxEntry) -> bool:
+    """A chunk has one segment and at most one init and negative; a take has its sidecar."""
+    what = entry.WhichOneof("what")
+    if what == "chunk":
+        kinds = [KINDS.get(artifact.kind) for artifact in entry.chunk.artifacts]
+        once = len(kinds) == len(set(kinds))
+        return once and "segment" in kinds and set(kinds) <= {"segment", "init", "negative"}
+    if what == "take":
+        video, sidecar = KINDS.get(entry.take.video.kind), KINDS.get(entry.take.sidecar.kind)
+        return (video, sidecar) == ("take", "sidecar")
+    return True
 
 
 def _stored(artifact: types_pb.Artifact) -> StoredObject:

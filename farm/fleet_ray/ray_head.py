@@ -54,6 +54,8 @@ def arguments(settings: HeadSettings) -> list[str]:
         f"--object-store-memory={OBJECT_STORE_BYTES}",
         "--num-cpus=0",
         "--num-gpus=0",
+        "--no-monitor",
+        "--include-log-monitor=false",
         f"--resources={json.dumps(resources)}",
     ]
 

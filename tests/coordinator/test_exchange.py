@@ -327,3 +327,24 @@ def test_the_loss_budget_counts_only_clips_that_had_begun(ground: Ground) -> Non
     clip = ground.clip("b1-00001")
     assert clip.state is ClipState.FAILED
     assert "6 times in a row" in clip.reason
+
+
+def test_a_malformed_report_harms_nobody_else(ground: Ground) -> None:
+    """A chunk without its segment, one beyond the clip, an empty entry: stale, and that is all."""
+    ground.submit(2)
+    bad, good = ground.card("bad", capacity=1), ground.card("good", capacity=1)
+    bad.say()
+    good.say()
+    (mine,), (theirs,) = bad.held, good.held
+    no_segment = bad.entry(mine, chunk=node_pb.ChunkReport(chunk=0, frames=33))
+    twice = bad.chunk(mine, 0)
+    twice.chunk.artifacts.append(twice.chunk.artifacts[0])
+    no_sidecar = bad.take(mine)
+    no_sidecar.take.ClearField("sidecar")
+    requests = [
+        bad.request(no_segment, twice, no_sidecar, bad.entry(mine)),
+        good.request(good.chunk(theirs, 0), good.chunk(theirs, 1), good.chunk(theirs, 2)),
+    ]
+    first, second = ground.coordinator.exchange(requests)
+    assert outcomes(first) == [STALE] * 4
+    assert outcomes(second) == [RECORDED, RECORDED, STALE]
