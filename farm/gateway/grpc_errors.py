@@ -11,7 +11,6 @@ import grpc
 import grpc.aio
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
-from grpc_status import rpc_status
 
 from farm.domain.errors import (
     AmbiguousName,
@@ -98,9 +97,8 @@ async def abort(context: Context, error: FarmError) -> NoReturn:
     packed = any_pb2.Any()
     packed.Pack(info)
     status = status_pb2.Status(code=code_of(error).value[0], message=str(error), details=[packed])
-    final = rpc_status.to_status(status)
-    # abort() as the async server has it takes the parts of a status instead of the whole.
-    await context.abort(final.code, final.details, final.trailing_metadata)
+    details = ("grpc-status-details-bin", status.SerializeToString())
+    await context.abort(code_of(error), str(error), (details,))
     raise AssertionError("abort returns never")
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health
+from grpc_health.v1.health import aio as health  # type: ignore[attr-defined]
 from prometheus_client import CollectorRegistry
 
 from farm.gateway.auth import TokenInterceptor

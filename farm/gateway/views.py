@@ -140,7 +140,8 @@ def problem_views(problems: Sequence[Problem], bytes_max: int) -> list[batch_pb.
     """Problems in the order of the file, cut where they no longer fit into one answer."""
     views: list[batch_pb.Problem] = []
     room = bytes_max
-    for index, problem in enumerate(sorted(problems)):
+    in_order = sorted(problems, key=lambda problem: problem.row)
+    for index, problem in enumerate(in_order):
         view = batch_pb.Problem(
             row=problem.row, column=problem.column, what=problem.what, remedy=problem.remedy
         )
