@@ -65,6 +65,8 @@ class RowChecker:
         self._values: dict[tuple[str, str], Any] = {}
         self._names = Names()
         self._full = False
+        self._is_wide = False
+        self._has_no_prompts = False
         self._set, problems = read_settings(set_fields or {}, self._readers, self._tokens)
         self._ignored = frozenset(self._set)
         if {"width", "height"} <= self._ignored:
@@ -89,7 +91,7 @@ class RowChecker:
         clips: list[NewClip | None] = []
         for number, fields in rows:
             if self._full or self.rows > self._limits.clips_max:
-                return []
+                break
             self.rows += 1
             problems: list[Problem] = []
             clips.append(self._row(number, fields, problems))
@@ -136,7 +138,7 @@ class RowChecker:
                 problems.append(size)
             else:
                 got["width"], got["height"] = size
-        if problems:
+        if problems or self._has_no_prompts:
             return None
         spec = {"frames": DEFAULT_FRAMES, "fps": DEFAULT_FPS, **got, **self._set}
         spec.pop("size", None)
@@ -167,7 +169,9 @@ class RowChecker:
     def _new_column(self, number: int, column: str, problems: list[Problem]) -> str:
         most = self._limits.columns_max
         if len(self._table.fields) >= most:
-            problems.append(_too_many_columns(number, most))
+            if not self._is_wide:
+                problems.append(_too_many_columns(number, most))
+            self._is_wide = True
             return OWN
         field = self._table.resolve(column, number)
         problems += self._table.problems
@@ -249,8 +253,10 @@ class RowChecker:
 
     def _check_header(self, columns: int) -> None:
         if columns > self._limits.columns_max:
+            self._is_wide = True
             self._add([_too_many_columns(1, self._limits.columns_max)])
         if "prompt" not in self._ignored and not self._column_of("prompt"):
+            self._has_no_prompts = True
             what = "there is no column for the prompt"
             remedy = "name one prompt, or say which it is with --map COLUMN=prompt"
             self._add([Problem(1, "", what, remedy)])
