@@ -158,7 +158,7 @@ class CsvFile(RowFile):
     def _last_column(self, line: str) -> str:
         """The column of the cell in which a line ends: where an unclosed quote was opened."""
         try:
-            cells = next(csv.reader([line], delimiter=self.delimiter))
+            cells = next(csv.reader([line[: CELL_CHARS_MAX // 2]], delimiter=self.delimiter))
         except csv.Error:
             return ""
         return self._names[len(cells) - 1] if 0 < len(cells) <= len(self._names) else ""

@@ -30,7 +30,9 @@ class JsonLinesFile(RowFile):
                 if not line.strip():
                     continue
                 try:
-                    cells = {key: as_text(value) for key, value in read_object(line).items()}
+                    cells = {
+                        key: as_text(value) for key, value in read_object(line.rstrip()).items()
+                    }
                 except BadJson as bad:
                     self.problems.append(Problem(number, "", bad.what, bad.remedy))
                     continue
