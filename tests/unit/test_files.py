@@ -205,7 +205,7 @@ class TestJsonLines:
             (
                 '{"prompt": ',
                 (
-                    "this is no JSON: Expecting value (character 12), "
+                    "this is no JSON: Expecting value (character 11), "
                     "mend it or write it with a program"
                 ),
             ),

@@ -1,0 +1,161 @@
+"""Settings come from a file, the environment and flags, and an open farm is never started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from farm import config
+from farm.config import ConfigError, FarmConfig, load, start_problems
+
+STRONG = "0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("HELIOSTAT_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def test_the_later_layer_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "f.toml"
+    file.write_text('port = 1111\ncpu_cards = 1\ns3_bucket = "file"\n')
+    monkeypatch.setenv("HELIOSTAT_CPU_CARDS", "2")
+    monkeypatch.setenv("HELIOSTAT_S3_BUCKET", "environment")
+    found = load(file, {"s3_bucket": "flag", "host": None})
+    assert (found.port, found.cpu_cards, found.s3_bucket, found.host) == (
+        1111,
+        2,
+        "flag",
+        "127.0.0.1",
+    )
+
+
+def test_the_file_is_the_data_directorys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".heliostat").mkdir()
+    (tmp_path / ".heliostat" / "farm.toml").write_text("port = 2000\n")
+    assert load().port == 2000
+    assert load().data_dir == tmp_path / ".heliostat"
+    other = tmp_path / "other"
+    other.mkdir()
+    assert load(flags={"data_dir": other}).port == 8460
+    (other / "farm.toml").write_text("port = 3000\n")
+    assert load(flags={"data_dir": other}).port == 3000
+    monkeypatch.setenv("HELIOSTAT_DATA_DIR", str(other))
+    assert load().port == 3000
+    named = tmp_path / "named.toml"
+    named.write_text("port = 4000\n")
+    monkeypatch.setenv("HELIOSTAT_CONFIG", str(named))
+    assert load().port == 4000
+
+
+def test_paths_are_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = load(flags={"data_dir": Path("here"), "model": Path("~/model")})
+    assert found.data_dir == tmp_path / "here"
+    assert found.model == tmp_path / "model"
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HELIOSTAT_API_TOKEN", STRONG)
+    found = load()
+    assert STRONG not in f"{found!r} {found}"
+    assert found.api_token is not None
+    assert found.api_token.get_secret_value() == STRONG
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("prot = 1\n", "there is no setting 'prot', did you mean port?"),
+        ("[s3]\nbucket = 'x'\n", "there is no setting 's3', "),
+        ("port = \n", "cannot be read (Invalid value (at line 1, column 8))"),
+    ],
+)
+def test_a_file_that_cannot_be_used(tmp_path: Path, content: str, problem: str) -> None:
+    file = tmp_path / "f.toml"
+    file.write_text(content)
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    assert caught.value.problems[0].startswith(f"{file}: {problem}")
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no such file"):
+        load(tmp_path / "f.toml")
+
+
+def test_every_wrong_value_is_listed_with_its_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "f.toml"
+    file.write_text("port = 80\n")
+    monkeypatch.setenv("HELIOSTAT_RENDERER", "crayon")
+    with pytest.raises(ConfigError) as caught:
+        load(file, {"cpu_cards": -1})
+    places = {problem.split(": Input")[0] for problem in caught.value.problems}
+    assert places == {f"{file}: port", "HELIOSTAT_RENDERER", "--cpu-cards"}
+
+
+class TestStart:
+    def test_on_loopback_a_test_card_needs_nothing(self) -> None:
+        for host in ("127.0.0.1", "127.1.2.3", "::1", "localhost"):
+            assert start_problems(FarmConfig(host=host, renderer="testcard")) == []
+
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "farm.example"])
+    def test_off_loopback_everything_that_lacks_is_listed(self, host: str) -> None:
+        why = f"is needed off loopback (host is {host}): set"
+        assert start_problems(FarmConfig(host=host, renderer="testcard")) == [
+            f"an API token {why} HELIOSTAT_API_TOKEN or api_token in farm.toml",
+            f"a Ray token {why} HELIOSTAT_RAY_TOKEN or ray_token in farm.toml",
+            (
+                f"an S3 endpoint {why} --s3-endpoint, HELIOSTAT_S3_ENDPOINT or s3_endpoint "
+                "in farm.toml"
+            ),
+        ]
+
+    def test_off_loopback_with_all_of_it(self) -> None:
+        found = FarmConfig(
+            host="10.0.0.7",
+            renderer="testcard",
+            api_token=STRONG,
+            ray_token=STRONG,
+            s3_endpoint="https://s3.example",
+            s3_access_key="key",
+            s3_secret_key="secret",
+        )
+        assert start_problems(found) == []
+
+    def test_an_object_store_elsewhere_needs_its_keys(self) -> None:
+        found = FarmConfig(renderer="testcard", s3_endpoint="https://s3.example")
+        assert [problem.split(": set ")[1] for problem in start_problems(found)] == [
+            "HELIOSTAT_S3_ACCESS_KEY or s3_access_key in farm.toml",
+            "HELIOSTAT_S3_SECRET_KEY or s3_secret_key in farm.toml",
+        ]
+
+    @pytest.mark.parametrize("token", ["short", "ä" * 20])
+    def test_a_weak_token_is_refused(self, token: str) -> None:
+        (problem,) = start_problems(FarmConfig(renderer="testcard", api_token=token))
+        assert problem.startswith("api_token is too weak")
+
+    def test_helios_needs_a_model(self) -> None:
+        (problem,) = start_problems(FarmConfig())
+        assert problem == (
+            "the renderer helios needs a model: set --model, HELIOSTAT_MODEL or model in "
+            "farm.toml, or use the renderer testcard"
+        )
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+    for name, field in FarmConfig.model_fields.items():
+        default = field.default
+        shown = "" if default in (None, "") else f"`{default}`".replace("False", "false")
+        assert f"| `{name}` | {shown} |" in text, name
+        assert field.description in text, name
+    assert config.FILE_NAME in text
