@@ -1,10 +1,13 @@
 """The house rules that a linter does not know (the floors themselves are import-linter's)."""
 
 import ast
+import itertools
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import distributions, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -111,6 +114,71 @@ def test_nothing_unpickles_or_runs_code_that_came_as_data():
 )
 def test_the_unpickling_check_sees_what_it_should(source):
     assert unsafe(source)
+
+
+def declared() -> set[str]:
+    """The distributions that pyproject.toml names, extras included."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].values()
+    wanted = [*project["dependencies"], *itertools.chain.from_iterable(extras)]
+    names = [re.split(r"[\[<>=!~; ]", requirement)[0] for requirement in wanted]
+    return {name.lower().replace("_", "-") for name in names}
+
+
+def test_what_is_imported_is_declared():
+    """What only happens to be there, as a part of something else, may be gone tomorrow."""
+    own = {"farm", "node_agent", "heliostat", "tests", "tools", "contact_sheet", "demo_summary"}
+    providers = packages_distributions() | {"google": ["protobuf"]}
+    names = declared()
+    undeclared = [
+        f"{where(path, line)}: imports {name}"
+        for path in own_python()
+        for line, name in imports(parsed(path))
+        if (top := name.split(".")[0]) not in sys.stdlib_module_names | own
+        and not {each.lower().replace("_", "-") for each in providers.get(top, [])} & names
+    ]
+    assert not undeclared, "\n".join(undeclared)
+
+
+def base_packages() -> set[str]:
+    """What a plain `pip install heliostat` brings, by import name."""
+    known = {each.name.lower().replace("_", "-"): each for each in distributions()}
+    wanted, found = ["heliostat"], set()
+    while wanted:
+        name = wanted.pop().lower().replace("_", "-")
+        if name not in found and name in known:
+            found.add(name)
+            wanted += [
+                re.split(r"[\[<>=!~; (]", requirement)[0]
+                for requirement in known[name].requires or []
+                if "extra ==" not in requirement
+            ]
+    provided = packages_distributions().items()
+    return {
+        package
+        for package, names in provided
+        if {name.lower().replace("_", "-") for name in names} & found
+    }
+
+
+def test_the_client_needs_no_extra():
+    """docs/decisions/0005: neither Ray nor PyTorch, nor anything else of [head] and [node]."""
+    modules = "farm.cli.app", "farm.config", "farm.client", "farm.client.errors"
+    script = f"import sys, {', '.join(modules)}\nprint(*{{n.split('.')[0] for n in sys.modules}})"
+    loaded = subprocess.run(
+        [sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True
+    ).stdout.split()
+    extra = set(loaded) & packages_distributions().keys() - base_packages()
+    # Taken along by grpc, urllib3 and the interpreter where they happen to be installed.
+    optional = {
+        "_distutils_hack",
+        "backports",
+        "grpc_health",
+        "grpc_reflection",
+        "grpc_tools",
+        "paste",
+    }
+    assert not extra - optional - {"farm", "heliostat", "node_agent"}
 
 
 def test_modules_fit_the_size_limits():
