@@ -48,16 +48,22 @@ class HeliosModel:
         return self.info.variant != "base"
 
 
-def load_model(directory: Path, device: torch.device, *, stamps: Path | None = None) -> HeliosModel:
+def load_model(
+    directory: Path,
+    device: torch.device,
+    *,
+    dtype: torch.dtype | None = None,
+    stamps: Path | None = None,
+) -> HeliosModel:
     """Verify and load. Raises `ModelError` when files do not match the manifest.
 
-    bfloat16 on a GPU, except where the model itself keeps float32; float32 on a CPU, whose
-    bfloat16 arithmetic is many times slower.
+    `dtype` is by default bfloat16 on a GPU and float32 on a CPU, whose bfloat16 arithmetic is many
+    times slower; what the model itself keeps in float32 stays so.
     """
     manifest = load_verified(directory, stamps=stamps)
     info = describe(directory)
     hide_progress_bars()
-    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
     local = {"local_files_only": True, "use_safetensors": True}
 
     def part(cls: Any, name: str, **options: Any) -> Any:

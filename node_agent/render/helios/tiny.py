@@ -40,7 +40,7 @@ def build_tiny(
 
     `gamma` is the correlation of the pyramid's block noise: 1/3 in the real models, where the
     stock pipeline's CPU code raises; 0.3333 lets that code run. Raises `ModelError` for an
-    unknown variant, or when `directory` holds something other than an earlier tiny model.
+    unknown variant, or when `directory` is not empty.
     """
     if variant not in VARIANTS:
         raise ModelError(f"unknown variant {variant!r}; there are {', '.join(VARIANTS)}")

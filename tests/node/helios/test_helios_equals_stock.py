@@ -5,6 +5,9 @@ import pytest
 import torch
 from diffusers import HeliosPipeline, HeliosPyramidPipeline
 
+from node_agent.render.helios.clip import HeliosClip
+from node_agent.render.helios.model import load_model
+from node_agent.render.helios.prompts import PromptEncoder
 from node_agent.render.helios.renderer import HeliosRenderer
 
 CHUNKS = 3
@@ -117,6 +120,29 @@ def test_mid(load_stock, model_directory, spec, render):
             guidance_scale=5.0,
             pyramid_num_inference_steps_list=[3, 2, 3],
         )
+
+
+@pytest.mark.parametrize("variant", ["distilled", "base"])
+def test_the_arithmetic_of_a_gpu(model_directory, spec, render, variant):
+    """bfloat16 with a float32 VAE, as on a GPU: each conversion falls where the stock's does."""
+    directory = model_directory(variant, STOCK_GAMMA)
+    model = load_model(directory, torch.device("cpu"), dtype=torch.bfloat16)
+    cls = HeliosPipeline if variant == "base" else HeliosPyramidPipeline
+    pipeline = cls.from_pretrained(directory, dtype=torch.bfloat16, vae=model.vae)
+    pipeline.set_progress_bar_config(disable=True)
+
+    clip = spec(frames=33 * 2, steps=() if variant == "distilled" else (2,))
+    options = (
+        {"pyramid_num_inference_steps_list": [2, 2, 2], "is_amplify_first_chunk": True}
+        if variant == "distilled"
+        else {"num_inference_steps": 2}
+    )
+    chunks = render(HeliosClip(model, PromptEncoder(model), clip, None), 2)
+    latents = np.concatenate([chunk.negative.latents for chunk in chunks], axis=2)
+    guidance = model.info.default_guidance_scale
+    stock = stock_run(pipeline, clip, "latent", guidance_scale=guidance, **options)
+    assert model.transformer.dtype == torch.bfloat16
+    assert torch.equal(torch.from_numpy(latents), stock)
 
 
 def test_the_real_gamma_runs_here_where_the_stock_code_raises(
