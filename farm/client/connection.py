@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 import grpc
 from google.protobuf.message import Message
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
 from farm.client.errors import from_rpc, status_of
 
@@ -96,7 +96,7 @@ class Connection:
         again = Retrying(
             retry=retry_if_exception(_is_away),
             stop=stop_after_attempt(_SUBMIT_ATTEMPTS),
-            wait=wait_exponential_jitter(initial=0.5, max=5),
+            wait=wait_exponential(multiplier=0.5, max=5) + wait_random(0, 0.5),
             reraise=True,
         )
         with self.errors():
