@@ -71,6 +71,7 @@ class FleetView:
         await self._learn_works([clip_id for card in cards for clip_id in card.clip_ids])
         if not view.HasField("baseline"):
             view.baseline.CopyFrom(baseline_view(self._settings.baseline))
+        view.h100_equivalents_basis = self._basis.value
         return Fleet(view, cards, self._basis)
 
     async def _learn_works(self, clip_ids: list[str]) -> None:

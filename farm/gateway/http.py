@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
@@ -19,6 +20,8 @@ from farm.gateway.threads import Threads
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
+
+_log = logging.getLogger(__name__)
 
 SCRAPE_SECONDS_MAX = 5.0
 """A scrape waits no longer for the coordinator; without it the gateway's own counters come."""
@@ -59,6 +62,9 @@ class Pages:
             async with asyncio.timeout(SCRAPE_SECONDS_MAX):
                 self._collector.show(await self._fleet.get())
         except (TimeoutError, FarmError):
+            self._collector.show(None)
+        except Exception:  # noqa: BLE001 - a page of what is known is better than none
+            _log.exception("the fleet cannot be read")
             self._collector.show(None)
         return await self._threads.run(page, self._registry)
 

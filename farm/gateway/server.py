@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from typing import Final
 
 import grpc
@@ -77,7 +78,7 @@ class Gateway:
         self._grpc: grpc.aio.Server | None = None
 
     async def start(self) -> None:
-        """Listen. Raises OSError or RuntimeError when a port is taken."""
+        """Listen. Raises OSError when a port is taken."""
         settings = self.settings
         sock = bound_socket(settings.host, settings.http_port)
         self.http_port = sock.getsockname()[1]
@@ -136,7 +137,11 @@ class Gateway:
 def _add_port(server: grpc.aio.Server, settings: GatewaySettings) -> int:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"{host}:{settings.grpc_port}"
-    if settings.tls_key is None or settings.tls_certificate is None:
-        return server.add_insecure_port(address)
-    pair = (settings.tls_key, settings.tls_certificate)
-    return server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+    try:
+        if settings.tls_key is None or settings.tls_certificate is None:
+            return server.add_insecure_port(address)
+        pair = (settings.tls_key, settings.tls_certificate)
+        return server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+    except RuntimeError as error:
+        text = f"cannot listen on {address}: choose another port"
+        raise OSError(errno.EADDRINUSE, text) from error

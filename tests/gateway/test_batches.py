@@ -15,7 +15,8 @@ from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
 from heliostat.v1 import types_pb2 as types_pb
 from heliostat.v1.batch_service_pb2_grpc import BatchServiceStub
-from tests.fixtures.gateway import TOKEN, Rig, SimulatedCard, reason_of, submission
+from tests.fixtures.gateway import TOKEN, Rig, reason_of, submission
+from tests.fixtures.simulated_card import SimulatedCard
 
 REFUSED = grpc.StatusCode.INVALID_ARGUMENT
 

@@ -19,13 +19,8 @@ from farm.objects.s3 import S3ObjectStore
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import node_service_pb2 as node_pb
 from tests.fixtures.fault_proxy import FaultKind, FaultProxy
-from tests.fixtures.gateway import (
-    Rig,
-    SimulatedCard,
-    chunk_files,
-    outcomes,
-    submission,
-)
+from tests.fixtures.gateway import Rig, submission
+from tests.fixtures.simulated_card import SimulatedCard, chunk_files, outcomes
 
 Key = tuple[str, int]
 

@@ -136,6 +136,7 @@ class GetFleetResponse(message.Message):
     BASELINE_FIELD_NUMBER: builtins.int
     H100_EQUIVALENTS_FIELD_NUMBER: builtins.int
     EPOCH_FIELD_NUMBER: builtins.int
+    H100_EQUIVALENTS_BASIS_FIELD_NUMBER: builtins.int
     cards: builtins.int
     cards_online: builtins.int
     rendered_frames_per_second: builtins.float
@@ -145,6 +146,8 @@ class GetFleetResponse(message.Message):
     h100_equivalents: builtins.float
     """Rendered frames per second over the baseline of the same work, summed over what is rendered."""
     epoch: builtins.int
+    h100_equivalents_basis: builtins.str
+    """Of the H100 equivalents: published only while all that is rendered is what was published."""
     @builtins.property
     def totals(self) -> FarmTotals:
         """Of the farm's whole life."""
@@ -166,10 +169,11 @@ class GetFleetResponse(message.Message):
         baseline: Baseline | None = ...,
         h100_equivalents: builtins.float = ...,
         epoch: builtins.int = ...,
+        h100_equivalents_basis: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["baseline", b"baseline", "clips", b"clips", "totals", b"totals"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["baseline", b"baseline", "batches_open", b"batches_open", "cards", b"cards", "cards_online", b"cards_online", "clips", b"clips", "delivered_frames_per_second", b"delivered_frames_per_second", "epoch", b"epoch", "h100_equivalents", b"h100_equivalents", "rendered_frames_per_second", b"rendered_frames_per_second", "totals", b"totals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["baseline", b"baseline", "batches_open", b"batches_open", "cards", b"cards", "cards_online", b"cards_online", "clips", b"clips", "delivered_frames_per_second", b"delivered_frames_per_second", "epoch", b"epoch", "h100_equivalents", b"h100_equivalents", "h100_equivalents_basis", b"h100_equivalents_basis", "rendered_frames_per_second", b"rendered_frames_per_second", "totals", b"totals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
