@@ -18,6 +18,8 @@ from farm.gateway.views import batch_view
 from farm.ports import Ledger, ObjectStore
 from heliostat.v1 import types_pb2 as types_pb
 
+SETTLE_SECONDS_MAX = 5.0
+
 
 @dataclass(slots=True, kw_only=True)
 class Desk:
@@ -78,5 +80,6 @@ class Desk:
             return  # a coordinator that starts anew forgets what is staged by itself
 
     async def settle(self) -> None:
-        """Wait until all that was to be discarded is."""
-        await asyncio.gather(*self._discards)
+        """Wait until what was to be discarded is; a coordinator that starts anew does it itself."""
+        if self._discards:
+            await asyncio.wait(self._discards, timeout=SETTLE_SECONDS_MAX)

@@ -10,7 +10,9 @@ import ftfy
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from farm.gateway.settings import GatewaySettings
 from farm.gateway.tokens import cleaned, count_words, load_counter
+from tests.fixtures.gateway import TOKEN, Rig
 
 TEXTS = [
     "",
@@ -54,6 +56,17 @@ def model_dir(path: Path) -> Path:
 def test_the_models_tokenizer_counts_without_cutting_or_padding(tmp_path: Path) -> None:
     count = load_counter(model_dir(tmp_path))
     assert count(["a red  fox", "", "red " * 20]) == [4, 1, 21]
+
+
+async def test_a_prompt_that_the_model_would_cut_is_refused(tmp_path: Path) -> None:
+    settings = GatewaySettings(api_token=TOKEN, model_dir=model_dir(tmp_path))
+    async with Rig(tmp_path, settings=settings) as rig:
+        assert not (await rig.submit("red " * 511)).problems
+        answer = await rig.submit("a fox", "red " * 512, name="longer")
+        (problem,) = answer.problems
+        assert (problem.row, problem.column) == (3, "prompt")
+        assert "513 tokens" in problem.what
+        assert "512" in problem.what
 
 
 def test_without_a_tokenizer_words_are_a_lower_bound(tmp_path: Path) -> None:
