@@ -68,15 +68,15 @@ class Card:
     """What is written in one frame."""
 
     clip_hash: int
-    """First 32 bits of the clip id's SHA-256."""
+    """First 32 bits of the SHA-256 of the clip's name."""
     frame: int
     seed_hash: int
     """First 24 bits of the SHA-256 of the seed's decimal digits."""
 
 
-def card_of(clip_id: str, seed: int, frame: int) -> Card:
-    """The card that frame `frame` of a clip must show."""
-    return Card(_hash(clip_id, 4), frame, _hash(str(seed), 3))
+def card_of(name: str, seed: int, frame: int) -> Card:
+    """The card that frame `frame` of a clip of this name must show."""
+    return Card(_hash(name, 4), frame, _hash(str(seed), 3))
 
 
 def read_card(frame: _Picture) -> Card:
@@ -137,7 +137,7 @@ class TestCardClip:
         self._seconds = seconds
         self._ground = _ground(spec)
         self._scale = max(2, min(spec.width // 40, spec.height // 30))
-        self._title = _lettering(f"{_hash(spec.clip_id, 4):08x}", self._scale)
+        self._title = _lettering(f"{_hash(_name(spec), 4):08x}", self._scale)
 
     def step(self, cancelled: Callable[[], bool]) -> RenderedChunk:
         """Draw the next chunk. Raises RenderCancelled."""
@@ -175,6 +175,12 @@ def _check(spec: RenderSpec) -> None:
         raise PromptError(f"{spec.frames} frames: a card counts from 1 to {_FRAMES_MAX}")
 
 
+def _name(spec: RenderSpec) -> str:
+    """What a card calls its clip: by its name, so that the same clip looks the same wherever
+    and however often it is submitted."""
+    return spec.name or spec.clip_id
+
+
 def _grid_place(height: int, width: int) -> tuple[int, int, int]:
     """Top and left of the grid, and the side of a cell: at the bottom, in the middle."""
     cell, margin = (4, 0) if min(height, width) < 128 else (8, 8)
@@ -183,7 +189,7 @@ def _grid_place(height: int, width: int) -> tuple[int, int, int]:
 
 def _bits(spec: RenderSpec, numbers: range) -> _Picture:
     """The cells of each frame, (frames, rows, columns), 0 or 255."""
-    head = _hash(spec.clip_id, 4).to_bytes(4, "big") + _hash(str(spec.seed), 3).to_bytes(3, "big")
+    head = _hash(_name(spec), 4).to_bytes(4, "big") + _hash(str(spec.seed), 3).to_bytes(3, "big")
     payloads = [head + number.to_bytes(3, "big") for number in numbers]
     content = b"".join(payload + _checksum(payload).to_bytes(2, "big") for payload in payloads)
     bits = np.unpackbits(np.frombuffer(content, np.uint8))
