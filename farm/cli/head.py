@@ -16,36 +16,41 @@ if TYPE_CHECKING:
     from farm.fleet_ray.settings import HeadSettings
 
 
+Host = Annotated[str | None, typer.Option(help="Listen here. [default: 127.0.0.1]")]
+Port = Annotated[int | None, typer.Option(help="First of the farm's ports. [default: 8460]")]
+CpuCards = Annotated[
+    int | None, typer.Option(help="CPU slots that stand in for cards. [default: 0]")
+]
+GpuCards = Annotated[
+    int | None, typer.Option(help="GPUs of this machine that are cards. [default: 0]")
+]
+Renderer = Annotated[str | None, typer.Option(help="helios, or testcard. [default: helios]")]
+Model = Annotated[Path | None, typer.Option(help="Directory of the model to render with.")]
+Pace = Annotated[float | None, typer.Option(help="The test card's pace. [default: 0]")]
+S3Endpoint = Annotated[
+    str | None, typer.Option(help="URL of the object store. [default: one is started here]")
+]
+S3Bucket = Annotated[str | None, typer.Option(help="Its bucket. [default: heliostat]")]
+S3Region = Annotated[str | None, typer.Option(help="Its region. [default: us-east-1]")]
+RayDashboard = Annotated[
+    bool | None, typer.Option("--ray-dashboard", help="Start Ray's dashboard.")
+]
+
+
 @command
 def up(
     data_dir: DataDir = None,
-    host: Annotated[str | None, typer.Option(help="Listen here. [default: 127.0.0.1]")] = None,
-    port: Annotated[
-        int | None, typer.Option(help="First of the farm's ports. [default: 8460]")
-    ] = None,
-    cpu_cards: Annotated[
-        int | None, typer.Option(help="CPU slots that stand in for cards. [default: 0]")
-    ] = None,
-    gpu_cards: Annotated[
-        int | None, typer.Option(help="GPUs of this machine that are cards. [default: 0]")
-    ] = None,
-    renderer: Annotated[
-        str | None, typer.Option(help="helios, or testcard. [default: helios]")
-    ] = None,
-    model: Annotated[
-        Path | None, typer.Option(help="Directory of the model to render with.")
-    ] = None,
-    seconds_per_chunk: Annotated[
-        float | None, typer.Option(help="The test card's pace. [default: 0]")
-    ] = None,
-    s3_endpoint: Annotated[
-        str | None, typer.Option(help="URL of the object store. [default: one is started here]")
-    ] = None,
-    s3_bucket: Annotated[str | None, typer.Option(help="Its bucket. [default: heliostat]")] = None,
-    s3_region: Annotated[str | None, typer.Option(help="Its region. [default: us-east-1]")] = None,
-    ray_dashboard: Annotated[
-        bool | None, typer.Option("--ray-dashboard", help="Start Ray's dashboard.")
-    ] = None,
+    host: Host = None,
+    port: Port = None,
+    cpu_cards: CpuCards = None,
+    gpu_cards: GpuCards = None,
+    renderer: Renderer = None,
+    model: Model = None,
+    seconds_per_chunk: Pace = None,
+    s3_endpoint: S3Endpoint = None,
+    s3_bucket: S3Bucket = None,
+    s3_region: S3Region = None,
+    ray_dashboard: RayDashboard = None,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> int:

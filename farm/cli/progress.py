@@ -77,7 +77,7 @@ class LineView:
     def event(self, event: pb.WatchResponse) -> None:
         """A line when the clip ended or starts over."""
         kind = {"done": "done", "fail": "failed", "lost": "lost", "cancel": "cancelled"}
-        if event.kind not in kind:
+        if event.kind not in kind or not event.clip_name:
             return
         detail = f": {event.detail}" if event.detail and event.kind != "done" else ""
         state = words.clip_state(event.to_state)
@@ -143,7 +143,7 @@ class BarView:
         """Move the bars when the batch comes with it; say what went wrong."""
         if event.HasField("batch"):
             self.show(event.batch)
-        if event.kind in ("fail", "lost"):
+        if event.kind in ("fail", "lost") and event.clip_name:
             self.say(f"clip {event.clip_name} {event.kind}: {event.detail}")
 
     def show_fleet(self, fleet: fleet_pb.GetFleetResponse, cards: Sequence[types.Card]) -> None:

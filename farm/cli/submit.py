@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,33 +20,45 @@ from farm.cli.options import (
     pairs,
     settings,
 )
+from farm.cli.watch import wait_for
 from farm.cli.words import plural
 from farm.domain.spec import Problem
+
+if TYPE_CHECKING:
+    from farm.client import Submitted
+
+FileArgument = Annotated[Path, typer.Argument(help="CSV, TSV, JSON Lines, YAML or JSON.")]
+Name = Annotated[str, typer.Option(help="The batch's name. [default: the file's]")]
+Project = Annotated[str | None, typer.Option(help="Whose work it is.")]
+Priority = Annotated[int, typer.Option(min=-1000, max=1000, help="Higher goes first.")]
+Map = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="COLUMN=FIELD",
+        help="A column of the file is this field; COLUMN=COLUMN keeps it as your own data.",
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="The same for all clips."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check it, submit nothing.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Stay until every clip has ended.")]
+RequestId = Annotated[str, typer.Option(help="Submitting twice with the same one makes one batch.")]
 
 
 @command
 def submit(
-    file: Annotated[Path, typer.Argument(help="CSV, TSV, JSON Lines, YAML or JSON.")],
-    name: Annotated[str, typer.Option(help="The batch's name. [default: the file's]")] = "",
-    project: Annotated[str | None, typer.Option(help="Whose work it is.")] = None,
-    priority: Annotated[int, typer.Option(min=-1000, max=1000, help="Higher goes first.")] = 0,
-    column_map: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map",
-            metavar="COLUMN=FIELD",
-            help="A column of the file is this field; COLUMN=COLUMN keeps it as your own data.",
-        ),
-    ] = None,
-    set_fields: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="The same for all clips."),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it, submit nothing.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Stay until every clip has ended.")] = False,
-    request_id: Annotated[
-        str, typer.Option(help="Submitting twice with the same one makes one batch.")
-    ] = "",
+    file: FileArgument,
+    name: Name = "",
+    project: Project = None,
+    priority: Priority = 0,
+    column_map: Map = None,
+    set_fields: Set = None,
+    dry_run: DryRun = False,
+    wait: Wait = False,
+    request_id: RequestId = "",
     endpoint: Endpoint = None,
     ca: Ca = None,
     data_dir: DataDir = None,
@@ -56,7 +68,6 @@ def submit(
     """Submit a file of prompts: all of it is accepted, or every problem in it is listed."""
     from farm.client import Refused
     from farm.client.files import Unreadable, open_rows
-    from farm.client.plain import plain
 
     found = settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir, project=project)
     mapping, fixed = pairs("--map", column_map or []), pairs("--set", set_fields or [])
@@ -81,28 +92,31 @@ def submit(
         for warning in done.warnings:
             output.note(f"note: {output.problem_line(str(file), warning)}")
         if wait and done.batch is not None:
-            from farm.cli.watch import wait_for
-
-            output.note(f"batch {done.batch.batch_id}: {plural(done.clips, 'clip')}")
             return wait_for(farm, done.batch, as_json=as_json)
-        if as_json:
-            output.print_json(
-                {
-                    "batch": plain(done.batch) if done.batch is not None else None,
-                    "clips": done.clips,
-                    "frames": done.frames,
-                    "repeated": done.repeated,
-                    "warnings": output.problem_values(str(file), done.warnings),
-                }
-            )
-        elif done.batch is None:
-            clips, frames = plural(done.clips, "clip"), plural(done.frames, "frame")
-            output.say(f"no problems: {clips}, {frames}")
-        else:
-            again = " (submitted before)" if done.repeated else ""
-            batch_id, clips = done.batch.batch_id, plural(done.clips, "clip")
-            output.say(f"batch {batch_id}: {clips}, {plural(done.frames, 'frame')}{again}")
+        _print(file, done, as_json=as_json)
     return output.OK
+
+
+def _print(file: Path, done: Submitted, *, as_json: bool) -> None:
+    from farm.client.plain import plain
+
+    if as_json:
+        output.print_json(
+            {
+                "batch": plain(done.batch) if done.batch is not None else None,
+                "clips": done.clips,
+                "frames": done.frames,
+                "repeated": done.repeated,
+                "warnings": output.problem_values(str(file), done.warnings),
+            }
+        )
+        return
+    clips, frames = plural(done.clips, "clip"), plural(done.frames, "frame")
+    if done.batch is None:
+        output.say(f"no problems: {clips}, {frames}")
+    else:
+        again = " (submitted before)" if done.repeated else ""
+        output.say(f"batch {done.batch.batch_id}: {clips}, {frames}{again}")
 
 
 def _refused(file: Path, problems: Sequence[Problem], *, as_json: bool) -> int:

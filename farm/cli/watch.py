@@ -57,25 +57,29 @@ def watch(
 
 def wait_for(farm: Farm, batch: types.Batch, *, as_json: bool) -> int:
     """Show progress until every clip has ended, then the result; 1 when clips failed."""
-    view = _view()
     try:
-        with view, contextlib.closing(_updates(farm, batch.batch_id)) as updates:
-            view.show(batch)
-            for update in updates:
-                if isinstance(update, str):
-                    view.say(update)
-                elif update is None:
-                    with contextlib.suppress(FarmError):
-                        view.show_fleet(farm.fleet(), farm.cards())
-                else:
-                    view.event(update)
+        output.note(f"batch {batch.batch_id}: {words.plural(words.clips_of(batch), 'clip')}")
+        _show(farm, batch)
+        return _result(farm, farm.get(batch.batch_id), as_json=as_json)
     except KeyboardInterrupt:
         output.note(
             f"interrupted: batch {batch.batch_id} goes on on the farm; "
             f"`farm watch {batch.batch_id}` shows it again"
         )
         return output.INTERRUPTED
-    return _result(farm, farm.get(batch.batch_id), as_json=as_json)
+
+
+def _show(farm: Farm, batch: types.Batch) -> None:
+    with _view() as view, contextlib.closing(_updates(farm, batch.batch_id)) as updates:
+        view.show(batch)
+        for update in updates:
+            if isinstance(update, str):
+                view.say(update)
+            elif update is None:
+                with contextlib.suppress(FarmError):
+                    view.show_fleet(farm.fleet(), farm.cards())
+            else:
+                view.event(update)
 
 
 def _updates(farm: Farm, batch_id: str) -> Generator[pb.WatchResponse | str | None]:

@@ -53,11 +53,12 @@ def fleet_line(fleet: fleet_pb.GetFleetResponse) -> str:
     """The fleet's rates over the last minute, with what they are compared with."""
     base = fleet.baseline
     steps = ",".join(str(n) for n in base.steps)
+    basis = f", {fleet.h100_equivalents_basis}" if fleet.h100_equivalents_basis else ""
     return (
         f"{fleet.cards_online} of {plural(fleet.cards, 'card')} online · "
         f"{fleet.rendered_frames_per_second:.2f} FPS rendered, "
         f"{fleet.delivered_frames_per_second:.2f} delivered · "
-        f"{fleet.h100_equivalents:.4g} H100 equivalents "
+        f"{fleet.h100_equivalents:.4g} H100 equivalents{basis} "
         f"({base.name}: {base.frames_per_second:g} FPS at steps [{steps}], "
         f"{base.width}x{base.height}, {base.basis})"
     )
