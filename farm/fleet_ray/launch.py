@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray.exceptions import RayError
@@ -34,7 +35,7 @@ def launch(settings: HeadSettings) -> None:
     ray.remote(CoordinatorActor).options(
         name=COORDINATOR, resources={"coordinator": 1}, max_concurrency=1000, **kept
     ).remote(data_dir)
-    gateway = (
+    gateway: Any = (
         ray.remote(GatewayActor)
         .options(name=GATEWAY, resources={"gateway": 1}, max_concurrency=10_000, **kept)
         .remote(data_dir)

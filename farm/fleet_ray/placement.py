@@ -47,7 +47,7 @@ class Placement:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self) -> None:
-        nodes = await asyncio.to_thread(ray.nodes)
+        nodes = await asyncio.to_thread(_nodes)
         for node in nodes:
             if not node["Alive"]:
                 continue
@@ -114,5 +114,10 @@ class Placement:
         )
 
 
+def _nodes() -> list[dict[str, Any]]:
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return nodes
+
+
 def _is_alive(node_id: str) -> bool:
-    return any(node["NodeID"] == node_id and node["Alive"] for node in ray.nodes())
+    return any(node["NodeID"] == node_id and node["Alive"] for node in _nodes())

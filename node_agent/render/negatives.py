@@ -33,11 +33,9 @@ class Origin:
     """Kept for the record: another stack may go on from here, close instead of bit-equal."""
 
 
-def write_negative(path: Path, negative: Negative, origin: Origin | None = None) -> None:
+def write_negative(path: Path, negative: Negative, origin: Origin) -> None:
     """Write `negative` to `path` in one step: after a crash there is all of it, or nothing."""
-    header: dict[str, Any] = {"format_version": FORMAT_VERSION}
-    if origin is not None:
-        header |= asdict(origin)
+    header = {"format_version": FORMAT_VERSION, **asdict(origin)}
     tensors: dict[str, np.ndarray[Any, Any]] = {
         "latents": np.ascontiguousarray(negative.latents),
         "generator_state": np.frombuffer(negative.generator_state, dtype=np.uint8),
@@ -45,10 +43,8 @@ def write_negative(path: Path, negative: Negative, origin: Origin | None = None)
     write_atomic(path, save(tensors, {_HEADER: json.dumps(header, sort_keys=True)}))
 
 
-def read_negative(
-    path: Path, *, chunk: int | None = None, model_digest: str | None = None
-) -> Negative:
-    """Read a negative, and make sure that it is the one expected, as far as the caller knows.
+def read_negative(path: Path, *, chunk: int, model_digest: str) -> Negative:
+    """Read a negative, and make sure that it is the one expected.
 
     Raises `CheckpointError` for a file that is missing, cut short, of another kind, model or chunk.
     """
@@ -58,9 +54,8 @@ def read_negative(
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as error:
         raise CheckpointError(f"{path}: not a readable negative ({error})") from error
-    _check(path, header, {"format_version": FORMAT_VERSION})
-    expected = {"chunk": chunk, "model_digest": model_digest}
-    _check(path, header, {name: value for name, value in expected.items() if value is not None})
+    expected = {"format_version": FORMAT_VERSION, "chunk": chunk, "model_digest": model_digest}
+    _check(path, header, expected)
     try:
         latents, state = tensors["latents"], tensors["generator_state"]
     except KeyError as error:

@@ -29,7 +29,7 @@ from node_agent.render.messages import (
     Report,
     Yielded,
 )
-from node_agent.render.renderer import CHUNK_FRAMES, Negative, RenderedChunk
+from node_agent.render.renderer import CHUNK_FRAMES, RenderedChunk, Renderer
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,8 @@ class _End:
 class Scribe:
     """Owns the thread; `close` waits until everything put before is written and reported."""
 
-    def __init__(self, desk: Desk, report: Callable[[Report], None]) -> None:
+    def __init__(self, renderer: Renderer, desk: Desk, report: Callable[[Report], None]) -> None:
+        self._renderer = renderer
         self._desk = desk
         self._report = report
         self._queue: queue.Queue[tuple[Rendering, RenderedChunk | _End] | None] = queue.Queue(1)
@@ -83,7 +84,7 @@ class Scribe:
             self._desk.lost_chunk(rendering, chunk.index)
             return
         try:
-            done = _write_chunk(rendering, chunk)
+            done = self._write(rendering, chunk)
         except Exception as error:
             logger.warning("chunk %d of %s was lost", chunk.index, rendering.key, exc_info=True)
             if self._desk.fail(rendering):
@@ -91,6 +92,37 @@ class Scribe:
             return
         rendering.reported += 1
         self._report(done)
+
+    def _write(self, rendering: Rendering, chunk: RenderedChunk) -> ChunkDone:
+        start, began = rendering.start, time.monotonic()
+        first = chunk.index * CHUNK_FRAMES
+        kept = chunk.frames[: start.spec.frames - first]
+        segment = encode_segment(kept, start_frame=first, fps=start.fps)
+        directory = Path(start.directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        stem = f"chunk-{chunk.index:05d}"
+        with_init = rendering.reported == 0
+        return ChunkDone(
+            clip_id=start.spec.clip_id,
+            attempt=start.attempt,
+            chunk=chunk.index,
+            frames=segment.frames,
+            frames_rendered=len(chunk.frames),
+            render_seconds=chunk.seconds,
+            segment=_write_bytes(directory / f"{stem}.m4s", segment.media),
+            init=_write_bytes(directory / "init.mp4", segment.init) if with_init else None,
+            negative=self._write_negative(directory / f"{stem}.safetensors", chunk),
+            encode_seconds=time.monotonic() - began,
+        )
+
+    def _write_negative(self, path: Path, chunk: RenderedChunk) -> FileRecord | None:
+        if chunk.negative is None:
+            return None
+        from node_agent.render.negatives import Origin, write_negative  # only with latents
+
+        origin = Origin(chunk.index, self._renderer.model_digest, self._renderer.stack_id)
+        write_negative(path, chunk.negative, origin)
+        return FileRecord(path=str(path), size=path.stat().st_size, sha256=sha256_of_file(path))
 
     def _finish(self, rendering: Rendering, end: _End) -> None:
         clip_id, attempt = rendering.key
@@ -121,38 +153,6 @@ def failure_of(rendering: Rendering, error: BaseException, *, fatal: bool = Fals
     )
 
 
-def _write_chunk(rendering: Rendering, chunk: RenderedChunk) -> ChunkDone:
-    start, began = rendering.start, time.monotonic()
-    first = chunk.index * CHUNK_FRAMES
-    kept = chunk.frames[: start.spec.frames - first]
-    segment = encode_segment(kept, start_frame=first, fps=start.fps)
-    directory = Path(start.directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    stem = f"chunk-{chunk.index:05d}"
-    with_init = rendering.reported == 0
-    return ChunkDone(
-        clip_id=start.spec.clip_id,
-        attempt=start.attempt,
-        chunk=chunk.index,
-        frames=segment.frames,
-        frames_rendered=len(chunk.frames),
-        render_seconds=chunk.seconds,
-        segment=_write_bytes(directory / f"{stem}.m4s", segment.media),
-        init=_write_bytes(directory / "init.mp4", segment.init) if with_init else None,
-        negative=_write_negative(directory / f"{stem}.safetensors", chunk.negative),
-        encode_seconds=time.monotonic() - began,
-    )
-
-
 def _write_bytes(path: Path, content: bytes) -> FileRecord:
     write_atomic(path, content)
     return FileRecord(path=str(path), size=len(content), sha256=sha256_hex(content))
-
-
-def _write_negative(path: Path, negative: Negative | None) -> FileRecord | None:
-    if negative is None:
-        return None
-    from node_agent.render.negatives import write_negative  # only for renderers with latents
-
-    write_negative(path, negative)
-    return FileRecord(path=str(path), size=path.stat().st_size, sha256=sha256_of_file(path))

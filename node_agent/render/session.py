@@ -27,7 +27,7 @@ class Session:
         self._renderer = renderer
         self._desk = desk
         self._report = report
-        self._scribe = Scribe(desk, report)
+        self._scribe = Scribe(renderer, desk, report)
 
     def run(self) -> bool:
         """Render until told to stop; False when a failure ended it before."""
@@ -65,17 +65,18 @@ class Session:
     def _render(self, rendering: Rendering) -> bool:
         """Render chunk after chunk; True when the last one is handed over."""
         spec = rendering.start.spec
-        clip = self._renderer.start(spec, _checkpoint(rendering.start))
+        clip = self._renderer.start(spec, _checkpoint(rendering.start, self._renderer.model_digest))
         self._report(Started(clip_id=spec.clip_id, attempt=rendering.start.attempt))
         while clip.next_chunk < spec.chunks:
             if not self._desk.begin_chunk(rendering, clip.next_chunk):
                 return False
+            logger.info("%s attempt %d begins chunk %d", *rendering.key, clip.next_chunk)
             self._scribe.write(rendering, clip.step(lambda: rendering.abandoned))
         return True
 
 
-def _checkpoint(start: Start) -> Checkpoint | None:
-    """Read what a resume needs. Raises CheckpointError when a file cannot be read."""
+def _checkpoint(start: Start, model_digest: str) -> Checkpoint | None:
+    """Read what a resume needs. Raises CheckpointError for a file that is not what it should be."""
     if not start.resume_chunk:
         return None
     if not start.negatives:
@@ -83,7 +84,10 @@ def _checkpoint(start: Start) -> Checkpoint | None:
     from node_agent.render.negatives import read_negative  # only for renderers with latents
 
     try:
-        negatives = {chunk: read_negative(Path(p)) for chunk, p in start.negatives.items()}
+        negatives = {
+            chunk: read_negative(Path(path), chunk=chunk, model_digest=model_digest)
+            for chunk, path in start.negatives.items()
+        }
     except OSError as error:
         raise CheckpointError(f"a negative cannot be read: {error}") from error
     return Checkpoint(start.resume_chunk, negatives)

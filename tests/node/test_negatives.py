@@ -54,24 +54,24 @@ def test_a_failed_write_leaves_the_earlier_file(path, negative, monkeypatch):
 
 def test_another_models_negative_is_refused(path):
     with pytest.raises(CheckpointError, match=r"model digest is 'aaa.*expected 'bbb"):
-        read_negative(path, model_digest="b" * 64)
+        read_negative(path, chunk=3, model_digest="b" * 64)
 
 
 def test_another_chunks_negative_is_refused(path):
     with pytest.raises(CheckpointError, match="chunk is 3, expected 2"):
-        read_negative(path, chunk=2)
+        read_negative(path, chunk=2, model_digest="a" * 64)
 
 
 @pytest.mark.parametrize("kept", [0, 5, 100, -1])
 def test_a_file_cut_short_is_refused_by_name(path, kept):
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(CheckpointError, match=re.escape(str(path))):
-        read_negative(path)
+        read_negative(path, chunk=3, model_digest="a" * 64)
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path):
     with pytest.raises(CheckpointError, match=r"none\.safetensors: not a readable negative"):
-        read_negative(tmp_path / "none.safetensors")
+        read_negative(tmp_path / "none.safetensors", chunk=0, model_digest="")
 
 
 def test_other_safetensors_are_refused(tmp_path):
@@ -79,4 +79,4 @@ def test_other_safetensors_are_refused(tmp_path):
 
     save_file({"weight": np.zeros(3)}, tmp_path / "weights.safetensors")
     with pytest.raises(CheckpointError, match="format version is None, expected 1"):
-        read_negative(tmp_path / "weights.safetensors")
+        read_negative(tmp_path / "weights.safetensors", chunk=0, model_digest="")
