@@ -153,8 +153,8 @@ def interrupt(_signal: int, _frame: object) -> None:
 def main() -> int:
     """The command. Exit codes: 0 done, 1 failed, 130 interrupted."""
     os.environ["HELIOSTAT_DATA_DIR"] = str(DEMO / "farm")
-    signal.signal(signal.SIGTERM, interrupt)
-    signal.signal(signal.SIGHUP, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)  # in the background SIGINT would be ignored
     try:
         demo()
     except KeyboardInterrupt:
