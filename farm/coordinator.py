@@ -63,6 +63,7 @@ class Coordinator:
         self.epoch = store.claim_epoch(clock.now())
         self._h100_seconds = h100_seconds_per_frame
         self._staged: dict[str, Batch] = {}
+        self._staged_at: dict[str, float] = {}
         store.discard_staged(self.epoch)
         self._load()
 
@@ -156,8 +157,14 @@ class Coordinator:
         return count
 
     def tick(self) -> int:
-        """Take back the leases that have expired; returns how many."""
+        """Take back the leases that have expired, and forget submissions that were left lying.
+
+        Returns how many leases.
+        """
         now = self.clock.monotonic()
+        for batch_id, at in list(self._staged_at.items()):
+            if now - at > self.policy.submission_idle_seconds:
+                self.discard(batch_id)
         over = expired(list(self.clips.leases.items()), now)
         for clip_id, _ in over:
             clip = self.clips.get(clip_id)
@@ -188,15 +195,18 @@ class Coordinator:
         """Begin a submission that nobody sees until it is published."""
         self.store.stage_batch(self.epoch, batch)
         self._staged[batch.batch_id] = batch
+        self._staged_at[batch.batch_id] = self.clock.monotonic()
 
     def stage(self, batch_id: str, clips: Sequence[NewClip]) -> None:
         """Add checked clips to it. Raises `NotFound` when this coordinator did not begin it."""
         self._submission(batch_id)
+        self._staged_at[batch_id] = self.clock.monotonic()
         self.store.stage_clips(self.epoch, batch_id, clips)
 
     def discard(self, batch_id: str) -> None:
         """Forget it."""
         self._staged.pop(batch_id, None)
+        self._staged_at.pop(batch_id, None)
         self.store.discard_batch(self.epoch, batch_id)
 
     def publish(self, batch_id: str, request: RequestRow) -> RequestRow:
@@ -210,7 +220,7 @@ class Coordinator:
             self.discard(batch_id)
             return first
         self.store.publish_batch(self.epoch, self.clock.now(), batch_id, request)
-        del self._staged[batch_id]
+        del self._staged[batch_id], self._staged_at[batch_id]
         self._load_batch(batch, expires=0.0)
         return request
 

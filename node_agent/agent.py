@@ -146,6 +146,7 @@ class Agent:
                 upload_seconds=counters.upload_seconds,
                 upload_retries=counters.upload_retries,
                 child_restarts=self._engine.restarts,
+                spool_bytes=_bytes_below(self._spool),
             ),
         )
         self._outbox.fill(request)
@@ -174,3 +175,12 @@ class Agent:
         finally:
             del self._attempts[attempt.key]
             self._outbox.changed.set()
+
+
+def _bytes_below(directory: Path) -> int:
+    """Bytes of the files of the few attempts held; files may vanish meanwhile."""
+    total = 0
+    for path in directory.glob("*/*"):
+        with contextlib.suppress(OSError):
+            total += path.stat().st_size
+    return total

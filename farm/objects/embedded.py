@@ -171,7 +171,10 @@ class EmbeddedStore:
                 lived = time.monotonic() - started_at
                 quick_ends = quick_ends + 1 if lived < _QUICK_SECONDS else 0
                 # An exit code of its own means that it said why; another try would say it again.
-                if code > 0 or quick_ends > _QUICK_ENDS_MAX:
+                # One that is killed over and over is kept all the same, only more slowly.
+                if code > 0:
+                    return
+                if quick_ends > _QUICK_ENDS_MAX and self._stopping.wait(_QUICK_SECONDS / 10):
                     return
                 if process.stdin is not None:
                     process.stdin.close()

@@ -24,3 +24,5 @@ class Policy:
     backoff_seconds_max: float = 60.0
     card_forgotten_seconds: float = 600.0
     """A card that was not heard of for so long is not counted on any more."""
+    submission_idle_seconds: float = 600.0
+    """A submission of which nothing more came for so long is forgotten: its gateway died."""

@@ -57,6 +57,22 @@ def test_a_submission_that_lost_its_coordinator_has_to_be_made_again(ground: Gro
     assert ground.states() == {}
 
 
+def test_a_submission_whose_gateway_died_is_forgotten(ground: Ground) -> None:
+    for batch_id in ("left", "fresh"):
+        batch = Batch(batch_id=batch_id, name="n", project="p", created_at=1.0)
+        ground.coordinator.begin(batch)
+    ground.coordinator.stage("left", [new_clip(1)])
+    ground.clock.time += 599
+    ground.coordinator.stage("fresh", [new_clip(1)])
+    ground.coordinator.tick()
+    ground.clock.time += 2
+    ground.coordinator.tick()
+    with pytest.raises(NotFound, match="submit it again"):
+        ground.coordinator.publish("left", ground.request("left"))
+    ground.coordinator.publish("fresh", ground.request("fresh"))
+    assert ground.states() == {ClipState.QUEUED: 1}
+
+
 def test_cancel_takes_the_lease_away(ground: Ground) -> None:
     ground.submit(3)
     card = ground.card("a")
