@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands, reports = take_pipes()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the agent to answer
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s render-child %(message)s")
+    logging.getLogger("node_agent").setLevel(logging.INFO)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, str(options.threads))
     leave(_serve(options, commands, reports))
