@@ -22,6 +22,8 @@ class LocalFarm:
     """URL of /metrics."""
     token: str
     """Empty when it may not be read."""
+    ca: Path | None = None
+    """PEM file by which the farm is verified; None where it speaks without TLS."""
 
 
 def find_local(data_dir: Path) -> LocalFarm:
@@ -41,7 +43,10 @@ def find_local(data_dir: Path) -> LocalFarm:
         stage = state.get("stage") or "not serving yet"
         raise FarmUnreachable(f"the farm in {data_dir} is starting ({stage}): try again soon")
     return LocalFarm(
-        endpoint, str(state.get("http", "")), _token(Path(str(state.get("token_file", ""))))
+        endpoint,
+        str(state.get("http", "")),
+        _token(Path(str(state.get("token_file", "")))),
+        Path(str(state["ca"])) if state.get("ca") else None,
     )
 
 

@@ -61,6 +61,8 @@ class GatewayActor:
                 host=settings.host,
                 grpc_port=settings.port_of("grpc"),
                 http_port=settings.port_of("http"),
+                tls_key=settings.tls_key,
+                tls_certificate=settings.tls_certificate,
                 model_dir=settings.model,
                 model=shape,
             ),

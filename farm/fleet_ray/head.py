@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -18,6 +19,7 @@ from farm.domain.errors import FarmError
 from farm.fleet_ray.processes import sweep
 from farm.fleet_ray.settings import MARKER_VARIABLE, PORTS, HeadSettings
 from farm.fleet_ray.state import FarmState, read_state
+from farm.fleet_ray.tls import ensure_certificate, own_addresses
 
 UP_SECONDS = 180.0
 DOWN_SECONDS = 30.0
@@ -41,9 +43,19 @@ def up(settings: HeadSettings, on_stage: Callable[[str], None] = lambda _stage: 
         sweep(settings.marker)  # what a killed supervisor left behind holds our ports
         _check_ports(settings)
         settings.logs.mkdir(parents=True, exist_ok=True)
+        settings = with_certificate(settings)
         settings.save()
         _start_supervisor(settings)
     return _wait_until_serving(settings, on_stage)
+
+
+def with_certificate(settings: HeadSettings) -> HeadSettings:
+    """Settings of a farm that speaks TLS wherever it can be reached from other machines."""
+    if settings.on_loopback or settings.tls_certificate is not None:
+        return settings
+    certificate, key = settings.data_dir / "gateway.pem", settings.secret("gateway_key.pem")
+    ensure_certificate(certificate, key, [settings.host, settings.ray_host, *own_addresses()])
+    return replace(settings, tls_certificate=certificate, tls_key=key)
 
 
 def down(settings: HeadSettings) -> bool:

@@ -37,7 +37,7 @@ def arguments(settings: HeadSettings) -> list[str]:
     port = settings.port_of
     return [
         *("start", "--head", "--block", "--disable-usage-stats"),
-        f"--node-ip-address={settings.host}",
+        f"--node-ip-address={settings.ray_host}",
         f"--port={port('ray-gcs')}",
         f"--temp-dir={settings.ray_directory}",
         f"--include-dashboard={'true' if settings.ray_dashboard else 'false'}",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
 import os
 import secrets
+import socket
 import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -25,13 +27,18 @@ PORTS: Final = (
 """A farm's ports, in order from its base port."""
 
 
+def ray_directory(marker: str) -> Path:
+    """Where the Ray of the farm with this marker keeps its sessions."""
+    return Path(tempfile.gettempdir()) / f"heliostat-{marker}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadSettings:
     """What `farm up` decided; written beside the data, secrets apart."""
 
     data_dir: Path
     host: str = "127.0.0.1"
-    """Where the gateway listens; Ray stays on the same address."""
+    """Where the gateway listens; off loopback it speaks TLS."""
     port: int = 8460
     """The first of `PORTS`."""
     cpu_cards: int = 0
@@ -46,6 +53,9 @@ class HeadSettings:
     s3_bucket: str = "heliostat"
     s3_region: str = "us-east-1"
     ray_dashboard: bool = False
+    tls_certificate: Path | None = None
+    """PEM; None off loopback: the farm makes its own."""
+    tls_key: Path | None = None
 
     def port_of(self, name: str) -> int:
         """The port of one of `PORTS`."""
@@ -62,14 +72,36 @@ class HeadSettings:
         return hashlib.sha256(str(self.data_dir).encode()).hexdigest()[:16]
 
     @property
+    def on_loopback(self) -> bool:
+        """Only this machine can reach the farm."""
+        return self.host == "localhost" or (
+            not self.anywhere and ipaddress.ip_address(self.host).is_loopback
+        )
+
+    @property
+    def anywhere(self) -> bool:
+        """The gateway listens on every address of the machine."""
+        return self.host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+
+    @property
+    def local_host(self) -> str:
+        """An address of the gateway for clients on this machine."""
+        return "127.0.0.1" if self.anywhere else self.host
+
+    @property
+    def ray_host(self) -> str:
+        """The address of Ray's head: one that other machines can reach, off loopback."""
+        return get_node_address() if self.anywhere else self.host
+
+    @property
     def ray_address(self) -> str:
         """Ray's head."""
-        return f"{self.host}:{self.port_of('ray-gcs')}"
+        return f"{self.ray_host}:{self.port_of('ray-gcs')}"
 
     @property
     def ray_directory(self) -> Path:
         """Ray's session files: a short path, for its sockets' names may not be long."""
-        return Path(tempfile.gettempdir()) / f"heliostat-{self.marker}"
+        return ray_directory(self.marker)
 
     @property
     def store_path(self) -> Path:
@@ -102,8 +134,8 @@ class HeadSettings:
         content = json.loads((data_dir / "head.json").read_text())
         known = {field.name for field in fields(cls)}
         values = {name: value for name, value in content.items() if name in known}
-        values["data_dir"] = Path(values["data_dir"])
-        values["model"] = Path(values["model"]) if values.get("model") else None
+        for name in ("data_dir", "model", "tls_certificate", "tls_key"):
+            values[name] = Path(values[name]) if values.get(name) else None
         return cls(**values)
 
 
@@ -159,6 +191,16 @@ def s3_settings(settings: HeadSettings, keys: Secrets) -> S3Settings:
         access_key=keys.s3_access_key,
         secret_key=keys.s3_secret_key,
     )
+
+
+def get_node_address() -> str:
+    """The address by which this machine is known to others; loopback when it has no other."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: it only picks the interface
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"
 
 
 def _write_secret(path: Path, content: str) -> None:

@@ -22,6 +22,8 @@ class FarmState:
     """Of the gateway's gRPC, host:port."""
     http: str
     """URL of /metrics and /healthz."""
+    ca: str
+    """PEM file by which clients verify the gateway; empty where it speaks without TLS."""
     token_file: str
     s3_endpoint: str
     s3_bucket: str
@@ -33,11 +35,13 @@ class FarmState:
     def of(cls, settings: HeadSettings, stage: str, *, serving: bool) -> FarmState:
         """The state of the farm that this process supervises."""
         s3 = settings.s3_endpoint or f"http://127.0.0.1:{settings.port_of('s3')}"
+        scheme = "https" if settings.tls_certificate else "http"
         return cls(
             stage=stage,
             serving=serving,
-            endpoint=f"{settings.host}:{settings.port_of('grpc')}",
-            http=f"http://{settings.host}:{settings.port_of('http')}",
+            endpoint=f"{settings.local_host}:{settings.port_of('grpc')}",
+            http=f"{scheme}://{settings.local_host}:{settings.port_of('http')}",
+            ca=str(settings.tls_certificate or ""),
             token_file=str(settings.secret("api_token")),
             s3_endpoint=s3,
             s3_bucket=settings.s3_bucket,

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from farm.domain.errors import FarmError
 from farm.gateway.fleet import FleetView
 from farm.gateway.metrics import CONTENT_TYPE, FleetCollector, page
+from farm.gateway.settings import GatewaySettings
 from farm.gateway.threads import Threads
 
 _Message = MutableMapping[str, Any]
@@ -72,7 +73,7 @@ class Pages:
 class HttpServer(uvicorn.Server):
     """uvicorn as a part of this process: signals are whose process it is."""
 
-    def __init__(self, app: Pages, sock: socket.socket) -> None:
+    def __init__(self, app: Pages, sock: socket.socket, settings: GatewaySettings) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -82,6 +83,8 @@ class HttpServer(uvicorn.Server):
                 server_header=False,
                 timeout_graceful_shutdown=2,
                 log_config=None,
+                ssl_keyfile=settings.tls_key,
+                ssl_certfile=settings.tls_certificate,
             )
         )
         self._socket = sock

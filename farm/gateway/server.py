@@ -82,7 +82,7 @@ class Gateway:
         settings = self.settings
         sock = bound_socket(settings.host, settings.http_port)
         self.http_port = sock.getsockname()[1]
-        self._http = HttpServer(self._pages, sock)
+        self._http = HttpServer(self._pages, sock, settings)
         self._grpc = self._make_grpc_server()
         try:
             self.grpc_port = _add_port(self._grpc, settings)
@@ -140,7 +140,7 @@ def _add_port(server: grpc.aio.Server, settings: GatewaySettings) -> int:
     try:
         if settings.tls_key is None or settings.tls_certificate is None:
             return server.add_insecure_port(address)
-        pair = (settings.tls_key, settings.tls_certificate)
+        pair = (settings.tls_key.read_bytes(), settings.tls_certificate.read_bytes())
         return server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
     except RuntimeError as error:
         text = f"cannot listen on {address}: choose another port"

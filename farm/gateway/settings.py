@@ -68,9 +68,9 @@ class GatewaySettings:
     model: ModelShape | None = None
     """What the fleet renders with; None for test cards."""
     baseline: Baseline = H100
-    tls_key: bytes | None = field(default=None, repr=False)
-    """PEM; with `tls_certificate` the gRPC port speaks TLS."""
-    tls_certificate: bytes | None = None
+    tls_key: Path | None = None
+    """PEM file; with `tls_certificate` both ports speak TLS."""
+    tls_certificate: Path | None = None
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import re
 import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import grpc
 import grpc.aio
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+import urllib3
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from farm.fleet_ray.tls import ensure_certificate
 from farm.gateway.server import Gateway
 from farm.gateway.settings import GatewaySettings
 from farm.plan.economics import HELIOS, seconds_per_frame
@@ -191,38 +189,19 @@ class TestLife:
     def test_settings_do_not_show_the_token(self) -> None:
         assert TOKEN not in repr(GatewaySettings(api_token=TOKEN))
 
-    async def test_tls(self, rig: Rig) -> None:
-        key, certificate = self_signed()
+    async def test_off_loopback_both_ports_speak_tls(self, rig: Rig, tmp_path: Path) -> None:
+        key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+        ensure_certificate(certificate, key, ["farm.example"])
+        assert key.stat().st_mode & 0o077 == 0
         rig.settings = replace(rig.settings, tls_key=key, tls_certificate=certificate)
         await rig.restart_gateway()
-        trusted = grpc.ssl_channel_credentials(certificate)
+        trusted = grpc.ssl_channel_credentials(certificate.read_bytes())
         token = grpc.access_token_call_credentials(TOKEN)
         both = grpc.composite_channel_credentials(trusted, token)
         async with grpc.aio.secure_channel(f"localhost:{rig.gateway.grpc_port}", both) as channel:
             answer = await BatchServiceStub(channel).List(batch_pb.ListRequest())
         assert list(answer.batches) == []
-
-
-def self_signed() -> tuple[bytes, bytes]:
-    """A key and a certificate for localhost, as PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    return private, certificate.public_bytes(serialization.Encoding.PEM)
+        with urllib3.PoolManager(ca_certs=str(certificate)) as pool:
+            url = f"https://localhost:{rig.gateway.http_port}/healthz"
+            page = await asyncio.to_thread(pool.request, "GET", url)
+        assert page.status == 200
