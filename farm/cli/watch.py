@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Generator
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
@@ -114,12 +115,15 @@ def _updates(farm: Farm, batch_id: str) -> Generator[pb.WatchResponse | str | No
             put(error)
 
     threading.Thread(target=read, name="watch", daemon=True).start()
+    look_at = 0.0
     try:
         while True:
+            if time.monotonic() >= look_at:
+                yield None
+                look_at = time.monotonic() + _LOOK_SECONDS
             try:
                 item = inbox.get(timeout=_LOOK_SECONDS)
             except queue.Empty:
-                yield None
                 continue
             if isinstance(item, StopIteration):
                 return

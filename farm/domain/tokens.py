@@ -1,8 +1,9 @@
 """Which texts have more tokens than a model reads, asking its tokenizer as little as possible.
 
 Tokenizing 100,000 prompts takes longer than all else about them. Most are short, and nearly all
-are made of words that came before: the sum of the words' counts, remembered, bounds the count of
-the text. Only what comes near the limit is counted exactly.
+are made of words that came before: the sum of the words' counts, remembered, stands for the count
+of the text. What comes near the limit is counted exactly; so is everything where words come and
+do not come back.
 """
 
 from __future__ import annotations
@@ -15,8 +16,12 @@ CountTokens = Callable[[Sequence[str]], Sequence[int]]
 
 _WORDS_MAX: Final = 100_000
 _WORD_CHARS_MAX: Final = 48
-# Words alone may count otherwise than words in a text; so the bound decides only well below.
+# A text costs its tokenizer about as much as so many words apart.
+_NEW_WORDS_OF_TEXT: Final = 20
+# Words alone may count otherwise than in a text. So the sum decides only well below the limit,
+# until it has been held against so many exact counts and was never the smaller one.
 _SURE_SHARE: Final = 0.9
+_PROOFS: Final = 200
 
 
 class TokenLimit:
@@ -26,44 +31,50 @@ class TokenLimit:
         self.limit = limit
         self._count = count
         self._words: dict[str, int] = {}
-        self._special: int | None = None
+        self._special = -1
+        """Tokens of an empty text; negative before it was counted."""
+        self._proofs = 0
+        """Exact counts that were no larger than the sum; negative once one was larger."""
 
     def over(self, texts: Sequence[str]) -> dict[int, int]:
         """Index → exact number of tokens, of the texts over the limit."""
-        near = self._near([i for i, text in enumerate(texts) if not self._is_short(text)], texts)
+        sums = self._sums([i for i, text in enumerate(texts) if not self._is_short(text)], texts)
+        sure = self.limit if self._proofs >= _PROOFS else self.limit * _SURE_SHARE
+        near = [i for i, total in sums.items() if total is None or total > sure]
         if not near:
             return {}
-        counts = self._count([texts[i] for i in near])
-        return {i: n for i, n in zip(near, counts, strict=True) if n > self.limit}
+        counts = dict(zip(near, self._count([texts[i] for i in near]), strict=True))
+        for i, exact in counts.items():
+            total = sums[i]
+            if total is not None and self._proofs >= 0:
+                self._proofs = self._proofs + 1 if exact <= total else -1
+        return {i: exact for i, exact in counts.items() if exact > self.limit}
 
     def _is_short(self, text: str) -> bool:
         # A token holds a character at least, or marks a word's start. Only in ASCII: some
         # characters become several when they are normalised.
         return text.isascii() and len(text) + text.count(" ") + 2 <= self.limit
 
-    def _near(self, indexes: list[int], texts: Sequence[str]) -> list[int]:
-        """Those whose words' counts do not add up to well below the limit."""
+    def _sums(self, indexes: list[int], texts: Sequence[str]) -> dict[int, int | None]:
+        """What the words of each text and its special tokens add up to, where all are known."""
         split = {i: texts[i].split() for i in indexes}
-        new = {word for words in split.values() for word in words} - self._words.keys()
-        new = {word for word in new if len(word) <= _WORD_CHARS_MAX}
-        self._learn(sorted(new))
-        sure, known, near = self.limit * _SURE_SHARE, self._words, []
+        self._learn(set().union(*split.values()), len(split))
+        known = self._words
+        sums: dict[int, int | None] = {}
         for i, words in split.items():
             try:
-                if sum(map(known.__getitem__, words)) <= sure:
-                    continue
+                sums[i] = sum(map(known.__getitem__, words)) + self._special
             except KeyError:
-                pass
-            near.append(i)
-        return near
+                sums[i] = None
+        return sums
 
-    def _learn(self, words: list[str]) -> None:
-        if self._special is None:
-            self._special = self._count([""])[0]
-        if len(self._words) + len(words) > _WORDS_MAX:
+    def _learn(self, words: set[str], texts: int) -> None:
+        new = [word for word in words - self._words.keys() if len(word) <= _WORD_CHARS_MAX]
+        if not new or len(new) > _NEW_WORDS_OF_TEXT * texts:
+            return
+        if len(self._words) + len(new) > _WORDS_MAX:
             self._words = {}
-        if words:
-            counts = self._count(words)
-            self._words.update(
-                (word, n - self._special) for word, n in zip(words, counts, strict=True)
-            )
+        if self._special < 0:
+            self._special = self._count([""])[0]
+        counts = self._count(new)
+        self._words.update((word, n - self._special) for word, n in zip(new, counts, strict=True))

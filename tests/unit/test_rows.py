@@ -361,30 +361,6 @@ class TestRefused:
         assert lines([wide] * 2, columns=None) == [f"f.csv:2:-: {remedy}"]
 
 
-class TestTokens:
-    def test_the_tokenizer_is_asked_seldom(self) -> None:
-        asked = []
-
-        def count(texts):
-            asked.extend(texts)
-            return words(texts)
-
-        rows = [{"prompt": f"{n} " + "word " * 300} for n in range(1000)]
-        assert not check(rows, count_tokens=count)[0].problems
-        assert len(asked) < 1100
-        assert max(len(text.split()) for text in asked) == 1
-
-    def test_texts_without_spaces_are_counted_whole(self) -> None:
-        rows = [{"prompt": "猫" * 500}, {"prompt": "猫" * 600}]
-        found = lines(rows, count_tokens=lambda texts: [len(text) + 1 for text in texts])
-        assert found == [
-            (
-                "f.csv:3:prompt: the prompt has 601 tokens and the model reads 512, "
-                "shorten it by 89 tokens or more"
-            )
-        ]
-
-
 @pytest.mark.parametrize(
     ("a", "b", "slips"),
     [("frames", "frames", 0), ("frame", "frames", 1), ("farmes", "frames", 1), ("", "id", 2)],
