@@ -1,4 +1,8 @@
-"""A farm's processes: found by the marker in their environment, ended without exception."""
+"""A farm's processes: found by the marker in their environment, ended without exception.
+
+Ray's own agents (dashboard, runtime environments) overwrite their environment with their title;
+those are known by the farm's Ray directory, in which they keep their logs open.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,11 @@ from collections.abc import Iterator
 
 import psutil
 
-from farm.fleet_ray.settings import MARKER_VARIABLE
+from farm.fleet_ray.settings import MARKER_VARIABLE, ray_directory
 
 TERM_SECONDS = 8.0
 KILL_SECONDS = 5.0
+ROUNDS_MAX = 5
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
@@ -31,24 +36,35 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 def sweep(marker: str, *, keep: str = "") -> int:
     """Kill what carries a farm's marker, this process and its ancestors apart; returns how many.
 
-    `keep` spares a process whose command line names it, with all that it started.
+    `keep` spares a process whose command line names it, with all that it started. What a victim
+    started in its last moment is found in another round.
     """
     spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     for process in marked(marker) if keep else ():
         with contextlib.suppress(psutil.Error):
             if keep in " ".join(process.cmdline()):
                 spared |= {process.pid, *(child.pid for child in process.children(recursive=True))}
-    victims = [process for process in marked(marker) if process.pid not in spared]
-    for process in victims:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(victims, timeout=KILL_SECONDS)
-    return len(victims)
+    killed: set[int] = set()
+    for _ in range(ROUNDS_MAX):
+        victims = [process for process in marked(marker) if process.pid not in spared]
+        if not victims:
+            break
+        for process in victims:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(victims, timeout=KILL_SECONDS)
+        killed |= {process.pid for process in victims}
+    return len(killed)
 
 
 def marked(marker: str) -> Iterator[psutil.Process]:
     """Processes that carry a farm's marker."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.environ().get(MARKER_VARIABLE) == marker:
+            environment = process.environ()
+            if environment.get(MARKER_VARIABLE) == marker:
                 yield process
+            elif not environment and process.name().startswith("ray::"):
+                directory = f"{ray_directory(marker)}{os.sep}"
+                if any(file.path.startswith(directory) for file in process.open_files()):
+                    yield process
