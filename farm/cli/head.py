@@ -10,6 +10,7 @@ import typer
 from farm import __version__
 from farm.cli import output
 from farm.cli.options import ConfigFile, DataDir, Json, command, settings
+from farm.domain.errors import FarmError
 
 if TYPE_CHECKING:
     from farm.config import FarmConfig
@@ -76,6 +77,7 @@ def up(
         raise ConfigError(problems)
     from dataclasses import asdict
 
+    _require_head()
     from farm.fleet_ray.head import up as start
     from farm.fleet_ray.settings import ensure_secrets
 
@@ -99,6 +101,7 @@ def up(
 @command
 def down(data_dir: DataDir = None, config: ConfigFile = None, as_json: Json = False) -> int:
     """Stop the farm of this machine; open batches go on when it is started again."""
+    _require_head()
     from farm.fleet_ray.head import down as stop
 
     found = settings(config, data_dir=data_dir)
@@ -118,6 +121,17 @@ def version(as_json: Json = False) -> int:
     else:
         output.say(f"heliostat {__version__}")
     return output.OK
+
+
+def _require_head() -> None:
+    """A client's installation cannot run a farm. Raises `FarmError`."""
+    from importlib.util import find_spec
+
+    if lacking := [name for name in ("psutil", "ray", "sqlalchemy") if find_spec(name) is None]:
+        raise FarmError(
+            f"this installation is a client's ({', '.join(lacking)} not found): "
+            "install heliostat[head,node] to run a farm here"
+        )
 
 
 def _head_settings(found: FarmConfig) -> HeadSettings:

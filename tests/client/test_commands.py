@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -250,6 +252,19 @@ class TestWaiting:
             f"clip {n} cancelled: cancelled by request ({n} of 2)" for n in (1, 2)
         ]
 
+    def test_a_terminal_gets_bars(self, farm: Farm) -> None:
+        farm.submit([{"prompt": "a"}, {"prompt": "b"}], name="b")
+        farm.cancel("b", ["00002"])
+        ours, terminal = pty.openpty()
+        watching = start("watch", "b", stderr=terminal)
+        os.close(terminal)
+        farm.cancel("b")
+        shown = read_all(ours)
+        stdout, _ = watching.communicate(timeout=60)
+        assert (watching.returncode, "2 cancelled" in stdout) == (0, True)
+        for bar in ("clips", "recorded", "cards", "2/2", "0.00 FPS, 0 B uploaded"):
+            assert bar in shown
+
     def test_ctrl_c_leaves_the_batch_on_the_farm(self, farm: Farm) -> None:
         waiting = start("submit", table("prompt\na\n"), "--wait")
         assert waiting.stderr is not None
@@ -262,11 +277,21 @@ class TestWaiting:
         assert farm.get(batch_id).clips.queued == 1
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
+def start(*arguments: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", "from farm.cli import main; main()", *arguments],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
-        env=dict(os.environ),
+        env=dict(os.environ) | {"TERM": "xterm", "COLUMNS": "120"},
     )
+
+
+def read_all(terminal: int) -> str:
+    """What was written to a terminal, without its colours, until the last writer is gone."""
+    found = b""
+    with contextlib.suppress(OSError):  # how Linux tells the end
+        while block := os.read(terminal, 65_536):
+            found += block
+    os.close(terminal)
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", found.decode())
