@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from farm.domain.errors import FarmError
+from farm.fleet_ray.model_shape import model_shape
 from farm.fleet_ray.processes import sweep
 from farm.fleet_ray.settings import MARKER_VARIABLE, PORTS, HeadSettings
 from farm.fleet_ray.state import FarmState, read_state
@@ -23,6 +24,8 @@ from farm.fleet_ray.tls import ensure_certificate, own_addresses
 
 UP_SECONDS = 180.0
 DOWN_SECONDS = 30.0
+HEAD_LOG = "supervisor.log"
+LOG_OF_STAGE = {"starting ray": "ray.log", "starting coordinator and gateway": "launch.log"}
 
 
 class HeadError(FarmError):
@@ -40,6 +43,7 @@ def up(settings: HeadSettings, on_stage: Callable[[str], None] = lambda _stage: 
     if running is not None and running.serving:
         return running
     if running is None:
+        _check_model(settings)
         sweep(settings.marker)  # what a killed supervisor left behind holds our ports
         _check_ports(settings)
         settings.logs.mkdir(parents=True, exist_ok=True)
@@ -73,7 +77,7 @@ def down(settings: HeadSettings) -> bool:
 
 
 def _start_supervisor(settings: HeadSettings) -> None:
-    with (settings.logs / "supervisor.log").open("ab") as log:
+    with (settings.logs / HEAD_LOG).open("ab") as log:
         subprocess.Popen(
             [sys.executable, "-P", "-m", "farm.fleet_ray.supervisor", str(settings.data_dir)],
             stdin=subprocess.DEVNULL,
@@ -99,7 +103,7 @@ def _wait_until_serving(settings: HeadSettings, on_stage: Callable[[str], None])
         elif seen:
             break
         time.sleep(0.1)
-    log = settings.logs / "supervisor.log"
+    log = settings.logs / LOG_OF_STAGE.get(stage, HEAD_LOG)
     raise HeadError(f"the farm did not start ({stage or 'no sign of life'}); {_last_words(log)}")
 
 
@@ -109,6 +113,19 @@ def _last_words(log: Path) -> str:
         if lines:
             return f"the last line of {log}: {lines[-1]}"
     return f"see {log}"
+
+
+def _check_model(settings: HeadSettings) -> None:
+    """The model must be a prepared directory. Raises `HeadError`."""
+    if settings.renderer != "helios":
+        return
+    try:
+        model_shape(settings.model)
+    except (OSError, KeyError, ValueError) as error:
+        raise HeadError(
+            f"{settings.model} is not a prepared model directory ({error}): "
+            "`farm-node model tiny DIR` builds a small one, `farm-node model verify DIR` checks it"
+        ) from error
 
 
 def _check_ports(settings: HeadSettings) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import ActorUnavailableError, RayError
 
 from farm.fleet_ray.coordinator_actor import CoordinatorActor
 from farm.fleet_ray.gateway_actor import GatewayActor
@@ -27,29 +27,30 @@ SERVE_SECONDS = 120.0
 
 
 def launch(settings: HeadSettings) -> None:
-    """Start coordinator and gateway, and wait for them. Raises TimeoutError, RayError."""
+    """Start coordinator and gateway, and wait for them. Raises RayError."""
     os.environ.update(environment(settings))
     _connect(settings)
     kept = {"lifetime": "detached", "max_restarts": -1, "num_cpus": 0, "get_if_exists": True}
     data_dir = str(settings.data_dir)
-    ray.remote(CoordinatorActor).options(
-        name=COORDINATOR, resources={"coordinator": 1}, max_concurrency=1000, **kept
-    ).remote(data_dir)
+    coordinator: Any = (
+        ray.remote(CoordinatorActor)
+        .options(name=COORDINATOR, resources={"coordinator": 1}, max_concurrency=1000, **kept)
+        .remote(data_dir)
+    )
     gateway: Any = (
         ray.remote(GatewayActor)
         .options(name=GATEWAY, resources={"gateway": 1}, max_concurrency=10_000, **kept)
         .remote(data_dir)
     )
     deadline = time.monotonic() + SERVE_SECONDS
-    while True:
-        try:
-            ray.get(gateway.serving.remote(), timeout=max(1.0, deadline - time.monotonic()))
-        except RayError as error:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"the gateway does not serve: {error}") from error
-            time.sleep(0.2)
-        else:
-            return
+    for serves in (coordinator.fleet, gateway.serving):
+        while True:
+            try:
+                ray.get(serves.remote(), timeout=max(1.0, deadline - time.monotonic()))
+            except ActorUnavailableError:  # it is being restarted
+                time.sleep(0.2)
+            else:
+                break
 
 
 def _connect(settings: HeadSettings) -> None:
@@ -70,5 +71,13 @@ def _connect(settings: HeadSettings) -> None:
             return
 
 
+def main() -> None:
+    """Launch the farm whose data directory is the first argument; its last line says why not."""
+    try:
+        launch(HeadSettings.load(Path(sys.argv[1])))
+    except RayError as error:
+        sys.exit(f"{error}".strip().splitlines()[-1])
+
+
 if __name__ == "__main__":
-    launch(HeadSettings.load(Path(sys.argv[1])))
+    main()

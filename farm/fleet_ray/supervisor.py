@@ -8,9 +8,11 @@ farm's marker, so that nothing outlives it unseen.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,6 +38,7 @@ class Supervisor:
     def __init__(self, settings: HeadSettings) -> None:
         self._settings = settings
         self._stop = threading.Event()
+        self._served = False
 
     def run(self) -> None:
         """Start everything, start again what ends, stop everything when told to."""
@@ -47,12 +50,25 @@ class Supervisor:
         try:
             while not self._stop.is_set():
                 self._run_ray()
+                if not self._served:
+                    logger.error("the farm did not start")
+                    break
                 self._stop.wait(RESTART_SECONDS)
         finally:
             if store is not None:
                 store.stop()
             sweep(self._settings.marker)
+            self._keep_logs()
             self._settings.state_path.unlink(missing_ok=True)
+
+    def _keep_logs(self) -> None:
+        """Move what Ray's processes wrote to the farm's own logs, and leave nothing elsewhere."""
+        session = self._settings.ray_directory / "session_latest" / "logs"
+        kept = self._settings.logs / "ray"
+        shutil.rmtree(kept, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            shutil.copytree(session, kept)
+        shutil.rmtree(self._settings.ray_directory, ignore_errors=True)
 
     def _start_store(self) -> EmbeddedStore | None:
         if not self._settings.embedded_store:
@@ -77,7 +93,8 @@ class Supervisor:
         with self._log("ray.log") as log:
             ray = self._start("farm.fleet_ray.ray_head", log)
             try:
-                if self._launch(ray, log):
+                if self._launch(ray):
+                    self._served = True
                     self._say("serving", serving=True)
                     while ray.poll() is None and not self._stop.wait(0.2):
                         pass
@@ -87,10 +104,11 @@ class Supervisor:
                 end_group(ray)
                 sweep(self._settings.marker, keep="farm.objects.embedded")
 
-    def _launch(self, ray: subprocess.Popen[bytes], log: IO[bytes]) -> bool:
+    def _launch(self, ray: subprocess.Popen[bytes]) -> bool:
         """Start the farm's processes. False when Ray ended, or the farm is to stop."""
         self._say("starting coordinator and gateway")
-        launch = self._start("farm.fleet_ray.launch", log)
+        with self._log("launch.log") as log:
+            launch = self._start("farm.fleet_ray.launch", log)
         try:
             while launch.poll() is None:
                 if ray.poll() is not None or self._stop.wait(0.1):
@@ -98,8 +116,7 @@ class Supervisor:
         finally:
             end_group(launch)
         if launch.returncode != 0:
-            logger.error("the farm's processes did not start; see %s", self._settings.logs)
-            self._say("starting failed; trying again")
+            logger.error("the farm's processes did not start; see launch.log")
             return False
         return True
 
