@@ -235,6 +235,7 @@ class Coordinator:
         """Call off a batch, or the clips named; the answer's `result` counts them."""
         if (first := self._answered(request)) is not None:
             return first
+        self._check_names(batch_id, names)
         clips = self.store.clips_in_states(batch_id, LIVE, names)
         batch = self.clips.batch(batch_id)
         if batch is not None and not names:
@@ -256,6 +257,7 @@ class Coordinator:
         if (first := self._answered(request)) is not None:
             return first
         batch = self.store.batch(batch_id)
+        self._check_names(batch_id, names)
         clips = self.store.clips_in_states(batch_id, frozenset(states) & RETRIABLE, names)
         if clips and batch.state is BatchState.CANCELLED:
             batch = replace(batch, state=BatchState.OPEN, reason="")
@@ -265,6 +267,12 @@ class Coordinator:
         for clip in clips:
             self.step(clip, Requeued())
         return self._answer(request, len(clips))
+
+    def _check_names(self, batch_id: str, names: Collection[str]) -> None:
+        """Raise `NotFound` naming the clips that the batch does not have."""
+        unknown = [n for n in names if not self.store.clips_in_states(batch_id, tuple(ClipState), [n])]
+        if unknown:
+            raise NotFound(f"batch {batch_id} has no clip {', '.join(unknown)}: see `farm clips`")
 
     def _decide(self, batch: Batch, kind: str, detail: str) -> None:
         self.clips.put_batch(batch)

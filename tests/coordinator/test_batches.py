@@ -95,6 +95,16 @@ def test_cancel_some_clips_by_name_or_id(ground: Ground) -> None:
     assert {key[0] for key in card.held} <= {"b1-00001", "b1-00004"}
 
 
+def test_a_clip_that_is_not_there_is_named_and_nothing_is_done(ground: Ground) -> None:
+    ground.submit(2)
+    names = ("clip 1", "clip 7", "clip 8")
+    with pytest.raises(NotFound, match="no clip clip 7, clip 8"):
+        ground.coordinator.cancel("b1", names, "no", ground.request("b1"))
+    with pytest.raises(NotFound, match="no clip clip 7, clip 8"):
+        ground.coordinator.retry("b1", names, FAILED_OR_CANCELLED, ground.request("b1"))
+    assert ground.states() == {ClipState.QUEUED: 2}
+
+
 def test_retry_goes_on_from_the_checkpoint(ground: Ground) -> None:
     ground.submit(1)
     card = ground.card("a")
