@@ -270,7 +270,8 @@ class Coordinator:
 
     def _check_names(self, batch_id: str, names: Collection[str]) -> None:
         """Raise `NotFound` naming the clips that the batch does not have."""
-        unknown = [n for n in names if not self.store.clips_in_states(batch_id, tuple(ClipState), [n])]
+        find, states = self.store.clips_in_states, tuple(ClipState)
+        unknown = [name for name in names if not find(batch_id, states, [name])]
         if unknown:
             raise NotFound(f"batch {batch_id} has no clip {', '.join(unknown)}: see `farm clips`")
 
