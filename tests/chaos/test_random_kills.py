@@ -1,0 +1,81 @@
+"""Kills at random moments of random processes, over many short clips (`make soak`: many more).
+
+HELIOSTAT_CHAOS_KILLS (10), HELIOSTAT_CHAOS_CLIPS (40) and HELIOSTAT_CHAOS_SEED (random) set the
+size, and repeat a run. When the clips end before the kills do, more clips are submitted.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+
+import pytest
+
+from farm.domain.clip import ENDED, ClipState
+from tests.chaos.conftest import Stage
+from tests.fixtures.oracle import check_farm
+
+pytestmark = pytest.mark.chaos
+
+KILLS = int(os.environ.get("HELIOSTAT_CHAOS_KILLS", "10"))
+CLIPS = int(os.environ.get("HELIOSTAT_CHAOS_CLIPS", "40"))
+SEED = os.environ.get("HELIOSTAT_CHAOS_SEED") or str(random.SystemRandom().randrange(10**9))
+
+WEIGHTS = {
+    "child": 4,
+    "agent": 4,
+    "coordinator": 3,
+    "gateway": 3,
+    "store": 3,
+    "store-supervisor": 1,
+    "ray-workers": 1,
+}
+"""How often each kind is chosen; what takes long to come back is chosen more rarely."""
+PAUSE_SECONDS = (0.2, 3.0)
+
+
+@pytest.mark.timeout(120 + 30 * KILLS + 5 * CLIPS)
+def test_kills_at_random(stage: Stage):
+    dice, farm, kills = random.Random(SEED), stage.farm, []
+    per_batch = max(1, min(CLIPS, 500))
+    batches: list[str] = []
+
+    def ended(batch_id: str) -> bool:
+        clips = farm.ledger.progress([batch_id])[batch_id].clips
+        return not any(count for state, count in clips.items() if state not in ENDED)
+
+    def submit() -> None:
+        rows = [row(dice, f"{len(batches)}-{n}") for n in range(per_batch)]
+        batches.append(farm.submit(rows, f"random {SEED} {len(batches)}"))
+
+    try:
+        submit()
+        while len(kills) < KILLS:
+            time.sleep(dice.uniform(*PAUSE_SECONDS))  # the moment of the next kill
+            if ended(batches[-1]):
+                submit()
+                continue
+            kind = dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+            kills.append(kind)
+            farm.kill(kind, dice.randrange(8))
+        while len(batches) * per_batch < CLIPS:
+            submit()
+        for batch_id in batches:
+            farm.wait_until_ended(batch_id, 120 + 5 * CLIPS)
+            verdict = check_farm(farm, batch_id, submitted=per_batch)
+            assert verdict.states() == {ClipState.DONE: per_batch}
+    except BaseException:
+        print(f"to repeat: HELIOSTAT_CHAOS_SEED={SEED} HELIOSTAT_CHAOS_KILLS={KILLS}")
+        print(f"killed, in order: {kills}")
+        raise
+    stage.figures.append(
+        f"{len(kills)} random kills over {len(batches) * per_batch} clips: {kills}"
+    )
+
+
+def row(dice: random.Random, name: str) -> dict[str, str]:
+    """A clip of one or two chunks."""
+    frames, seed = dice.randint(1, 66), dice.randrange(2**31)
+    fields = {"id": name, "prompt": f"clip {name}", "frames": frames, "seed": seed, "size": "64x64"}
+    return {key: str(value) for key, value in fields.items()}
