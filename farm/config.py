@@ -64,7 +64,10 @@ class FarmConfig(BaseSettings):
     renderer: Literal["helios", "testcard"] = Field(
         "helios", description="What the cards render with; `testcard` needs no model."
     )
-    model: Path | None = Field(None, description="Directory of the model to render with.")
+    model: Path | None = Field(
+        None,
+        description="Directory of the model to render with. For CPU cards a small one is built.",
+    )
     seconds_per_chunk: float = Field(0.0, ge=0, le=3600, description="The test card's pace.")
     s3_endpoint: str = Field("", description="URL of the object store; empty starts one here.")
     s3_bucket: str = Field("heliostat", min_length=3, max_length=63, description="Its bucket.")
@@ -72,24 +75,51 @@ class FarmConfig(BaseSettings):
     s3_access_key: SecretStr | None = Field(None, description="Access key of the object store.")
     s3_secret_key: SecretStr | None = Field(None, description="Secret key of the object store.")
     ray_dashboard: bool = Field(False, description="Start Ray's dashboard, on loopback.")
+    tls_certificate: Path | None = Field(
+        None, description="PEM file of the gateway's certificate; off loopback one is made."
+    )
+    tls_key: Path | None = Field(None, description="PEM file of its key.")
     api_token: SecretStr | None = Field(
         None, description="What clients show; on loopback `farm up` makes one."
     )
     ray_token: SecretStr | None = Field(
         None, description="What Ray's nodes show; on loopback `farm up` makes one."
     )
+    baseline: Literal["h100", "rtx-4060-ti"] = Field(
+        "h100", description="What the fleet's frame rate is compared with."
+    )
+    baseline_fps: float = Field(
+        0.0, ge=0, le=1e6, description="Its frames per second as you measured them; 0: published."
+    )
+    baseline_steps: str = Field(
+        "",
+        pattern=r"^(\d{1,4}(,\d{1,4})*)?$",
+        description="Its steps, as in `2,2,2`; empty: 1,1,1.",
+    )
     endpoint: str = Field("", description="HOST:PORT of the farm to talk to; empty: the local one.")
     ca: Path | None = Field(None, description="PEM file of the authority of a farm with TLS.")
     project: str = Field("default", min_length=1, description="Whose work a submission is.")
 
-    @field_validator("data_dir", "model", "ca")
+    @property
+    def only_cpu_cards(self) -> bool:
+        """Cards that a small model is good enough for: one is built where none is named."""
+        return self.cpu_cards > 0 and self.gpu_cards == 0
+
+    @field_validator("data_dir", "model", "ca", "tls_certificate", "tls_key")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else None
 
 
-def load(config_file: Path | None = None, flags: Mapping[str, Any] | None = None) -> FarmConfig:
-    """All layers together. `flags` that are None were not given. Raises `ConfigError`."""
+def load(
+    config_file: Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+    remembered: Mapping[str, Any] | None = None,
+) -> FarmConfig:
+    """All layers together. `flags` that are None were not given. Raises `ConfigError`.
+
+    `remembered` is what a farm was started with the last time: it counts where nothing else does.
+    """
     given = {name: value for name, value in (flags or {}).items() if value is not None}
     path, values = _file_values(config_file, given)
 
@@ -103,7 +133,8 @@ def load(config_file: Path | None = None, flags: Mapping[str, Any] | None = None
             dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
             file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, env_settings, InitSettingsSource(settings_cls, values)
+            last_time = InitSettingsSource(settings_cls, dict(remembered or {}))
+            return init_settings, env_settings, InitSettingsSource(settings_cls, values), last_time
 
     try:
         return Layered(**given)
@@ -145,7 +176,12 @@ def start_problems(config: FarmConfig) -> list[str]:
                 f"{name} is too weak: use at least {TOKEN_CHARS_MIN} ASCII characters, "
                 "such as `openssl rand -hex 32` prints"
             )
-    if config.renderer == "helios" and config.model is None:
+    if (config.tls_certificate is None) != (config.tls_key is None):
+        lacking.append(
+            f"TLS needs a certificate and its key: set {_names('tls_certificate')}, "
+            f"and {_names('tls_key')}"
+        )
+    if config.renderer == "helios" and config.model is None and not config.only_cpu_cards:
         lacking.append(
             f"the renderer helios needs a model: set {_names('model')}, "
             "or use the renderer testcard"
@@ -165,7 +201,7 @@ def is_loopback(host: str) -> bool:
 
 def _names(name: str) -> str:
     """A setting in every spelling that its user may look for; secrets are no flags."""
-    secret = name.endswith(("_token", "_key"))
+    secret = name.endswith(("_token", "_key", "_certificate"))
     flag = "" if secret else f"--{name.replace('_', '-')}, "
     return f"{flag}{PREFIX}{name.upper()} or {name} in {FILE_NAME}"
 

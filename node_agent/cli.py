@@ -87,3 +87,7 @@ def main() -> None:
     except (ModelError, OSError) as error:
         typer.echo(str(error), err=True)
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -58,7 +62,7 @@ def up(
     """Start a farm on this machine in the background, and wait until it serves."""
     from farm.config import ConfigError, start_problems
 
-    found = settings(
+    found = _as_last_time(
         config,
         data_dir=data_dir,
         host=host,
@@ -81,7 +85,7 @@ def up(
     from farm.fleet_ray.head import up as start
     from farm.fleet_ray.settings import ensure_secrets
 
-    head = _head_settings(found)
+    head = _with_model(_head_settings(found))
     ensure_secrets(
         head,
         **{
@@ -121,6 +125,33 @@ def version(as_json: Json = False) -> int:
     else:
         output.say(f"heliostat {__version__}")
     return output.OK
+
+
+def _as_last_time(config: Path | None, **flags: Any) -> FarmConfig:
+    """The settings; what no layer says is as the farm was started the last time."""
+    from farm.config import load
+
+    found = settings(config, **flags)
+    try:
+        last = json.loads((found.data_dir / "head.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return found
+    known = set(type(found).model_fields) - {"data_dir"}
+    return load(config, flags, {name: last[name] for name in known & set(last)})
+
+
+def _with_model(head: HeadSettings) -> HeadSettings:
+    """For CPU cards without a model, a small one of random weights is built once."""
+    if head.renderer != "helios" or head.model is not None:
+        return head
+    model = head.data_dir / "models" / "helios-tiny"
+    if not model.exists():
+        output.note(f"farm: building a small model of random weights in {model}")
+        command = [sys.executable, "-P", "-m", "node_agent.cli", "model", "tiny", str(model)]
+        built = subprocess.run(command, check=False, capture_output=True, text=True)
+        if built.returncode != 0:
+            raise FarmError(f"the small model could not be built: {built.stderr.strip()}")
+    return replace(head, model=model)
 
 
 def _require_head() -> None:

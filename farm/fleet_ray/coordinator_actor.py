@@ -61,7 +61,9 @@ class CoordinatorActor:
         self._coordinator = Coordinator(
             open_store(settings.store_path),
             SystemClock(),
-            h100_seconds_per_frame=partial(seconds_per_frame, model=shape),
+            h100_seconds_per_frame=partial(
+                seconds_per_frame, model=shape, baseline=settings.compared_with
+            ),
         )
         logger.info("coordinator of epoch %d", self._coordinator.epoch)
         loop = asyncio.get_running_loop()

@@ -65,6 +65,7 @@ class GatewayActor:
                 tls_certificate=settings.tls_certificate,
                 model_dir=settings.model,
                 model=shape,
+                baseline=settings.compared_with,
             ),
             ledger,
             objects,

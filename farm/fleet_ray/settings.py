@@ -15,6 +15,7 @@ from typing import Final
 
 from farm.objects.embedded import generate_keys
 from farm.objects.s3 import S3Settings
+from farm.plan.economics import Baseline, own_baseline
 
 MARKER_VARIABLE: Final = "HELIOSTAT_FARM_MARKER"
 """Every process of a farm carries it in its environment, so that none is ever left behind."""
@@ -53,6 +54,10 @@ class HeadSettings:
     s3_bucket: str = "heliostat"
     s3_region: str = "us-east-1"
     ray_dashboard: bool = False
+    baseline: str = "h100"
+    baseline_fps: float = 0.0
+    """Frames per second of the baseline as measured here; 0 is as published."""
+    baseline_steps: str = ""
     tls_certificate: Path | None = None
     """PEM; None off loopback: the farm makes its own."""
     tls_key: Path | None = None
@@ -117,6 +122,12 @@ class HeadSettings:
     def state_path(self) -> Path:
         """What a running farm tells its clients."""
         return self.data_dir / "farm.json"
+
+    @property
+    def compared_with(self) -> Baseline:
+        """What the fleet's frame rate is compared with."""
+        steps = tuple(int(step) for step in self.baseline_steps.split(",") if step)
+        return own_baseline(self.baseline, self.baseline_fps, steps)
 
     def secret(self, name: str) -> Path:
         """A file that only its owner reads."""

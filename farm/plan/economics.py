@@ -8,7 +8,7 @@ trained size they are a few per cent of the published work, and they scale alike
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -123,6 +123,24 @@ RTX_4060_TI: Final = Baseline(
 )
 BASELINES: Final = MappingProxyType({baseline.name: baseline for baseline in (H100, RTX_4060_TI)})
 """By name."""
+
+
+def own_baseline(name: str, frames_per_second: float, steps: tuple[int, ...]) -> Baseline:
+    """A known baseline, with an operator's own figure (*measured*) or steps in its place.
+
+    0 and () keep what is known. Raises `KeyError` for a name that is not in `BASELINES`.
+    """
+    known = BASELINES[name]
+    work = replace(known.work, steps=steps) if steps else known.work
+    if not frames_per_second:
+        return replace(known, work=work)
+    return replace(
+        known,
+        frames_per_second=frames_per_second,
+        work=work,
+        basis=Basis.MEASURED,
+        source="the farm's own configuration",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from farm.plan.economics import (
     history_tokens,
     like_for_like,
     main_tokens,
+    own_baseline,
     seconds_per_frame,
     shape_of,
     steps_of,
@@ -138,3 +139,12 @@ def test_the_price_of_one_h100_buys_sixty_two_cards() -> None:
     assert round(cards * RTX_4060_TI.frames_per_second / H100.frames_per_second) == 8
     with pytest.raises(ValueError, match="above 0"):
         cards_for(25_000, 0)
+
+
+def test_an_operators_own_figure_takes_the_place_of_the_published_one() -> None:
+    assert own_baseline("h100", 0, ()) == H100
+    own = own_baseline("h100", 12.5, (2, 2, 2))
+    assert (own.frames_per_second, own.work.steps) == (12.5, (2, 2, 2))
+    assert own.basis is Basis.MEASURED
+    same = h100_equivalents(25.0, Work(384, 640, (2, 2, 2)), HELIOS["distilled"], own)
+    assert (same.value, same.basis) == (2.0, Basis.MEASURED)
