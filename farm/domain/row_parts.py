@@ -36,7 +36,7 @@ def readers(limits: Limits) -> Readers:
         "fps": lambda text: values.whole_number(text, 1, limits.fps_max),
         "seed": lambda text: values.whole_number(text, 0, values.SEED_MAX),
         "steps": lambda text: values.steps(text, limits),
-        "guidance_scale": lambda text: values.decimal(text, 0, 100),
+        "guidance_scale": lambda text: values.guidance_scale(text, limits),
         "quality": values.quality,
         "mode": values.mode,
     }

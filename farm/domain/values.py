@@ -49,6 +49,10 @@ class Limits:
     steps_max: int = 200
     """Of each stage."""
     stages_max: int = 8
+    stages: int = 0
+    """Of the farm's model: steps are given for each; 0 is not known."""
+    guided: bool = True
+    """The farm's model takes a guidance scale other than 1."""
     columns_max: int = 200
     """The batch's own columns and ours together."""
     cell_chars_max: int = 20_000
@@ -169,7 +173,25 @@ def steps(text: str, limits: Limits) -> tuple[int, ...]:
     numbers = tuple(int(part) for part in parts)
     if not all(1 <= number <= limits.steps_max for number in numbers):
         raise BadValue(f"{shown(text)} is out of range", remedy)
+    if limits.stages and len(numbers) != limits.stages:
+        example = ",".join(["2"] * limits.stages) if limits.stages > 1 else "50"
+        raise BadValue(
+            f"{shown(text)} does not fit the farm's model, which has {limits.stages} "
+            f"{'stage' if limits.stages == 1 else 'stages'}",
+            f"write {limits.stages} of them, such as {example}",
+        )
     return numbers
+
+
+def guidance_scale(text: str, limits: Limits) -> float:
+    """How strongly the prompt guides; distilled models have it built in and take 1 only."""
+    scale = decimal(text, 0, 100)
+    if not limits.guided and scale != 1:
+        raise BadValue(
+            f"{shown(text)}: the farm's model is distilled and takes no guidance scale",
+            "leave it out, or write 1",
+        )
+    return scale
 
 
 def quality(text: str) -> str:

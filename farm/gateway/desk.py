@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 from farm.domain.errors import FarmError, RequestConflict
 from farm.domain.ledger import RequestRow
 from farm.domain.tokens import CountTokens
+from farm.domain.values import Limits as RowLimits
 from farm.gateway.coordinator_link import CoordinatorLink
 from farm.gateway.settings import Limits
 from farm.gateway.threads import Threads
@@ -30,6 +31,8 @@ class Desk:
     link: CoordinatorLink
     threads: Threads
     limits: Limits
+    row_limits: RowLimits
+    """What a row may ask for, with the farm's model."""
     count_tokens: CountTokens
     places: asyncio.Semaphore
     """Of submissions that are read at once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from dataclasses import replace
 from typing import Final
 
 import grpc
@@ -12,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health  # type: ignore[attr-defined]
 from prometheus_client import CollectorRegistry
 
+from farm.domain.values import Limits as RowLimits
 from farm.gateway.auth import TokenInterceptor
 from farm.gateway.batches import BatchService
 from farm.gateway.coordinator_link import CoordinatorLink
@@ -58,6 +60,7 @@ class Gateway:
             link=link,
             threads=self._threads,
             limits=settings.limits,
+            row_limits=_row_limits(settings),
             count_tokens=load_counter(settings.model_dir),
             places=asyncio.Semaphore(settings.limits.submissions_max),
         )
@@ -132,6 +135,13 @@ class Gateway:
         add_FleetServiceServicer_to_server(FleetService(self._fleet), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         return server
+
+
+def _row_limits(settings: GatewaySettings) -> RowLimits:
+    limits, model = RowLimits(clips_max=settings.limits.rows_max), settings.model
+    if model is None:
+        return limits
+    return replace(limits, stages=model.stages, guided=model.passes_per_step > 1)
 
 
 def _add_port(server: grpc.aio.Server, settings: GatewaySettings) -> int:

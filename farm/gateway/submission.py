@@ -18,7 +18,6 @@ from farm.domain.errors import NotFound
 from farm.domain.ledger import RequestRow
 from farm.domain.rows import RowChecker
 from farm.domain.spec import NewClip, Problem
-from farm.domain.values import Limits as RowLimits
 from farm.domain.values import control_character, shown
 from farm.gateway.desk import Desk
 from farm.gateway.grpc_errors import BadRequest, SubmissionInterrupted, TooSlow
@@ -50,7 +49,7 @@ class Submission:
             columns=list(header.columns) or None,
             column_map=dict(header.column_map),
             set_fields=dict(header.set_fields),
-            limits=RowLimits(clips_max=desk.limits.rows_max),
+            limits=desk.row_limits,
             count_tokens=desk.count_tokens,
         )
         self._large: list[Problem] = []

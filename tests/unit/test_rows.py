@@ -195,6 +195,30 @@ ONE_VALUE = [
 ]
 
 
+class TestTheFarmsModel:
+    """What the model that the farm renders with cannot do is refused before any card is asked."""
+
+    def test_steps_are_as_many_as_its_stages(self) -> None:
+        rows = [{"prompt": "a", "steps": steps} for steps in ("2,2,2", "50", "2,2")]
+        assert lines(rows, limits=Limits(stages=3)) == [
+            (
+                'f.csv:3:steps: "50" does not fit the farm\'s model, which has 3 stages, '
+                "write 3 of them, such as 2,2,2"
+            ),
+            (
+                'f.csv:4:steps: "2,2" does not fit the farm\'s model, which has 3 stages, '
+                "write 3 of them, such as 2,2,2"
+            ),
+        ]
+        assert lines(rows, limits=Limits(stages=1))[0].endswith("write 1 of them, such as 50")
+
+    def test_a_distilled_model_takes_no_guidance(self) -> None:
+        rows = [{"prompt": "a", "guidance_scale": scale} for scale in ("1", "5.0")]
+        (line,) = lines(rows, limits=Limits(guided=False))
+        assert line.startswith('f.csv:3:guidance_scale: "5.0": the farm\'s model is distilled')
+        assert lines(rows, limits=Limits(guided=True)) == []
+
+
 class TestRefused:
     @pytest.mark.parametrize(("column", "text", "line"), ONE_VALUE)
     def test_a_value_that_cannot_be(self, column: str, text: str, line: str | None) -> None:
