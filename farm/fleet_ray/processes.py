@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import psutil
 
@@ -31,6 +31,38 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
             break
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+
+
+class Watched:
+    """A process and those children of it that it cannot do without.
+
+    `ray start --block` ends when a part of Ray is killed, but not when the raylet leaves of its
+    own accord, as it does when one of its own agents has died; then nothing would work any more,
+    and nothing would end.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], parts: Collection[str]) -> None:
+        self._process = process
+        self._missing = set(parts)
+        self._found: list[psutil.Process] = []
+
+    def is_whole(self) -> bool:
+        """It is alive, and so is every part of it that has ever been seen."""
+        if self._process.poll() is not None:
+            return False
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process(self._process.pid).children() if self._missing else ():
+                if child.name() in self._missing:
+                    self._missing.remove(child.name())
+                    self._found.append(child)
+        return all(map(_is_alive, self._found))
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def sweep(marker: str, *, keep: str = "") -> int:

@@ -20,7 +20,7 @@ import threading
 from pathlib import Path
 from typing import IO
 
-from farm.fleet_ray.processes import end_group, sweep
+from farm.fleet_ray.processes import Watched, end_group, sweep
 from farm.fleet_ray.ray_head import environment
 from farm.fleet_ray.settings import MARKER_VARIABLE, HeadSettings, Secrets
 from farm.fleet_ray.state import FarmState, write_state
@@ -29,6 +29,8 @@ from farm.objects.embedded import EmbeddedSettings, EmbeddedStore
 logger = logging.getLogger("farm.supervisor")
 
 RESTART_SECONDS = 1.0
+RAY_PARTS = ("gcs_server", "raylet")
+"""Children of `ray start` without which there is no Ray."""
 ALREADY_RUNNING = 75
 
 
@@ -91,27 +93,30 @@ class Supervisor:
         """Start Ray and the farm on it; return when Ray has ended or the farm is to stop."""
         self._say("starting ray")
         with self._log("ray.log") as log:
-            ray = self._start("farm.fleet_ray.ray_head", log)
+            process = self._start("farm.fleet_ray.ray_head", log)
+            ray = Watched(process, RAY_PARTS)
             try:
                 if self._launch(ray):
                     self._served = True
                     self._say("serving", serving=True)
-                    while ray.poll() is None and not self._stop.wait(0.2):
+                    while ray.is_whole() and not self._stop.wait(0.2):
                         pass
                     if not self._stop.is_set():
-                        logger.error("ray ended with exit code %s", ray.returncode)
+                        logger.error("ray, or a part of it, has died; starting it again")
             finally:
-                end_group(ray)
+                if ray.is_whole():  # else there is nothing to be polite to
+                    end_group(process)
                 sweep(self._settings.marker, keep="farm.objects.embedded")
+                process.wait()
 
-    def _launch(self, ray: subprocess.Popen[bytes]) -> bool:
+    def _launch(self, ray: Watched) -> bool:
         """Start the farm's processes. False when Ray ended, or the farm is to stop."""
         self._say("starting coordinator and gateway")
         with self._log("launch.log") as log:
             launch = self._start("farm.fleet_ray.launch", log)
         try:
             while launch.poll() is None:
-                if ray.poll() is not None or self._stop.wait(0.1):
+                if not ray.is_whole() or self._stop.wait(0.1):
                     return False
         finally:
             end_group(launch)
