@@ -170,11 +170,8 @@ class S3ObjectStore:
 
     def verify(self, key: str, size: int, sha256_hex: str) -> None:
         """Return only when these bytes are there. Raises `ObjectMissing`, `ObjectMismatch`."""
-        self._call("verify", key, partial(self._verify_head, key, size, sha256_hex))
-        if self.rehash:
-            found = self._call("re-read", key, partial(self._hash, key, size))
-            if found != sha256_hex:
-                raise ObjectMismatch(f"object {key} has SHA-256 {found}, promised {sha256_hex}")
+        prove = self._verify_bytes if self.rehash else self._verify_head
+        self._call("verify", key, partial(prove, key, size, sha256_hex))
 
     def get(self, key: str) -> bytes:
         """An object, whole. Raises `ObjectMissing`."""
@@ -251,20 +248,25 @@ class S3ObjectStore:
         if checksum and checksum != checksum_header(sha256_hex):
             raise ObjectMismatch(f"object {key} has checksum {checksum}, promised {sha256_hex}")
 
-    def _hash(self, key: str, size: int) -> str:
+    def _verify_bytes(self, key: str, size: int, sha256_hex: str) -> None:
         digest, count = hashlib.sha256(), 0
         for block in self._blocks(key):
             digest.update(block)
             count += len(block)
         if count != size:
-            raise _CutShort(f"{count} of {size} bytes came")
-        return digest.hexdigest()
+            raise ObjectMismatch(f"object {key} has {count} bytes, promised {size}")
+        if digest.hexdigest() != sha256_hex:
+            found = digest.hexdigest()
+            raise ObjectMismatch(f"object {key} has SHA-256 {found}, promised {sha256_hex}")
 
     def _read(self, key: str) -> bytes:
         return b"".join(self._blocks(key))
 
     def _blocks(self, key: str) -> Iterator[bytes]:
-        """An object's bytes. Raises `_CutShort` when what came is an error's body, not them."""
+        """An object's bytes, all that the store says it has (botocore counts them).
+
+        Raises `_CutShort` when what came is an error's body, not them.
+        """
         answer = self.client.get_object(Bucket=self.settings.bucket, Key=key)
         body = answer["Body"]
         try:
