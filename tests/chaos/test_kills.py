@@ -22,7 +22,7 @@ LOST_CHUNKS_MAX = 2
 AGAIN_SECONDS_MAX = 60.0
 """REL-3: so soon a killed card's clip runs again."""
 
-CARDS_HIT = {"child": 1, "agent": 1, "ray-workers": 2, "raylet": 2, "ray": 2}
+CARDS_HIT = {"child": 1, "agent": 1, "actors": 2, "ray-workers": 2, "raylet": 2, "ray": 2}
 """Whose death ends attempts → on how many cards. Any other's costs no card its work."""
 
 
@@ -33,6 +33,7 @@ CARDS_HIT = {"child": 1, "agent": 1, "ray-workers": 2, "raylet": 2, "ray": 2}
         "agent",
         "coordinator",
         "gateway",
+        "actors",
         "ray-workers",
         "store",
         "store-supervisor",

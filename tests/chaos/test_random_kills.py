@@ -29,7 +29,9 @@ WEIGHTS = {
     "gateway": 3,
     "store": 3,
     "store-supervisor": 1,
+    "actors": 1,
     "ray-workers": 1,
+    "raylet": 1,
 }
 """How often each kind is chosen; what takes long to come back is chosen more rarely."""
 PAUSE_SECONDS = (0.2, 3.0)

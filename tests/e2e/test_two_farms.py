@@ -26,7 +26,7 @@ PROMPTS = [
         "steps": "1,1,1",
         "seed": str(n),
     }
-    for n, (colour, frames) in enumerate([("red", "34"), ("blue", "33")])
+    for n, (colour, frames) in enumerate([("red", "99"), ("blue", "33")])
 ]
 CARDS = [
     {"id": f"card {n}", "prompt": "p", "frames": "330", "size": "64x64", "seed": str(n)}
@@ -56,6 +56,15 @@ def test_both_farms_work_at_once_and_one_ends_without_the_other(farm: RealFarm, 
     farm.wait_until_ended(cards)
     verdict = check_farm(helios, films, submitted=len(PROMPTS), cards=False)
     check_helios(verdict)
+    disturbed = helios.submit(PROMPTS, "the same, disturbed")
+    helios.wait_for_chunks(disturbed, 1, leased=1)
+    helios.kill("child")
+    helios.wait_until_ended(disturbed, 300)
+    again = check_farm(helios, disturbed, submitted=len(PROMPTS), cards=False)
+    check_helios(again)
+    assert again.kinds()["fail"] == 1
+    assert again.takes == verdict.takes, "a resumed clip is another film"
+
     assert check_farm(farm, cards, submitted=len(CARDS)).states() == {ClipState.DONE: len(CARDS)}
 
     for one, other, count in ((farm, helios, 2), (helios, farm, 1)):
@@ -69,9 +78,9 @@ def test_both_farms_work_at_once_and_one_ends_without_the_other(farm: RealFarm, 
 
     helios.down()
     assert_nothing_left(helios.settings)
-    again = farm.submit(CARDS, "after the other farm's end")
-    farm.wait_until_ended(again)
-    check_farm(farm, again, submitted=len(CARDS))
+    after = farm.submit(CARDS, "after the other farm's end")
+    farm.wait_until_ended(after)
+    check_farm(farm, after, submitted=len(CARDS))
 
 
 def check_helios(verdict: Verdict) -> None:

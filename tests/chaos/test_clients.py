@@ -1,0 +1,62 @@
+"""What users see of kills: nothing but time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from farm.domain.clip import ClipState
+from tests.chaos.conftest import Stage
+from tests.fixtures.oracle import check_farm
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
+
+CLIPS = 4
+
+
+def a_file(folder: Path) -> Path:
+    file = folder / "waiting.csv"
+    rows = [f"clip {n},a prompt,132,64x64,{n}" for n in range(CLIPS)]
+    file.write_text("\n".join(["id,prompt,frames,size,seed", *rows]) + "\n", encoding="utf-8")
+    return file
+
+
+def test_a_client_waits_through_the_deaths_of_gateway_and_coordinator(stage: Stage, tmp_path: Path):
+    farm = stage.farm
+    before = {batch.batch_id for batch in farm.client.list()}
+    command = farm.command("submit", a_file(tmp_path), "--wait", "--json")
+    with subprocess.Popen(
+        command, env=farm.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as waiting:
+
+        def new_batches() -> set[str]:
+            return {batch.batch_id for batch in farm.client.list()} - before
+
+        (batch_id,) = farm.wait_for("the batch", new_batches)
+        farm.wait_for_chunks(batch_id, 2)
+        farm.kill("gateway")
+        farm.wait_for_chunks(batch_id, 6)
+        farm.kill("coordinator")
+        out, error = waiting.communicate(timeout=180)
+    assert waiting.returncode == 0, error
+    assert json.loads(out)["batch"]["clips"]["done"] == CLIPS
+    check_farm(farm, batch_id, submitted=CLIPS)
+
+
+@pytest.mark.parametrize("kind", ["gateway", "coordinator", "store"])
+def test_a_batch_is_accepted_right_after_a_death(stage: Stage, tmp_path: Path, kind: str):
+    """Submitted once, whatever the command had to do to get it there."""
+    farm = stage.farm
+    file = a_file(tmp_path)
+    farm.wait_until_whole()
+    farm.kill(kind)
+    answer = json.loads(farm.cli("submit", file, "--name", f"after {kind}", "--json").stdout)
+    batch_id = answer["batch"]["batch_id"]
+    farm.wait_until_ended(batch_id)
+    verdict = check_farm(farm, batch_id, submitted=CLIPS)
+    assert verdict.states() == {ClipState.DONE: CLIPS}
+    named = [batch.batch_id for batch in farm.client.list() if batch.name == f"after {kind}"]
+    assert named == [batch_id]
