@@ -21,6 +21,7 @@ from heliostat.v1 import types_pb2 as types_pb
 from node_agent.attempt import Attempt
 from node_agent.bench import Bench, Counters
 from node_agent.engine import Engine, StallLimits
+from node_agent.files import bytes_below
 from node_agent.links.link import Link, LinkDown
 from node_agent.outbox import AttemptKey, Outbox
 from node_agent.render.child import ChildOptions
@@ -146,7 +147,7 @@ class Agent:
                 upload_seconds=counters.upload_seconds,
                 upload_retries=counters.upload_retries,
                 child_restarts=self._engine.restarts,
-                spool_bytes=_bytes_below(self._spool),
+                spool_bytes=bytes_below(self._spool),
             ),
         )
         self._outbox.fill(request)
@@ -175,12 +176,3 @@ class Agent:
         finally:
             del self._attempts[attempt.key]
             self._outbox.changed.set()
-
-
-def _bytes_below(directory: Path) -> int:
-    """Bytes of the files of the few attempts held; files may vanish meanwhile."""
-    total = 0
-    for path in directory.glob("*/*"):
-        with contextlib.suppress(OSError):
-            total += path.stat().st_size
-    return total

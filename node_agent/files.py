@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _READ_BYTES = 1 << 20
@@ -45,3 +45,13 @@ def sha256_of_file(path: Path) -> str:
         while block := source.read(_READ_BYTES):
             digest.update(block)
     return digest.hexdigest()
+
+
+def bytes_below(directory: Path) -> int:
+    """Bytes of the files under a directory; what vanishes while it is counted counts nothing."""
+    total = 0
+    for folder, _, names in os.walk(directory):  # it passes over folders that have gone
+        for name in names:
+            with suppress(OSError):
+                total += os.stat(os.path.join(folder, name)).st_size
+    return total
