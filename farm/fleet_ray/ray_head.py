@@ -26,6 +26,8 @@ def environment(settings: HeadSettings) -> dict[str, str]:
         # A machine that renders is nearly full by design; only the last 2% are an emergency.
         "RAY_memory_usage_threshold": "0.98",
         "RAY_DEDUP_LOGS": "0",
+        # What a stop interrupts goes on from its checkpoint: there is nothing to wait for.
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         "PYTHONUNBUFFERED": "1",
     }
 
