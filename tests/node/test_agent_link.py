@@ -135,7 +135,7 @@ class Cards:
     @property
     def leases(self) -> dict[str, str]:
         """Clip id → holder's incarnation, of every lease in the coordinator."""
-        clips = self.rig.link.coordinator.clips
+        clips = self.rig.link.coordinator.books.clips
         holders = {clip_id: clips.get(clip_id) for clip_id in clips.leases}
         return {c: clip.holder.incarnation for c, clip in holders.items() if clip and clip.holder}
 

@@ -110,7 +110,7 @@ class Cards:
         """Its agent died: it is offline until it is heard of again."""
         self._cards[card_id].online = False
 
-    def count_rendered(self, request: node_pb.ExchangeRequest) -> int:
+    def count_rendered(self, request: node_pb.ExchangeRequest, now: float) -> int:
         """Frames rendered since the last exchange of this incarnation; counted once."""
         card = self._cards.get(request.card.card_id)
         if card is None or card.row.incarnation != request.card.incarnation:
@@ -119,7 +119,8 @@ class Cards:
         if new <= 0:
             return 0
         card.row = replace(card.row, frames_rendered=request.telemetry.frames_rendered)
-        card.rendered.add(card.seen, new)
+        card.rendered.add(now, new)
+        self.rendered.add(now, new)
         self._changed[card.row.card_id] = None
         return new
 

@@ -7,9 +7,8 @@ to forget it, to report it again, or to drop the work.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from farm.coordinator.books import Books
 from farm.domain.clip import (
     CHUNK_FRAMES,
     AttemptFailed,
@@ -25,9 +24,6 @@ from farm.domain.ledger import ChunkRow, StoredObject, TakeRow
 from farm.plan.retry import Failure, after_failure
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
-
-if TYPE_CHECKING:
-    from farm.coordinator import Coordinator
 
 RECORDED = node_pb.Verdict.OUTCOME_RECORDED
 STALE = node_pb.Verdict.OUTCOME_STALE
@@ -57,8 +53,8 @@ KINDS = {
 class Reports:
     """Absorbs the reports of one group of exchanges."""
 
-    def __init__(self, coordinator: Coordinator, now: float) -> None:
-        self._farm = coordinator
+    def __init__(self, books: Books, now: float) -> None:
+        self._books = books
         self._now = now
 
     def absorb(self, request: node_pb.ExchangeRequest) -> list[node_pb.Verdict]:
@@ -70,25 +66,24 @@ class Reports:
         for entry in request.outbox:
             outcome, reason = self._settle(holder, request.card, entry)
             if outcome == STALE:
-                totals = self._farm.totals
-                self._farm.totals = replace(totals, stale_reports=totals.stale_reports + 1)
+                self._books.count(stale_reports=1)
             verdicts.append(
                 node_pb.Verdict(sequence=entry.sequence, outcome=outcome, reason=reason)
             )
         return verdicts
 
     def _renew(self, holder: Holder, held: node_pb.HeldAttempt) -> None:
-        clip = self._farm.clips.get(held.clip_id)
+        clip = self._books.clips.get(held.clip_id)
         if clip is None or clip.attempt != held.attempt or clip.holder != holder:
             return
-        lease = self._farm.clips.leases[clip.clip_id]
-        lease.expires = self._now + self._farm.policy.lease_seconds
+        lease = self._books.clips.leases[clip.clip_id]
+        lease.expires = self._now + self._books.policy.lease_seconds
         lease.started = lease.started or held.started
 
     def _settle(
         self, holder: Holder, card: node_pb.CardReport, entry: node_pb.OutboxEntry
     ) -> Answer:
-        clip = self._farm.clips.get(entry.clip_id)
+        clip = self._books.clips.get(entry.clip_id)
         if clip is None or clip.attempt != entry.attempt or clip.holder != holder:
             return self._settle_late(holder, entry)
         steps: dict[str | None, Callable[[], Answer]] = {
@@ -107,7 +102,7 @@ class Reports:
 
     def _settle_late(self, holder: Holder, entry: node_pb.OutboxEntry) -> Answer:
         """An entry without a lease: either it was recorded before, or its work is not wanted."""
-        clip = self._farm.store.clip(entry.clip_id)
+        clip = self._books.store.clip(entry.clip_id)
         done = clip is not None and clip.state is ClipState.DONE
         if clip is not None and done and clip.attempt == entry.attempt and clip.holder == holder:
             return RECORDED, ""
@@ -118,10 +113,10 @@ class Reports:
             return RECORDED, ""
         if report.chunk > clip.chunks_done:
             return LATER, f"chunk {clip.chunks_done} comes first"
-        farm = self._farm
-        farm.step(clip, ChunkRecorded(report.chunk), card_id=card.card_id)
-        farm.clips.leases[clip.clip_id].started = True
-        farm.pending.chunks.append(
+        books = self._books
+        books.step(clip, ChunkRecorded(report.chunk), card_id=card.card_id)
+        books.clips.leases[clip.clip_id].started = True
+        books.pending.chunks.append(
             ChunkRow(
                 clip_id=clip.clip_id,
                 chunk=report.chunk,
@@ -133,21 +128,21 @@ class Reports:
                 objects=tuple(_stored(artifact) for artifact in report.artifacts),
             )
         )
-        farm.totals = replace(farm.totals, chunks_recorded=farm.totals.chunks_recorded + 1)
-        farm.cards.h100.add(self._now, CHUNK_FRAMES * farm.h100_seconds(clip))
+        books.count(chunks_recorded=1)
+        books.cards.h100.add(self._now, CHUNK_FRAMES * books.h100_seconds(clip))
         return RECORDED, ""
 
     def _take(self, clip: Clip, card: node_pb.CardReport, report: node_pb.TakeReport) -> Answer:
         if clip.chunks_done < clip.chunks:
             return LATER, f"chunk {clip.chunks_done} comes first"
-        farm = self._farm
+        books = self._books
         if report.frames != clip.frames:
             text = f"the take has {report.frames} frames instead of {clip.frames}"
             failure = node_pb.FailureReport(failure_class=types_pb.FAILURE_CLASS_NODE, message=text)
             self._failure(clip, card, failure)
             return STALE, text
-        farm.step(clip, Finished(), card_id=card.card_id)
-        farm.pending.takes.append(
+        books.step(clip, Finished(), card_id=card.card_id)
+        books.pending.takes.append(
             TakeRow(
                 clip_id=clip.clip_id,
                 attempt=clip.attempt,
@@ -159,37 +154,36 @@ class Reports:
                 sidecar=_stored(report.sidecar),
             )
         )
-        farm.totals = replace(
-            farm.totals,
-            frames_delivered=farm.totals.frames_delivered + clip.frames,
-            clips_delivered=farm.totals.clips_delivered + 1,
-            bytes_delivered=farm.totals.bytes_delivered + report.video.size_bytes,
+        books.count(
+            frames_delivered=clip.frames,
+            clips_delivered=1,
+            bytes_delivered=report.video.size_bytes,
         )
-        farm.cards.delivered.add(self._now, clip.frames)
+        books.cards.delivered.add(self._now, clip.frames)
         return RECORDED, ""
 
     def _failure(
         self, clip: Clip, card: node_pb.CardReport, report: node_pb.FailureReport
     ) -> Answer:
-        farm = self._farm
+        books = self._books
         failure = FAILURES.get(report.failure_class, Failure.NODE)
         outcome = after_failure(
             clip,
             failure,
             report.message,
             card_id=card.card_id,
-            cards=farm.cards.known(self._now, farm.policy.card_forgotten_seconds),
+            cards=books.cards.known(self._now, books.policy.card_forgotten_seconds),
             now=self._now,
-            policy=farm.policy,
+            policy=books.policy,
         )
         text = f"card {card.card_id}: {failure}: {report.message}"
         event = AttemptFailed(text, outcome, at_fault=failure is Failure.INPUT)
-        farm.step(clip, event, detail=text, card_id=card.card_id)
-        farm.totals = replace(farm.totals, attempts_failed=farm.totals.attempts_failed + 1)
+        books.step(clip, event, detail=text, card_id=card.card_id)
+        books.count(attempts_failed=1)
         return RECORDED, ""
 
     def _yielded(self, clip: Clip, card: node_pb.CardReport) -> Answer:
-        self._farm.step(clip, Yielded(), card_id=card.card_id)
+        self._books.step(clip, Yielded(), card_id=card.card_id)
         return RECORDED, ""
 
 
