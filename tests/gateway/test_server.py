@@ -126,7 +126,7 @@ class TestMetrics:
 
     async def test_equivalents_move_with_every_recorded_chunk(self, stored_rig: Rig) -> None:
         farm = stored_rig.link.coordinator
-        farm._h100_seconds = lambda work: seconds_per_frame(work, HELIOS["distilled"])
+        farm.books._h100_seconds = lambda work: seconds_per_frame(work, HELIOS["distilled"])
         card, key = await rendering(stored_rig)
         view, _ = farm.fleet()
         stored_rig.clock.seconds += 33 / 19.53
