@@ -37,6 +37,15 @@ proto: install ## Generate Python from proto/heliostat/v1/*.proto
 lock: install ## Lock the dependencies anew, for CPU and for CUDA (LOCK_ARGS=--upgrade: the newest)
 	@LOCK_ARGS='$(LOCK_ARGS)' tools/lock.sh
 
+.PHONY: bench
+bench: install ## Clips a second through the whole way, beside Ray Data; figures go to bench/results
+	@$(BIN)/python bench/throughput.py
+
+.PHONY: soak
+soak: install ## Kill at random for long (KILLS=300 CLIPS=2000 are the defaults; SEED= repeats a run)
+	@HELIOSTAT_CHAOS_KILLS='$(or $(KILLS),300)' HELIOSTAT_CHAOS_CLIPS='$(or $(CLIPS),2000)' \
+	  HELIOSTAT_CHAOS_SEED='$(SEED)' $(BIN)/pytest --timeout 0 tests/chaos/test_random_kills.py $(ARGS)
+
 .PHONY: docs
 docs: install ## Check that the documents' links lead somewhere
 	@$(BIN)/pytest -q tests/test_tidy.py -k docs
