@@ -11,7 +11,7 @@ import pytest
 from tests.fixtures.farm import RealFarm, running_farm
 from tests.fixtures.oracle import Verdict, check_farm
 
-SECONDS_PER_CHUNK = 0.3
+SECONDS_PER_CHUNK = 0.25
 
 ROWS = [
     *(
