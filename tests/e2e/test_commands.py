@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import urllib3
 from farm.domain.clip import ClipState
 from tests.conftest import require_program
 from tests.e2e.test_submit_to_takes import ROWS, write_csv
-from tests.fixtures.farm import RealFarm
+from tests.fixtures.farm import RealFarm, clean_environment
 from tests.fixtures.oracle import check_farm
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -156,3 +157,18 @@ def value(page: str, name: str) -> float:
     lines = [line for line in page.splitlines() if line.split("{")[0].split(" ")[0] == name]
     assert lines, f"{name} is not on the page"
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+
+def test_ray_lets_nobody_in_without_its_token(farm: RealFarm):
+    connect = f"import ray; ray.init(address={farm.settings.ray_address!r}, namespace='heliostat')"
+    wrong = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+    done = subprocess.run(
+        [sys.executable, "-c", connect],
+        env={**clean_environment(), **wrong, "RAY_gcs_rpc_server_connect_timeout_s": "2"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "authenticat" in done.stderr.lower(), done.stderr[-2000:]
