@@ -7,6 +7,7 @@ run in one thread, in the order they came; the event loop stays free to place ag
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import time
@@ -66,6 +67,7 @@ class CoordinatorActor:
             ),
         )
         logger.info("coordinator of epoch %d", self._coordinator.epoch)
+        gc.freeze()  # as in the gateway
         loop = asyncio.get_running_loop()
         self._placement = Placement(settings, self._lost)
         self._background = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 from pathlib import Path
@@ -72,6 +73,7 @@ class GatewayActor:
             RayCoordinatorLink(),
         )
         await gateway.start()
+        gc.freeze()  # full collections (0.3 s each) need not go through what start-up loaded
         logger.info("gateway serves, process %d", os.getpid())
         return gateway
 

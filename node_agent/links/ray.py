@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -81,6 +82,7 @@ class AgentActor:
             child=child,
         )
         self._agent = Agent(settings, RayLink())
+        gc.freeze()  # full collections (0.3 s each) need not go through what start-up loaded
         self._work = asyncio.get_running_loop().create_task(self._agent.run())
 
     async def incarnation(self) -> str:
