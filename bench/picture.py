@@ -44,7 +44,7 @@ def _cpu(axes: Axes, result: dict[str, Any]) -> None:
     bars = {
         "farm,\nfast store": result["fast"]["runs"][-1]["cpu_ms_per_clip"],
         "farm,\nembedded store": result["embedded"]["runs"][-1]["cpu_ms_per_clip"],
-        "Ray Data,\nfast store": result["ray_data"]["runs"][-1]["cpu_ms_per_clip"],
+        "Ray Data,\npool alone": result["ray_data"]["runs"][-1]["cpu_ms_per_clip"],
     }
     for place, values in enumerate(bars.values()):
         bottom = 0.0

@@ -63,6 +63,8 @@ def rclone() -> Iterator[RunningStore]:
     process = subprocess.Popen(
         [
             *(program, "serve", "s3", "--config", "/dev/null", "--log-level", "ERROR"),
+            # A listing that shows a temporary file makes reads fail for as long as it is kept.
+            *("--dir-cache-time", "1s"),
             *("--addr", f"127.0.0.1:{port}", "--auth-key", ",".join(keys), str(directory)),
         ],
         start_new_session=True,  # Ctrl-C ends the farm first

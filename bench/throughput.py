@@ -8,6 +8,7 @@ by Ray Data, which verifies and records nothing. Writes throughput.json and thro
 """
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -143,11 +144,11 @@ def store_ms(store: RunningStore, objects: Figures, clips: int) -> dict[str, flo
     bodies = {kind: os.urandom(round(shape["bytes"])) for kind, shape in objects.items()}
 
     def put(name: tuple[str, int]) -> None:
-        body = bodies[name[0]]
-        client.client.put_object(Bucket=store.settings.bucket, Key=_key(name), Body=body)
+        client.put(_key(name), bodies[name[0]], "application/octet-stream")
 
     def head(name: tuple[str, int]) -> None:
-        client.client.head_object(Bucket=store.settings.bucket, Key=_key(name))
+        body = bodies[name[0]]
+        client.verify(_key(name), len(body), hashlib.sha256(body).hexdigest())
 
     times = {}
     with ThreadPoolExecutor(PLAIN_THREADS) as threads:
