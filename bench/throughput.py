@@ -1,6 +1,6 @@
 """How many clips a second travel the farm's whole way, when rendering takes no time.
 
-    python bench/throughput.py [--clips 300] [--repeats 3] [--cards 2] [--out bench/results]
+    python bench/throughput.py [--clips 300] [--repeats 3] [--cards 4] [--out bench/results]
 
 Submit → lease → upload → verify → commit, over a real farm (Ray, gateway, coordinator, ledger)
 and a real S3 server, once with a fast one and once with the embedded one; beside it the same work
@@ -70,7 +70,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--clips", type=int, default=300)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--embedded-repeats", type=int, default=1)
-    parser.add_argument("--cards", type=int, default=2)
+    parser.add_argument("--cards", type=int, default=4)
     parser.add_argument("--out", type=Path, default=HERE / "results")
     return parser.parse_args()
 
