@@ -201,8 +201,8 @@ def is_loopback(host: str) -> bool:
 
 def _names(name: str) -> str:
     """A setting in every spelling that its user may look for; secrets are no flags."""
-    secret = name.endswith(("_token", "_key", "_certificate"))
-    flag = "" if secret else f"--{name.replace('_', '-')}, "
+    has_no_flag = name.endswith(("_token", "_key", "_certificate"))
+    flag = "" if has_no_flag else f"--{name.replace('_', '-')}, "
     return f"{flag}{PREFIX}{name.upper()} or {name} in {FILE_NAME}"
 
 

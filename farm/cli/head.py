@@ -30,7 +30,9 @@ GpuCards = Annotated[
     int | None, typer.Option(help="GPUs of this machine that are cards. [default: 0]")
 ]
 Renderer = Annotated[str | None, typer.Option(help="helios, or testcard. [default: helios]")]
-Model = Annotated[Path | None, typer.Option(help="Directory of the model to render with.")]
+Model = Annotated[
+    Path | None, typer.Option(help="Directory of the model; for CPU cards a small one is built.")
+]
 Pace = Annotated[float | None, typer.Option(help="The test card's pace. [default: 0]")]
 S3Endpoint = Annotated[
     str | None, typer.Option(help="URL of the object store. [default: one is started here]")
@@ -59,7 +61,10 @@ def up(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> int:
-    """Start a farm on this machine in the background, and wait until it serves."""
+    """Start a farm on this machine in the background, and wait until it serves.
+
+    What nothing says is as the farm was started the last time.
+    """
     from farm.config import ConfigError, start_problems
 
     found = _as_last_time(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ Row = tuple[int, dict[str, str]]
 
 
 @dataclass(slots=True)
-class RowFile:
+class RowFile(ABC):
     """An opened submission. Iterating reads it once more from the start, problems included."""
 
     path: Path
@@ -34,9 +35,9 @@ class RowFile:
     problems: list[Problem] = field(default_factory=list)
     """What the reading found so far."""
 
+    @abstractmethod
     def rows(self) -> Iterator[Row]:
         """All rows in order, each as soon as it is read."""
-        raise NotImplementedError
 
 
 class Unreadable(Exception):

@@ -68,8 +68,11 @@ class Coordinator:
         now = self.clock.monotonic()
         with self.books.transaction():
             responses = [self._absorb(request, now) for request in requests]
+            cards = self.books.cards
+            online = len(cards.online(now, self.policy.lease_seconds))
+            known = cards.known(now, self.policy.card_forgotten_seconds)
             for request, response in zip(requests, responses, strict=True):
-                self._lease(request, response, now)
+                self._lease(request, response, now, online, known)
         return responses
 
     def _absorb(self, request: node_pb.ExchangeRequest, now: float) -> node_pb.ExchangeResponse:
@@ -86,11 +89,18 @@ class Coordinator:
         return response
 
     def _lease(
-        self, request: node_pb.ExchangeRequest, response: node_pb.ExchangeResponse, now: float
+        self,
+        request: node_pb.ExchangeRequest,
+        response: node_pb.ExchangeResponse,
+        now: float,
+        online: int,
+        known: Collection[str],
     ) -> None:
-        """Give a card what it has room for, and tell it all that it should hold."""
+        """Give a card what it has room for, and tell it all that it should hold.
+
+        `online` counts the cards that are, `known` are those that can be counted on.
+        """
         books, card_id = self.books, request.card.card_id
-        online = len(books.cards.online(now, self.policy.lease_seconds))
         if not books.cards.is_retired(request.card):
             size = shard_size(
                 capacity=request.capacity,
@@ -98,7 +108,6 @@ class Coordinator:
                 queued=books.clips.queued,
                 cards_online=online,
             )
-            known = books.cards.known(now, self.policy.card_forgotten_seconds)
             for clip in assign(card_id, books.clips.in_order(), size=size, cards=known, now=now):
                 books.step(clip, Leased(books.cards.holder(card_id)), card_id=card_id)
                 expires = now + self.policy.lease_seconds

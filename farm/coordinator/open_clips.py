@@ -27,7 +27,6 @@ class Lease:
     """Monotonic seconds."""
     started: bool
     """Its renderer has begun it."""
-    yield_asked: bool = False
 
 
 class OpenClips:
@@ -94,10 +93,6 @@ class OpenClips:
     def held_by(self, card_id: str) -> list[Clip]:
         """Clips that a card holds a lease of, the earliest first."""
         return [self._clips[clip_id] for clip_id in self._of_card.get(card_id, ())]
-
-    def in_batch(self, batch_id: str) -> list[Clip]:
-        """Open clips of a batch, in no order."""
-        return [clip for clip in self._clips.values() if clip.batch_id == batch_id]
 
     def in_order(self) -> Iterator[Clip]:
         """The queue, first to last."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from farm.coordinator.artifacts import KINDS, check_shape
 from farm.coordinator.books import Books
 from farm.domain.clip import (
     CHUNK_FRAMES,
@@ -39,14 +40,6 @@ FAILURES = {
     types_pb.FAILURE_CLASS_NODE: Failure.NODE,
     types_pb.FAILURE_CLASS_STORAGE: Failure.STORAGE,
     types_pb.FAILURE_CLASS_STALL: Failure.STALL,
-}
-
-KINDS = {
-    types_pb.ARTIFACT_KIND_SEGMENT: "segment",
-    types_pb.ARTIFACT_KIND_INIT: "init",
-    types_pb.ARTIFACT_KIND_NEGATIVE: "negative",
-    types_pb.ARTIFACT_KIND_TAKE: "take",
-    types_pb.ARTIFACT_KIND_SIDECAR: "sidecar",
 }
 
 
@@ -93,12 +86,13 @@ class Reports:
             "yielded": lambda: self._yielded(clip, card),
         }
         settle = steps.get(entry.WhichOneof("what"))
-        if settle is None or not _is_well_formed(entry):
-            return STALE, "a report of a kind unknown here, or without what belongs to it"
+        if settle is None:
+            return STALE, "a report of a kind unknown here"
         try:
+            check_shape(entry)
             return settle()
-        except InvalidTransition as error:  # a node's mistake must not stop the others' reports
-            return STALE, str(error)
+        except (InvalidTransition, ValueError) as error:
+            return STALE, str(error)  # a node's mistake must not stop the others' reports
 
     def _settle_late(self, holder: Holder, entry: node_pb.OutboxEntry) -> Answer:
         """An entry without a lease: either it was recorded before, or its work is not wanted."""
@@ -185,19 +179,6 @@ class Reports:
     def _yielded(self, clip: Clip, card: node_pb.CardReport) -> Answer:
         self._books.step(clip, Yielded(), card_id=card.card_id)
         return RECORDED, ""
-
-
-def _is_well_formed(entry: node_pb.OutboxEntry) -> bool:
-    """A chunk has one segment and at most one init and negative; a take has its sidecar."""
-    what = entry.WhichOneof("what")
-    if what == "chunk":
-        kinds = [KINDS.get(artifact.kind) for artifact in entry.chunk.artifacts]
-        once = len(kinds) == len(set(kinds))
-        return once and "segment" in kinds and set(kinds) <= {"segment", "init", "negative"}
-    if what == "take":
-        video, sidecar = KINDS.get(entry.take.video.kind), KINDS.get(entry.take.sidecar.kind)
-        return (video, sidecar) == ("take", "sidecar")
-    return True
 
 
 def _stored(artifact: types_pb.Artifact) -> StoredObject:

@@ -15,7 +15,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from farm.fleet_ray.names import NAMESPACE, agent_name
+from farm.fleet_ray.names import GATEWAY, NAMESPACE, agent_name
 from farm.fleet_ray.settings import HeadSettings
 from node_agent.links.ray import AgentActor
 
@@ -100,6 +100,8 @@ class Placement:
             ray.remote(AgentActor)
             .options(**options)
             .remote(
+                gateway=GATEWAY,
+                namespace=NAMESPACE,
                 card_id=card_id,
                 node_id=node["NodeID"],
                 hostname=node["NodeManagerHostname"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
-import os
 import secrets
 import socket
 import tempfile
@@ -13,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Final
 
+from farm.fleet_ray.private_file import write_private
 from farm.objects.embedded import generate_keys
 from farm.objects.s3 import S3Settings
 from farm.plan.economics import Baseline, own_baseline
@@ -177,7 +177,6 @@ def ensure_secrets(
     s3_secret_key: str = "",
 ) -> Secrets:
     """Keep the secrets given; make those that are missing, once."""
-    settings.secret("x").parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     made_access, made_secret = generate_keys()
     given_or_made = {
         "api_token": (api_token, secrets.token_urlsafe(32)),
@@ -188,7 +187,7 @@ def ensure_secrets(
     for name, (given, made) in given_or_made.items():
         path = settings.secret(name)
         if given or not path.exists():
-            _write_secret(path, given or made)
+            write_private(path, f"{given or made}\n".encode())
     return Secrets.load(settings)
 
 
@@ -212,10 +211,3 @@ def get_node_address() -> str:
             return str(probe.getsockname()[0])
         except OSError:
             return "127.0.0.1"
-
-
-def _write_secret(path: Path, content: str) -> None:
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(content + "\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-import os
 import socket
 from pathlib import Path
 
@@ -12,6 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from farm.fleet_ray.private_file import write_private
 
 VALID_DAYS = 825
 
@@ -41,8 +42,8 @@ def ensure_certificate(certificate: Path, key: Path, addresses: list[str]) -> No
     )
     pem = serialization.Encoding.PEM
     form, bare = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    _write(key, private.private_bytes(pem, form, bare), 0o600)
-    _write(certificate, made.public_bytes(pem), 0o644)
+    write_private(key, private.private_bytes(pem, form, bare))
+    write_private(certificate, made.public_bytes(pem), mode=0o644)
 
 
 def own_addresses() -> list[str]:
@@ -56,10 +57,3 @@ def _general(name: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         return x509.DNSName(name)
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(content)

@@ -11,15 +11,15 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
 
 from google.protobuf.message import DecodeError
 
+from farm.coordinator.artifacts import EXPECTED, KINDS, artifacts_of, check_shape
 from farm.domain.errors import FarmError
 from farm.gateway.coalesce import Coalescer
 from farm.gateway.coordinator_link import CoordinatorLink, GatewayBusy
 from farm.gateway.grpc_errors import BadRequest
-from farm.gateway.keys import FORMS, Place, Places
+from farm.gateway.keys import Place, Places
 from farm.gateway.metrics import Meters
 from farm.gateway.orders import AttemptId, make_grants, read_orders
 from farm.gateway.settings import Limits
@@ -27,7 +27,6 @@ from farm.gateway.threads import Threads
 from farm.gateway.verify import Verifier
 from farm.ports import Ledger, ObjectStore
 from heliostat.v1 import node_service_pb2 as node_pb
-from heliostat.v1 import types_pb2 as types_pb
 
 _log = logging.getLogger(__name__)
 
@@ -35,12 +34,6 @@ RECORDED = node_pb.Verdict.OUTCOME_RECORDED
 STALE = node_pb.Verdict.OUTCOME_STALE
 UPLOAD_AGAIN = node_pb.Verdict.OUTCOME_UPLOAD_AGAIN
 LATER = node_pb.Verdict.OUTCOME_LATER
-
-_EXPECTED = {
-    "chunk": ({"segment"}, {"segment", "init", "negative"}),
-    "take": ({"take", "sidecar"}, {"take", "sidecar"}),
-}
-"""Report → the kinds of objects that it must and may have, one of each."""
 
 COUNTED_MAX = 20_000
 """Recorded reports that are remembered, so that one that comes twice is counted once."""
@@ -118,7 +111,7 @@ class Exchanger:
 
     async def _verify(self, request: node_pb.ExchangeRequest) -> dict[int, node_pb.Verdict]:
         """Verdicts on the reports that must not go on, by sequence; sets the keys of the others."""
-        reports = [entry for entry in request.outbox if entry.WhichOneof("what") in _EXPECTED]
+        reports = [entry for entry in request.outbox if entry.WhichOneof("what") in EXPECTED]
         if not reports:
             return {}
         places = await self._places.of({entry.clip_id for entry in reports})
@@ -133,9 +126,9 @@ class Exchanger:
         """None when every object of the report is in the store."""
         if place is None:
             return _verdict(entry, STALE, f"there is no clip {entry.clip_id}")
-        artifacts = list(_artifacts(entry))
+        artifacts = list(artifacts_of(entry))
         try:
-            _check_shape(entry, artifacts)
+            check_shape(entry)
             for artifact in artifacts:
                 artifact.key = place.key(entry.attempt, artifact)
         except ValueError as error:
@@ -171,7 +164,7 @@ class Exchanger:
         orders, grants = await self._threads.run(read)
         response.grants.extend(grants)
         for grant in grants:
-            self._meters.grants.labels(FORMS[grant.artifact.kind].kind).inc()
+            self._meters.grants.labels(KINDS[grant.artifact.kind]).inc()
         for clip_id, attempt in new:
             if clip_id in orders:
                 wanted[clip_id, attempt].order.CopyFrom(orders[clip_id])
@@ -191,34 +184,13 @@ class Exchanger:
         if what == "chunk":
             self._meters.chunk_render_seconds.observe(entry.chunk.render_seconds)
             self._meters.chunk_encode_seconds.observe(entry.chunk.encode_seconds)
-        for artifact in _artifacts(entry):
-            kind = FORMS[artifact.kind].kind
+        for artifact in artifacts_of(entry):
+            kind = KINDS[artifact.kind]
             self._meters.recorded_bytes.labels(kind).inc(artifact.size_bytes)
 
     def close(self) -> None:
         """Verify nothing more."""
         self._verifier.close()
-
-
-def _artifacts(entry: node_pb.OutboxEntry) -> Iterator[types_pb.Artifact]:
-    """The artifacts of a report; those of a take are there even where the report lacks them."""
-    what = entry.WhichOneof("what")
-    if what == "chunk":
-        yield from entry.chunk.artifacts
-    elif what == "take":
-        yield entry.take.video
-        yield entry.take.sidecar
-
-
-def _check_shape(entry: node_pb.OutboxEntry, artifacts: list[types_pb.Artifact]) -> None:
-    """Raise ValueError for a report that lacks an object, or has one that is not its own."""
-    what = entry.WhichOneof("what") or ""
-    kinds = [form.kind if (form := FORMS.get(a.kind)) else "unknown" for a in artifacts]
-    must, may = _EXPECTED[what]
-    if len(set(kinds)) != len(kinds) or not must <= set(kinds) <= may:
-        raise ValueError(f"a {what} has {', '.join(sorted(may))}, this one {', '.join(kinds)}")
-    if any(artifact.chunk != entry.chunk.chunk for artifact in artifacts):
-        raise ValueError("one of its objects belongs to another chunk")
 
 
 def _verdict(

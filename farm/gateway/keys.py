@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from farm.coordinator.artifacts import KINDS
 from farm.domain.names import object_key
 from farm.gateway.threads import Threads
 from farm.ports import Ledger
@@ -22,20 +23,17 @@ PLACES_MAX: Final = 20_000
 class ArtifactForm:
     """How a kind of artifact is written down."""
 
-    kind: str
     ext: str
     content_type: str
 
 
 FORMS: Final = MappingProxyType(
     {
-        types_pb.ARTIFACT_KIND_SEGMENT: ArtifactForm("segment", "m4s", "video/iso.segment"),
-        types_pb.ARTIFACT_KIND_INIT: ArtifactForm("init", "mp4", "video/mp4"),
-        types_pb.ARTIFACT_KIND_NEGATIVE: ArtifactForm(
-            "negative", "safetensors", "application/octet-stream"
-        ),
-        types_pb.ARTIFACT_KIND_TAKE: ArtifactForm("take", "mp4", "video/mp4"),
-        types_pb.ARTIFACT_KIND_SIDECAR: ArtifactForm("sidecar", "json", "application/json"),
+        types_pb.ARTIFACT_KIND_SEGMENT: ArtifactForm("m4s", "video/iso.segment"),
+        types_pb.ARTIFACT_KIND_INIT: ArtifactForm("mp4", "video/mp4"),
+        types_pb.ARTIFACT_KIND_NEGATIVE: ArtifactForm("safetensors", "application/octet-stream"),
+        types_pb.ARTIFACT_KIND_TAKE: ArtifactForm("mp4", "video/mp4"),
+        types_pb.ARTIFACT_KIND_SIDECAR: ArtifactForm("json", "application/json"),
     }
 )
 
@@ -66,7 +64,7 @@ class Place:
             clip=self.name,
             version=self.version,
             attempt=attempt,
-            kind=form.kind,
+            kind=KINDS[artifact.kind],
             sha256_hex=artifact.sha256,
             ext=form.ext,
             chunk=artifact.chunk,

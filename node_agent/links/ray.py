@@ -17,9 +17,6 @@ from node_agent.agent import Agent, CardSettings
 from node_agent.links.link import LinkDown
 from node_agent.render.child import ChildOptions
 
-NAMESPACE = "heliostat"
-GATEWAY = "gateway"
-
 EXCHANGE_SECONDS = 60.0
 """An exchange that takes longer is said again; the farm tells the two apart."""
 
@@ -29,14 +26,18 @@ logger = logging.getLogger(__name__)
 class RayLink:
     """Exchanges with the farm's gateway, which Ray starts again whenever it dies."""
 
-    def __init__(self) -> None:
+    def __init__(self, gateway: str, namespace: str) -> None:
+        self._name = gateway
+        self._namespace = namespace
         self._gateway: Any = None
 
     async def exchange(self, request: bytes) -> bytes:
         """See `Link.exchange`."""
         try:
             if self._gateway is None:
-                self._gateway = await asyncio.to_thread(ray.get_actor, GATEWAY, namespace=NAMESPACE)
+                self._gateway = await asyncio.to_thread(
+                    ray.get_actor, self._name, namespace=self._namespace
+                )
             async with asyncio.timeout(EXCHANGE_SECONDS):
                 response: bytes = await self._gateway.exchange.remote(request)
                 return response
@@ -51,6 +52,8 @@ class AgentActor:
     def __init__(
         self,
         *,
+        gateway: str,
+        namespace: str,
         card_id: str,
         node_id: str,
         hostname: str,
@@ -81,7 +84,7 @@ class AgentActor:
             spool=Path(spool),
             child=child,
         )
-        self._agent = Agent(settings, RayLink())
+        self._agent = Agent(settings, RayLink(gateway, namespace))
         gc.freeze()  # full collections (0.3 s each) need not go through what start-up loaded
         self._work = asyncio.get_running_loop().create_task(self._agent.run())
 
