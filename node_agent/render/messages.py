@@ -13,7 +13,7 @@ from typing import Annotated, BinaryIO, Literal, TypeAlias, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from node_agent.render.renderer import RenderSpec
+from node_agent.render.renderer import BLEND_CHUNKS, PromptMark, RenderSpec
 
 MESSAGE_BYTES_MAX = 16 << 20
 """A longer message is an error; one prompt at its longest is a few kilobytes."""
@@ -65,6 +65,10 @@ class Start:
     negatives: dict[int, str] = field(default_factory=dict)
     """Files by chunk, those of `renderer.needed_negatives(resume_chunk)`; none for a renderer
     without latents."""
+    branch_seed: int | None = None
+    """Random numbers of its own from `resume_chunk` on: a branch of the clip that it came from."""
+    embeddings: str | None = None
+    """File of the prompts' embeddings that an earlier attempt uploaded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +95,17 @@ class Yield:
     kind: Literal["yield"] = "yield"
     clip_id: str
     attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steer:
+    """Let a clip follow another prompt from its next chunk on; for one that ended, nothing."""
+
+    kind: Literal["steer"] = "steer"
+    clip_id: str
+    attempt: int
+    prompt: str
+    blend_chunks: int = BLEND_CHUNKS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +173,14 @@ class ChunkDone:
     """With the first chunk of each start; the same bytes for all chunks of a clip."""
     negative: FileRecord | None = None
     """None for a renderer without latents."""
+    embeddings: FileRecord | None = None
+    """With chunk 0: the prompts' embeddings, so that another card needs no text encoder."""
+    lanes: int = 1
+    """Clips that were rendered in lockstep with it, itself included."""
+    energy_joules: float | None = None
+    """GPU board only; None where the card cannot measure it."""
+    steered: tuple[PromptMark, ...] = ()
+    """Changes of prompt that came while the clip rendered, up to and with this chunk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +224,7 @@ class Failed:
     """The accelerator is beyond use in this process: the child leaves, start another."""
 
 
-Command: TypeAlias = Start | Prepare | Cancel | Yield | Recorded | Stop
+Command: TypeAlias = Start | Prepare | Cancel | Yield | Steer | Recorded | Stop
 Report: TypeAlias = Ready | LoadFailed | Started | ChunkDone | Done | Cancelled | Yielded | Failed
 Ending: TypeAlias = Done | Cancelled | Yielded | Failed
 

@@ -6,7 +6,7 @@ nothing of leases, uploads or files: chunks of frames go out, the state goes wit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -35,6 +35,36 @@ class CheckpointError(Exception):
     """A checkpoint does not fit its clip, or is incomplete; the clip can start again without it."""
 
 
+QUALITIES = ("draft", "standard", "exact")
+"""What a user asks for; `helios.recipe` says what each means for a variant."""
+
+BLEND_CHUNKS = 3
+"""Chunks over which a new prompt takes over, as Helios's authors do it."""
+
+NOISE_SIGMAS = (0.111, 0.135)
+"""How much noise an image or video gets before clips grow from it (lowest, highest): the model's
+authors recommend it against static starts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptMark:
+    """From chunk `chunk` on, the clip follows another prompt."""
+
+    chunk: int
+    """0 or more; 0 replaces the clip's own prompt."""
+    prompt: str
+    blend_chunks: int = BLEND_CHUNKS
+    """Chunks of the blend from the prompt before, of weights 0, 1/(n-1) .. 1; none below 2."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraUse:
+    """A LoRA, by the name of its pinned directory, and how strongly it counts."""
+
+    name: str
+    scale: float = 1.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderSpec:
     """Everything that decides a clip's pixels, together with the model and the stack."""
@@ -55,6 +85,20 @@ class RenderSpec:
     """None is the model's default: 1.0 for distilled variants, 5.0 for Base and Mid."""
     amplify_first_chunk: bool | None = None
     """Twice the steps in chunk 0; None is the model's default: yes for distilled variants."""
+    quality: str = "standard"
+    """One of `QUALITIES`: steps and precision where the spec does not name them itself."""
+    schedule: tuple[PromptMark, ...] = ()
+    """Prompts that follow `prompt`, in order of their chunks, each chunk once."""
+    image: str = ""
+    """File of the picture that the clip starts from; not together with `video`."""
+    video: str = ""
+    """File of the video that the clip goes on from; at least `CHUNK_FRAMES` frames."""
+    image_noise: tuple[float, float] = NOISE_SIGMAS
+    video_noise: tuple[float, float] = NOISE_SIGMAS
+    """Of a video's latents, and of the short history made up for an image."""
+    skip_first_chunk: bool = False
+    """The anchor is the first frame of chunk 1, not of what came before it."""
+    loras: tuple[LoraUse, ...] = ()
 
     @property
     def chunks(self) -> int:
@@ -68,6 +112,13 @@ class Negative:
 
     latents: Latents
     generator_state: bytes
+    anchor: Latents | None = None
+    """Of chunk 0 alone: the anchor that it was given, (1, 16, 1, height / 8, width / 8); None
+    where there was none, and its own first frame became the anchor."""
+    before: Latents | None = None
+    """Of chunk 0 alone: the latent frames (up to 19) that an image or video put before it."""
+    steered: tuple[PromptMark, ...] = ()
+    """Changes of prompt while the clip rendered, up to and with this chunk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +131,18 @@ class Checkpoint:
 
     chunk: int
     negatives: dict[int, Negative] = field(default_factory=dict)
+    seed: int | None = None
+    """A branch with random numbers of its own from here on; None goes on with the clip's."""
 
 
-def needed_negatives(chunk: int) -> tuple[int, ...]:
+def needed_negatives(chunk: int, *, skip_first_chunk: bool = False) -> tuple[int, ...]:
     """Chunks whose negatives a resume at `chunk` needs: the last three, and the anchor's.
 
     19 latent frames of history (16 long, 2 mid, 1 short) reach back over three chunks of nine.
+    The anchor is chunk 0's affair, and also chunk 1's in a clip with `skip_first_chunk`.
     """
-    return tuple(sorted({0, *range(max(0, chunk - 3), chunk)})) if chunk > 0 else ()
+    anchors = {0, 1} if skip_first_chunk and chunk > 1 else {0}
+    return tuple(sorted({*anchors, *range(max(0, chunk - 3), chunk)})) if chunk > 0 else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,23 +153,31 @@ class RenderedChunk:
     frames: Frames
     negative: Negative | None
     seconds: float
-    """Wall time of the chunk, decode included."""
+    """Wall time of the chunk, decode included; of a chunk rendered beside others, its share."""
+    lanes: int = 1
+    """Clips that were rendered in lockstep with it, itself included."""
 
 
 class Clip(Protocol):
-    """A clip in render. `step` renders the next chunk; the state moves on only when it returns."""
+    """A clip in render: its state between two chunks."""
+
+    @property
+    def spec(self) -> RenderSpec:
+        """What was asked for."""
+        ...
 
     @property
     def next_chunk(self) -> int:
-        """Index of the chunk that `step` renders next."""
+        """Index of the chunk that is rendered next."""
         ...
 
-    def step(self, cancelled: Callable[[], bool]) -> RenderedChunk:
-        """Render chunk `next_chunk`.
+    @property
+    def lane_group(self) -> Hashable:
+        """Clips whose next chunks may be rendered in lockstep have equal groups."""
+        ...
 
-        `cancelled` is asked between denoising passes. Raises `RenderCancelled`, `PromptError`,
-        or whatever the hardware throws.
-        """
+    def steer(self, prompt: str, blend_chunks: int = BLEND_CHUNKS) -> None:
+        """Follow another prompt from the next chunk on. Raises `PromptError`."""
         ...
 
 
@@ -133,4 +196,18 @@ class Renderer(Protocol):
 
     def start(self, spec: RenderSpec, checkpoint: Checkpoint | None = None) -> Clip:
         """Begin a clip, or go on from a checkpoint. Raises `PromptError`, `CheckpointError`."""
+        ...
+
+    def step(
+        self, lanes: Sequence[Clip], cancelled: Callable[[Clip], bool]
+    ) -> list[RenderedChunk | None]:
+        """Render the next chunk of each lane, in lockstep; all of one `lane_group`.
+
+        `cancelled` is asked for each lane between denoising passes: a lane that is gets None and
+        keeps its state, the others go on. Raises whatever the hardware throws; no state has moved.
+        """
+        ...
+
+    def decode(self, negative: Negative) -> Frames:
+        """The frames of a chunk that was rendered before."""
         ...

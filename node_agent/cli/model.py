@@ -1,25 +1,17 @@
-"""`farm-node`: what is done on a machine with cards."""
+"""`farm-node model`: models are local directories, pinned by a manifest."""
 
 from __future__ import annotations
 
 import json
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from node_agent.model_info import ModelError
 from node_agent.models import load_manifest, verify
 
-app = typer.Typer(
-    help="What is done on a machine with cards.", no_args_is_help=True, rich_markup_mode=None
-)
-model_app = typer.Typer(
-    help="Models: local directories, pinned by a manifest.", no_args_is_help=True
-)
-app.add_typer(model_app, name="model")
+app = typer.Typer(help="Models: local directories, pinned by a manifest.", no_args_is_help=True)
 
 Directory = Annotated[Path, typer.Argument(help="The model's directory.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -32,12 +24,7 @@ class Variant(StrEnum):
     BASE = "base"
 
 
-@app.callback()
-def _root() -> None:
-    """Keep `model` a command group, however few commands there are."""
-
-
-@model_app.command()
+@app.command()
 def tiny(
     directory: Directory,
     variant: Annotated[Variant, typer.Option(help="Which Helios.")] = Variant.DISTILLED,
@@ -59,7 +46,7 @@ def tiny(
         typer.echo(f"{directory}: {manifest.name}, {size / 1e6:.1f} MB, digest {manifest.digest}")
 
 
-@model_app.command(name="verify")
+@app.command(name="verify")
 def verify_model(directory: Directory, as_json: Json = False) -> None:
     """Hold every file of a model against its manifest; exit code 1 when something is wrong."""
     problems = verify(directory)
@@ -78,16 +65,3 @@ def verify_model(directory: Directory, as_json: Json = False) -> None:
 def _refuse(text: str) -> None:
     typer.echo(text, err=True)
     raise typer.Exit(2)
-
-
-def main() -> None:
-    """Run the command line."""
-    try:
-        app()
-    except (ModelError, OSError) as error:
-        typer.echo(str(error), err=True)
-        sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()
