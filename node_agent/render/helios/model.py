@@ -65,8 +65,10 @@ class HeliosModel:
             directory, subfolder="scheduler", local_files_only=True
         )
         """HeliosDMDScheduler (Distilled) or HeliosScheduler (Base, Mid); set anew in each stage."""
-        vae = AutoencoderKLWan.from_pretrained(directory, subfolder="vae", **_LOCAL)
-        self.vae = vae.to(device, torch.float32).eval().requires_grad_(False)
+        vae = AutoencoderKLWan.from_pretrained(
+            directory, subfolder="vae", dtype=torch.float32, **_LOCAL
+        )
+        self.vae = vae.to(device).eval().requires_grad_(False)
         """AutoencoderKLWan in float32, which encodes images and videos and decodes exactly."""
         self._quick_vae: Any = None
         self._load_transformer()

@@ -7,7 +7,6 @@ needs is counted from the weights' files before anything is loaded, and told whe
 from __future__ import annotations
 
 import enum
-import json
 import logging
 import math
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 import psutil
 import torch
 from diffusers.hooks import apply_group_offloading
+from safetensors import SafetensorError, safe_open
 
 from node_agent.models import ModelError
 
@@ -105,10 +105,9 @@ def weight_bytes(directory: Path, dtype: torch.dtype) -> int:
 
 
 def _elements(path: Path) -> int:
-    """Numbers in a safetensors file: eight bytes of length, then a JSON header with all shapes."""
+    """Numbers in a safetensors file, told by its header."""
     try:
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        return sum(math.prod(entry["shape"]) for name, entry in header.items() if name[0] != "_")
-    except (OSError, ValueError, KeyError, TypeError, MemoryError) as error:
+        with safe_open(path, framework="pt") as file:
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: not a safetensors file ({error}); fetch it again") from error
