@@ -7,7 +7,7 @@ import sys
 import typer
 
 from node_agent.cli import model
-from node_agent.model_info import ModelError
+from node_agent.models import ModelError
 
 app = typer.Typer(
     help="What is done on a machine with cards.", no_args_is_help=True, rich_markup_mode=None
