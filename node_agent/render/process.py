@@ -112,7 +112,11 @@ def _renderer(options: argparse.Namespace) -> Renderer:
     from node_agent.render.helios.renderer import HeliosRenderer
 
     return HeliosRenderer(
-        options.model, device=options.device, threads=options.threads, stamps=options.stamps
+        options.model,
+        device=options.device,
+        threads=options.threads,
+        stamps=options.stamps,
+        embeddings=options.stamps.with_name("embeddings") if options.stamps else None,
     )
 
 
