@@ -149,11 +149,11 @@ class HeliosModel:
         self.loras = loras
         self.transformer = lean(stock.eval().requires_grad_(False))
         self.projections = PromptProjections(self.transformer).requires_grad_(False)
-        if placement is Placement.OFFLOADED:
-            offload(self.transformer, self.device)
-        else:
+        if placement is Placement.RESIDENT:
             self.transformer.to(self.device)
             self.projections.to(self.device)
+        else:
+            offload(self.transformer, self.device, placement)
         _free(self.device)
 
 

@@ -15,8 +15,9 @@ TRANSFORMER = int(28.6 * GB)
     [
         (80, 128, Placement.RESIDENT),
         (34, 16, Placement.RESIDENT),  # host RAM does not matter to what is resident
-        (16, 64, Placement.OFFLOADED),
-        (8, 40, Placement.OFFLOADED),
+        (16, 128, Placement.PINNED),
+        (16, 64, Placement.PAGEABLE),
+        (8, 40, Placement.PAGEABLE),
     ],
 )
 def test_where_weights_go(vram, ram, expected):
@@ -26,7 +27,7 @@ def test_where_weights_go(vram, ram, expected):
 @pytest.mark.parametrize(
     ("vram", "ram", "words"),
     [
-        (16, 32, ["36.1 GB of host RAM, 32.0 GB are free"]),
+        (16, 32, ["34.7 GB of host RAM, 32.0 GB are free"]),
         (4, 64, ["5.4 GB of GPU memory, 4.0 GB are free"]),
         (4, 16, ["GPU memory, 4.0 GB", "host RAM, 16.0 GB"]),
     ],
