@@ -6,7 +6,8 @@ import sys
 
 import typer
 
-from node_agent.cli import doctor, inventory, model
+from node_agent.burnin.errors import BurnInError
+from node_agent.cli import burn_in, doctor, inventory, model
 from node_agent.model_info import ModelError
 from node_agent.node_file import NodeFileError
 
@@ -14,6 +15,7 @@ app = typer.Typer(
     help="What is done on a machine with cards.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(model.app, name="model")
+app.command()(burn_in.burn_in)
 app.command()(doctor.doctor)
 app.command()(inventory.inventory)
 
@@ -22,6 +24,6 @@ def main() -> None:
     """Run the command line."""
     try:
         app()
-    except (ModelError, NodeFileError, OSError) as error:
+    except (BurnInError, ModelError, NodeFileError, OSError) as error:
         typer.echo(str(error), err=True)
         sys.exit(1)
