@@ -24,6 +24,9 @@ def main() -> None:
     """Run the command line."""
     try:
         app()
+    except ModuleNotFoundError as error:
+        typer.echo(f"{error.name} is not installed: this needs `heliostat[node]`", err=True)
+        sys.exit(1)
     except (BurnInError, ModelError, NodeFileError, OSError) as error:
         typer.echo(str(error), err=True)
         sys.exit(1)

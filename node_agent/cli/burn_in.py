@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node_agent.burnin.judge import Limits, Tally, judge
-from node_agent.burnin.loop import BurnIn
-from node_agent.burnin.record import About, Recorder, passed
-from node_agent.burnin.record import resume as gone_on_with
-from node_agent.telemetry import Identity, find_nvml
-
 if TYPE_CHECKING:
     from node_agent.burnin.golden import Reference
+    from node_agent.burnin.judge import Limits, Tally
     from node_agent.burnin.real import Blind, HeliosLoad, Sampler
+    from node_agent.burnin.record import About
+    from node_agent.telemetry import Identity
 
 _FOLDER = Path("~/.heliostat/burn-in")
 
@@ -64,7 +61,58 @@ def burn_in(
     if make_reference:
         return
     card, watch = _card(device, seconds_between_samples)
-    about = About(
+    about = _about(card, device, load, limits, hours)
+    path = (record or _FOLDER / f"{about.card.replace(':', '-')}.json").expanduser()
+    _run(load, golden, watch, about, path, resume=resume)
+
+
+def _run(
+    load: HeliosLoad,
+    golden: Reference,
+    watch: Sampler | Blind,
+    about: About,
+    path: Path,
+    *,
+    resume: bool,
+) -> None:
+    """Burn in, keep the record at `path`, and leave with the verdict's exit code."""
+    from node_agent.burnin import record
+    from node_agent.burnin.judge import Tally, judge
+    from node_agent.burnin.loop import BurnIn
+
+    tally = record.resume(path, about) if resume else Tally()
+    recorder = record.Recorder(path, about, time.monotonic)
+    work = BurnIn(
+        load=load,
+        watch=watch,
+        reference=golden,
+        stack_id=load.origin.stack_id,
+        limits=about.limits,
+        clock=time.monotonic,
+        timed=about.card != "cpu",
+        tell=recorder.note,
+    )
+    try:
+        with _shown(tally, about, watch):
+            work.run(tally, about.hours * 3600)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: --resume goes on", err=True)
+    finally:
+        findings = judge(tally, about.limits)
+        recorder.write(tally, findings)
+    verdict = record.passed(tally, findings, about.hours)
+    words = {True: "passed", False: "failed", None: "not over yet"}
+    typer.echo(f"{words[verdict]}; record: {path}")
+    if verdict is not True:
+        raise typer.Exit(130 if verdict is None else 1)
+
+
+def _about(
+    card: Identity | None, device: str, load: HeliosLoad, limits: Limits, hours: float
+) -> About:
+    from node_agent.burnin.record import About
+
+    return About(
         card=card.uuid if card else device,
         name=(card.name if card else None) or platform.machine(),
         hostname=platform.node(),
@@ -72,32 +120,12 @@ def burn_in(
         limits=limits,
         hours=hours,
     )
-    path = (record or _FOLDER / f"{about.card.replace(':', '-')}.json").expanduser()
-    tally = gone_on_with(path, about) if resume else Tally()
-    recorder = Recorder(path, about, time.monotonic)
-    work = BurnIn(
-        load=load,
-        watch=watch,
-        reference=golden,
-        stack_id=load.origin.stack_id,
-        limits=limits,
-        clock=time.monotonic,
-        timed=device != "cpu",
-        tell=recorder.note,
-    )
-    try:
-        with _shown(tally, limits, hours, watch):
-            work.run(tally, hours * 3600)
-    except KeyboardInterrupt:
-        typer.echo("interrupted: --resume goes on", err=True)
-    finally:
-        findings = judge(tally, limits)
-        recorder.write(tally, findings)
-    _conclude(path, passed(tally, findings, hours))
 
 
 def _limits(given: Sequence[str]) -> Limits:
     """Limits with what the command line says in their place."""
+    from node_agent.burnin.judge import Limits
+
     names = [each.name for each in fields(Limits)]
     changes: dict[str, float] = {}
     for text in given:
@@ -134,6 +162,7 @@ def _reference(load: HeliosLoad, path: Path, *, make: bool) -> Reference:
 def _card(device: str, seconds: float) -> tuple[Identity | None, Sampler | Blind]:
     """The card, and what watches it."""
     from node_agent.burnin.real import Blind, Sampler, card_of
+    from node_agent.telemetry import find_nvml
 
     nvml = find_nvml() if device.startswith("cuda") else None
     card = card_of(device, nvml)
@@ -143,7 +172,7 @@ def _card(device: str, seconds: float) -> tuple[Identity | None, Sampler | Blind
 
 
 @contextmanager
-def _shown(tally: Tally, limits: Limits, hours: float, watch: Sampler | Blind) -> Iterator[None]:
+def _shown(tally: Tally, about: About, watch: Sampler | Blind) -> Iterator[None]:
     """Progress on standard error: live on a terminal, once at the end anywhere else."""
     from rich.console import Console
     from rich.live import Live
@@ -151,15 +180,8 @@ def _shown(tally: Tally, limits: Limits, hours: float, watch: Sampler | Blind) -
     from node_agent.burnin.view import view
 
     with Live(
-        get_renderable=lambda: view(tally, limits, hours, watch.latest),
+        get_renderable=lambda: view(tally, about.limits, about.hours, watch.latest),
         console=Console(stderr=True, highlight=False),
         refresh_per_second=1,
     ):
         yield
-
-
-def _conclude(path: Path, verdict: bool | None) -> None:
-    words = {True: "passed", False: "failed", None: "not over yet"}
-    typer.echo(f"{words[verdict]}; record: {path}")
-    if verdict is not True:
-        raise typer.Exit(130 if verdict is None else 1)

@@ -11,8 +11,6 @@ from typing import Annotated
 
 import typer
 
-from node_agent.doctor import gather
-from node_agent.doctor.examine import Facts, examine, next_step
 from node_agent.doctor.finding import Finding, State
 
 _STYLES = {
@@ -45,7 +43,9 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Examine this machine: is it fit to render, and what comes next? Exit code 1 if it is not."""
-    from node_agent.doctor.reach import network  # gRPC: only where it is needed
+    from node_agent.doctor import gather
+    from node_agent.doctor.examine import Facts, examine, next_step
+    from node_agent.doctor.reach import network
 
     driver, cards = gather.driver_and_cards()
     try:

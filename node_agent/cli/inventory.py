@@ -7,13 +7,14 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node_agent.inventory import Record, missing, records
 from node_agent.node_file import DEFAULT_PATH, load_places
-from node_agent.telemetry import find_nvml
+
+if TYPE_CHECKING:
+    from node_agent.inventory import Record
 
 
 def inventory(
@@ -23,6 +24,9 @@ def inventory(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List this machine's cards: what they are, and where."""
+    from node_agent.inventory import missing, records
+    from node_agent.telemetry import find_nvml
+
     places = load_places(file.expanduser())
     nvml, hostname = find_nvml(), platform.node()
     cards = nvml.cards() if nvml else ()

@@ -71,7 +71,7 @@ def test_errors_name_file_and_key(tmp_path: Path, text: str, words: str) -> None
 
 class TestCommand:
     def test_json_for_programs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("node_agent.cli.inventory.find_nvml", lambda: NVML)
+        monkeypatch.setattr("node_agent.telemetry.find_nvml", lambda: NVML)
         path = written(tmp_path, '[card."GPU-b"]\nrack = "r9"\n[card."GPU-gone"]\n')
         done = CliRunner().invoke(cli.app, ["inventory", "--json", "--file", str(path)])
         told = json.loads(done.stdout)
