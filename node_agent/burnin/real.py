@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from node_agent.burnin.errors import BurnInError
 from node_agent.burnin.golden import ChunkResult, Origin, golden_spec
 from node_agent.burnin.loop import TimedSample
 from node_agent.telemetry import Identity, Nvml, Sample, nvml_index
@@ -18,11 +19,16 @@ class HeliosLoad:
     """Renders the golden chunk, again and again."""
 
     def __init__(self, directory: Path, device: str, stamps: Path, width: int, height: int) -> None:
-        """Verify and load the model. Raises `ModelError`, and what CUDA raises."""
+        """Verify and load the model. Raises `ModelError`, or `BurnInError` for the device."""
         os.environ.setdefault("CUDA_DEVICE_ORDER", CUDA_DEVICE_ORDER)
         from node_agent.render.helios.renderer import HeliosRenderer  # torch: only here
 
-        self._renderer = HeliosRenderer(directory, device=device, stamps=stamps)
+        try:
+            self._renderer = HeliosRenderer(directory, device=device, stamps=stamps)
+        except (AssertionError, RuntimeError) as error:  # torch's words for a device it cannot use
+            raise BurnInError(
+                f"{device}: the model cannot be loaded ({error}); `farm-node doctor` says more"
+            ) from error
         self._spec = golden_spec(width, height)
         self.origin = Origin(
             model_digest=self._renderer.model_digest,

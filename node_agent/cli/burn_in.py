@@ -150,10 +150,17 @@ def _size(text: str) -> tuple[int, int]:
 def _reference(load: HeliosLoad, path: Path, *, make: bool) -> Reference:
     """The golden chunk at `path`; where there is none, what this card renders first."""
     from node_agent.burnin import golden
+    from node_agent.burnin.errors import BurnInError
+    from node_agent.render.renderer import PromptError
 
     found = None if make else golden.load(path, load.origin)
     if found is None:
-        found = golden.Reference(load().frames, load.origin)
+        try:
+            found = golden.Reference(load().frames, load.origin)
+        except PromptError as error:
+            raise typer.BadParameter(str(error), param_hint="--size") from None
+        except RuntimeError as error:
+            raise BurnInError(f"the first chunk cannot be rendered: {error}") from error
         golden.save(path, found)
         typer.echo(f"golden chunk of {load.origin.stack_id} kept at {path}", err=True)
     return found

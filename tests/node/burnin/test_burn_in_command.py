@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
-from node_agent.cli import app
+from node_agent.cli import app, main
 from node_agent.render.helios.tiny import build_tiny
 
 
@@ -47,3 +47,17 @@ def test_a_limit_that_does_not_exist_is_refused(options: list[str]) -> None:
     refused = CliRunner().invoke(app, [*options, "--limit", "temprature=80"])
     assert refused.exit_code == 2
     assert "temperature_celsius_max" in refused.output
+
+
+def test_what_cannot_be_rendered_is_refused_without_a_traceback(
+    options: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd_size = CliRunner().invoke(app, [*options, "--size", "100x64"])
+    assert odd_size.exit_code == 2
+    assert "multiples of 64" in odd_size.output
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr("sys.argv", ["farm-node", *options, "--device", "cuda:0"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 1
+    assert "farm-node doctor" in capsys.readouterr().err
