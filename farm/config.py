@@ -96,6 +96,25 @@ class FarmConfig(BaseSettings):
         pattern=r"^(\d{1,4}(,\d{1,4})*)?$",
         description="Its steps, as in `2,2,2`; empty: 1,1,1.",
     )
+    mark_seam_flicker: float = Field(
+        4.0,
+        ge=0,
+        le=1e6,
+        description="A take is marked when the worst chunk boundary changes this many times as "
+        "much as the rest.",
+    )
+    mark_black_frames: int = Field(
+        12, ge=0, le=1_000_000, description="Or when more near-black frames follow each other."
+    )
+    mark_frozen_frames: int = Field(
+        12, ge=0, le=1_000_000, description="Or when more frames in a row repeat the one before."
+    )
+    mark_over_saturation: float = Field(
+        0.25, ge=0, le=1, description="Or when a larger share of it is, or becomes, over-saturated."
+    )
+    mark_drift: float = Field(
+        0.15, ge=0, le=2, description="Or when colour, contrast and saturation drift further."
+    )
     endpoint: str = Field("", description="HOST:PORT of the farm to talk to; empty: the local one.")
     ca: Path | None = Field(None, description="PEM file of the authority of a farm with TLS.")
     project: str = Field("default", min_length=1, description="Whose work a submission is.")

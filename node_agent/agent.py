@@ -24,6 +24,7 @@ from node_agent.engine import Engine, StallLimits
 from node_agent.files import bytes_below
 from node_agent.links.link import Link, LinkDown
 from node_agent.outbox import AttemptKey, Outbox
+from node_agent.quality.signals import Thresholds
 from node_agent.render.child import ChildOptions
 from node_agent.telemetry import CardSenses, CardWatch
 from node_agent.upload import ObjectTransfer
@@ -52,6 +53,8 @@ class CardSettings:
     stall: StallLimits = field(default_factory=StallLimits)
     prefetch: int = 1
     """Clips held beside the one in render, so that the card need not wait for the next."""
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    """Which signals of quality mark a take."""
     ca_file: str | None = None
     """Certificates that the object store's is checked against; None is the system's."""
 
@@ -84,6 +87,7 @@ class Agent:
             ),
             counters=self._counters,
             spool=self._spool,
+            thresholds=self._settings.thresholds,
         )
         try:
             async with asyncio.TaskGroup() as group:

@@ -213,14 +213,19 @@ class Attempt:
     async def _deliver_take(self) -> None:
         """Put the take together, upload it with its sidecar, report it."""
         maker = TakeMaker(self.key, self._order, self._bench)
-        take, sidecar = await asyncio.to_thread(maker.make, self._files, self._directory)
-        video = Artifact.of(types_pb.ARTIFACT_KIND_TAKE, 0, take)
-        data = Artifact.of(types_pb.ARTIFACT_KIND_SIDECAR, 0, sidecar)
+        made = await asyncio.to_thread(maker.make, self._files, self._directory)
+        video = Artifact.of(types_pb.ARTIFACT_KIND_TAKE, 0, made.video)
+        data = Artifact.of(types_pb.ARTIFACT_KIND_SIDECAR, 0, made.sidecar)
         report = node_pb.TakeReport(
-            frames=self._order.spec.frames, video=video.message, sidecar=data.message
+            frames=self._order.spec.frames,
+            video=video.message,
+            sidecar=data.message,
+            signals=node_pb.Signals(**made.signals.known),
+            marks=made.marks,
         )
         await self._delivery.deliver(
-            {video: Path(take.path), data: Path(sidecar.path)}, node_pb.OutboxEntry(take=report)
+            {video: Path(made.video.path), data: Path(made.sidecar.path)},
+            node_pb.OutboxEntry(take=report),
         )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from node_agent.engine import Engine
 from node_agent.outbox import Outbox
+from node_agent.quality.signals import Thresholds
 from node_agent.upload import ObjectTransfer
 
 
@@ -32,3 +33,5 @@ class Bench:
     transfer: ObjectTransfer
     counters: Counters
     spool: Path
+    thresholds: Thresholds
+    """Which signals mark a take."""

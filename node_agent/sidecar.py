@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from node_agent.quality.signals import Signals
+
 FORMAT_VERSION = 1
 """Raised when a reader of the version before would misread."""
 
@@ -66,6 +68,10 @@ class Sidecar:
     chunks: tuple[ChunkRecord, ...]
     take_sha256: str
     take_size_bytes: int
+    signals: Signals
+    """What its pixels tell of its quality."""
+    marks: tuple[str, ...]
+    """Names of the signals that lie beyond the farm's thresholds."""
     energy_joules: float | None = None
     """None where the card cannot measure it."""
 
@@ -73,6 +79,7 @@ class Sidecar:
 def sidecar_bytes(sidecar: Sidecar) -> bytes:
     """The sidecar's file. Raises ValueError for numbers that JSON does not have."""
     content: dict[str, Any] = asdict(sidecar)
+    content["signals"] = sidecar.signals.known
     content["format_version"] = FORMAT_VERSION
     content["prompt_sha256"] = hashlib.sha256(sidecar.prompt.encode()).hexdigest()
     known = {name: value for name, value in content.items() if value is not None}

@@ -1,7 +1,8 @@
-"""The take and its sidecar, made from a clip's segments."""
+"""The take and its sidecar, made from a clip's segments, and looked at once."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from heliostat.v1 import node_service_pb2 as node_pb
@@ -10,8 +11,20 @@ from node_agent.chunks import ChunkFiles
 from node_agent.encode import TakeError, assemble
 from node_agent.files import sha256_of_file, write_atomic
 from node_agent.outbox import AttemptKey
+from node_agent.quality.measure import measure
+from node_agent.quality.signals import Signals
 from node_agent.render.messages import FileRecord
 from node_agent.sidecar import Sidecar, sidecar_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MadeTake:
+    """A finished take: its files, and what its pixels tell."""
+
+    video: FileRecord
+    sidecar: FileRecord
+    signals: Signals
+    marks: tuple[str, ...]
 
 
 class TakeMaker:
@@ -22,8 +35,11 @@ class TakeMaker:
         self._order = order
         self._bench = bench
 
-    def make(self, files: ChunkFiles, directory: Path) -> tuple[FileRecord, FileRecord]:
-        """Write take and sidecar into `directory`. Raises `TakeError`, OSError."""
+    def make(self, files: ChunkFiles, directory: Path) -> MadeTake:
+        """Write take and sidecar into `directory`. Raises `TakeError`, OSError.
+
+        The take is decoded from end to end: one that does not play is an error here.
+        """
         if files.init is None:
             raise TakeError("the clip's init segment is missing")
         take = assemble(
@@ -34,12 +50,17 @@ class TakeMaker:
             fps=self._order.spec.fps,
         )
         video = FileRecord(path=str(take.path), size=take.size, sha256=take.sha256)
+        signals = measure(take.path, frames=take.frames)
+        marks = self._bench.thresholds.marks(signals)
         path = directory / "take.json"
-        write_atomic(path, sidecar_bytes(self._sidecar(files, video)))
+        write_atomic(path, sidecar_bytes(self._sidecar(files, video, signals, marks)))
         size, digest = path.stat().st_size, sha256_of_file(path)
-        return video, FileRecord(path=str(path), size=size, sha256=digest)
+        sidecar = FileRecord(path=str(path), size=size, sha256=digest)
+        return MadeTake(video, sidecar, signals, marks)
 
-    def _sidecar(self, files: ChunkFiles, video: FileRecord) -> Sidecar:
+    def _sidecar(
+        self, files: ChunkFiles, video: FileRecord, signals: Signals, marks: tuple[str, ...]
+    ) -> Sidecar:
         order, spec, about = self._order, self._order.spec, self._bench.engine.about
         return Sidecar(
             project=order.project,
@@ -69,4 +90,6 @@ class TakeMaker:
             chunks=tuple(files.records[index] for index in sorted(files.records)),
             take_sha256=video.sha256,
             take_size_bytes=video.size,
+            signals=signals,
+            marks=marks,
         )

@@ -10,7 +10,7 @@ import socket
 import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from farm.fleet_ray.private_file import write_private
 from farm.objects.embedded import generate_keys
@@ -58,6 +58,12 @@ class HeadSettings:
     baseline_fps: float = 0.0
     """Frames per second of the baseline as measured here; 0 is as published."""
     baseline_steps: str = ""
+    mark_seam_flicker: float = 4.0
+    """Beyond these, signals of quality mark a take; `thresholds` is how cards get them."""
+    mark_black_frames: int = 12
+    mark_frozen_frames: int = 12
+    mark_over_saturation: float = 0.25
+    mark_drift: float = 0.15
     tls_certificate: Path | None = None
     """PEM; None off loopback: the farm makes its own."""
     tls_key: Path | None = None
@@ -128,6 +134,12 @@ class HeadSettings:
         """What the fleet's frame rate is compared with."""
         steps = tuple(int(step) for step in self.baseline_steps.split(",") if step)
         return own_baseline(self.baseline, self.baseline_fps, steps)
+
+    @property
+    def thresholds(self) -> dict[str, Any]:
+        """Which signals of quality mark a take, by the names that cards know them by."""
+        values = asdict(self).items()
+        return {n.removeprefix("mark_"): value for n, value in values if n.startswith("mark_")}
 
     def secret(self, name: str) -> Path:
         """A file that only its owner reads."""

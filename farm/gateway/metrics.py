@@ -25,6 +25,7 @@ from prometheus_client.registry import Collector
 import farm
 from farm.gateway.card_senses import sense_metrics
 from farm.gateway.fleet import Fleet
+from farm.gateway.quality import QualityMeters
 from farm.gateway.verify import Found
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
 from heliostat.v1 import types_pb2 as types_pb
@@ -103,6 +104,7 @@ class Meters:
             f"{p}recorded_bytes", "Bytes of objects that were verified and recorded.", ["kind"],
             registry=registry,
         )  # fmt: skip
+        self.quality = QualityMeters(registry)
         self.submissions = Counter(
             f"{p}submissions", "Submissions of batches.", ["outcome"], registry=registry
         )

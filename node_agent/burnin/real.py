@@ -39,8 +39,10 @@ class HeliosLoad:
     def __call__(self) -> ChunkResult:
         """Render the chunk. Raises `PromptError` for a size that the model cannot do."""
         began = time.perf_counter()
-        frames = self._renderer.start(self._spec).step(lambda: False).frames
-        return ChunkResult(frames, time.perf_counter() - began)
+        clip = self._renderer.start(self._spec)
+        (chunk,) = self._renderer.step([clip], lambda _clip: False)
+        assert chunk is not None, "nothing cancels it"
+        return ChunkResult(chunk.frames, time.perf_counter() - began)
 
 
 def card_of(device: str, nvml: Nvml | None) -> Identity | None:

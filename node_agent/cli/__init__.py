@@ -8,7 +8,7 @@ import typer
 
 from node_agent.burnin.errors import BurnInError
 from node_agent.cli import burn_in, doctor, inventory, model
-from node_agent.model_info import ModelError
+from node_agent.models import ModelError
 from node_agent.node_file import NodeFileError
 
 app = typer.Typer(

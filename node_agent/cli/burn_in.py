@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from node_agent.cli.options import MODELS, ModelsDir, stamps
+
 if TYPE_CHECKING:
     from node_agent.burnin.golden import Reference
     from node_agent.burnin.judge import Limits, Tally
@@ -45,9 +47,7 @@ def burn_in(
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="Another limit; repeatable.")
     ] = None,
     seconds_between_samples: Annotated[float, typer.Option(min=0.05)] = 1.0,
-    stamps: Annotated[
-        Path, typer.Option(metavar="FILE", help="Remembers what was verified of models.")
-    ] = Path("~/.heliostat/models/verified.json"),
+    models_dir: ModelsDir = MODELS,
 ) -> None:
     """Render the golden chunk for hours and watch the card; exit code 1 when it fails."""
     from node_agent.burnin.golden import file_name
@@ -55,7 +55,7 @@ def burn_in(
 
     width, height = _size(size)
     limits = _limits(limit or [])
-    load = HeliosLoad(model.expanduser(), device, stamps.expanduser(), width, height)
+    load = HeliosLoad(model.expanduser(), device, stamps(models_dir), width, height)
     kept = (reference or _FOLDER / file_name(load.origin)).expanduser()
     golden = _reference(load, kept, make=make_reference)
     if make_reference:

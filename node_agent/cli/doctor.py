@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from node_agent.cli.options import MODELS, ModelsDir, stamps
 from node_agent.doctor.finding import Finding, State
 
 _STYLES = {
@@ -34,9 +35,7 @@ def doctor(
     spool: Annotated[
         Path, typer.Option(metavar="DIR", help="Where cards keep what is not uploaded yet.")
     ] = Path("~/.heliostat/spool"),
-    stamps: Annotated[
-        Path, typer.Option(metavar="FILE", help="Remembers what was verified of models.")
-    ] = Path("~/.heliostat/models/verified.json"),
+    models_dir: ModelsDir = MODELS,
     require_gpu: Annotated[
         bool, typer.Option("--require-gpu", help="A machine without a GPU is bad.")
     ] = False,
@@ -63,7 +62,7 @@ def doctor(
         disk=gather.disk(spool.expanduser().absolute()),
         torch=gather.torch(),
         encoder=gather.encoder(),
-        model=gather.model(model.expanduser(), stamps.expanduser()) if model else None,
+        model=gather.model(model.expanduser(), stamps(models_dir)) if model else None,
         network=reached,
         require_gpu=require_gpu,
     )

@@ -98,11 +98,11 @@ def next_step(facts: Facts, findings: Sequence[Finding]) -> str:
         if finding.state is State.BAD and finding.name == "PyTorch":
             return finding.remedy
     if model is not None and model.problems:
-        return f"farm-node model fetch {model.directory}"
+        return f"farm-node model fetch SOURCE {model.directory}"
     if facts.network is not None:
         return "farm submit FILE"
     if not facts.cards:
         return "farm up --cpu-cards 2"
     if model is None:
-        return "farm-node model fetch DIR, then farm-node doctor --model DIR"
+        return "farm-node model fetch SOURCE, then farm-node doctor --model DIR"
     return f"farm up --gpu-cards {len(facts.cards)} --model {model.directory}"

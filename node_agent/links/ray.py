@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ray.exceptions import RayError
 
 from node_agent.agent import Agent, CardSettings
 from node_agent.links.link import LinkDown
+from node_agent.quality.signals import Thresholds
 from node_agent.render.child import ChildOptions
 
 EXCHANGE_SECONDS = 60.0
@@ -64,6 +66,7 @@ class AgentActor:
         model: str,
         stamps: str,
         seconds_per_chunk: float,
+        thresholds: Mapping[str, Any],
     ) -> None:
         logging.basicConfig(
             level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr
@@ -83,6 +86,7 @@ class AgentActor:
             device=device,
             spool=Path(spool),
             child=child,
+            thresholds=Thresholds(**thresholds),
         )
         self._agent = Agent(settings, RayLink(gateway, namespace))
         gc.freeze()  # full collections (0.3 s each) need not go through what start-up loaded

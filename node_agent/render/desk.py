@@ -1,16 +1,16 @@
 """What the agent asked for, and how far the child may go: commands in, one thing to do next out.
 
 The reader thread puts commands in; the render thread takes the next clip, and asks before each
-chunk whether it may begin. It may while fewer than `unrecorded_max` chunks, of all clips, are
-begun and not yet recorded at the farm. With two, chunk k+2 waits for chunk k: a kill loses the
-chunk in render and the one in flight, and no more.
+chunk whether it may begin. It may while fewer than `unrecorded_max` chunks, of all clips and for
+each lane, are begun and not yet recorded at the farm. With two, chunk k+2 waits for chunk k: a kill
+loses the chunk in render and the one in flight, and no more.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from node_agent.render.messages import (
@@ -22,10 +22,12 @@ from node_agent.render.messages import (
     Recorded,
     Report,
     Start,
+    Steer,
     Stop,
     Yield,
     Yielded,
 )
+from node_agent.render.renderer import RenderSpec
 
 WAITING_MAX = 256
 """Clips and prompt lists that may wait in a child; the agent prefetches far fewer."""
@@ -46,6 +48,8 @@ class Rendering:
     """A chunk could not be written; its failure has been reported."""
     reported: int = 0
     """Chunks reported so far."""
+    steering: Steer | None = None
+    """A change of prompt that the next chunk is to follow."""
 
     @property
     def key(self) -> Key:
@@ -54,8 +58,9 @@ class Rendering:
 
     @property
     def chunks(self) -> int:
-        """Chunks that this attempt has to render."""
-        return self.start.spec.chunks - self.start.resume_chunk
+        """Chunks that this attempt has to report: those it decodes again, and those it renders."""
+        start = self.start
+        return len(start.redecode) + start.spec.chunks - start.resume_chunk
 
     @property
     def abandoned(self) -> bool:
@@ -66,11 +71,13 @@ class Rendering:
 class Desk:
     """Thread-safe. `report` is called for attempts that end before they began."""
 
-    def __init__(self, report: Callable[[Report], None], unrecorded_max: int) -> None:
-        if unrecorded_max < 1:
-            raise ValueError(f"at least 1 chunk must be allowed ahead, not {unrecorded_max}")
+    def __init__(
+        self, report: Callable[[Report], None], unrecorded_max: int, lanes: int = 1
+    ) -> None:
+        if unrecorded_max < 1 or lanes < 1:
+            raise ValueError(f"{unrecorded_max} chunks ahead in {lanes} lanes: at least 1 of each")
         self._report = report
-        self._unrecorded_max = unrecorded_max
+        self._unrecorded_max = unrecorded_max * lanes
         self._changed = threading.Condition()
         self._waiting: deque[Rendering | Prepare] = deque()
         self._held: dict[Key, Rendering] = {}
@@ -92,9 +99,16 @@ class Desk:
                     self._cancel((command.clip_id, command.attempt))
                 case Yield():
                     self._yield((command.clip_id, command.attempt))
+                case Steer():
+                    self._steer(command)
                 case Stop():
                     self._stop()
             self._changed.notify_all()
+
+    @property
+    def stopping(self) -> bool:
+        """The child was told to stop."""
+        return self._stopping
 
     def next(self) -> Rendering | Prepare | None:
         """Wait for the next thing to do; None when the child is to stop."""
@@ -102,18 +116,37 @@ class Desk:
             self._changed.wait_for(lambda: self._waiting or self._stopping)
             return None if self._stopping else self._waiting.popleft()
 
-    def begin_chunk(self, rendering: Rendering, chunk: int) -> bool:
-        """Wait until chunk `chunk` may begin; False when the attempt is to end here instead."""
+    def next_waiting(self) -> Rendering | Prepare | None:
+        """The next thing to do, if one waits."""
+        with self._changed:
+            return self._waiting.popleft() if self._waiting and not self._stopping else None
 
-        def ending() -> bool:
-            return rendering.abandoned or rendering.yielding
+    def waiting_specs(self) -> list[RenderSpec]:
+        """What the clips that wait ask for."""
+        with self._changed:
+            return [item.start.spec for item in self._waiting if isinstance(item, Rendering)]
+
+    def begin_chunks(self, chunks: Mapping[Rendering, int]) -> list[Rendering]:
+        """Wait until these chunks may begin, one of each attempt; those that do not end instead."""
+
+        def going_on() -> list[Rendering]:
+            return [each for each in chunks if not (each.abandoned or each.yielding)]
+
+        def is_time() -> bool:
+            wanted = going_on()
+            return len(wanted) + len(self._unrecorded) <= max(self._unrecorded_max, len(wanted))
 
         with self._changed:
-            self._changed.wait_for(lambda: ending() or len(self._unrecorded) < self._unrecorded_max)
-            if ending():
-                return False
-            self._unrecorded.add((rendering.key, chunk))
-            return True
+            self._changed.wait_for(is_time)
+            begun = going_on()
+            self._unrecorded.update((each.key, chunks[each]) for each in begun)
+            return begun
+
+    def take_steering(self, rendering: Rendering) -> Steer | None:
+        """The change of prompt that the next chunk is to follow, once."""
+        with self._changed:
+            steering, rendering.steering = rendering.steering, None
+            return steering
 
     def lost_chunk(self, rendering: Rendering, chunk: int) -> None:
         """A chunk that was begun will never be reported: it counts no more."""
@@ -167,6 +200,11 @@ class Desk:
             self._report(Yielded(clip_id=key[0], attempt=key[1]))
         else:
             rendering.yielding = True
+
+    def _steer(self, command: Steer) -> None:
+        rendering = self._held.get((command.clip_id, command.attempt))
+        if rendering is not None:
+            rendering.steering = command
 
     def _stop(self) -> None:
         self._stopping = True

@@ -65,6 +65,9 @@ class Start:
     negatives: dict[int, str] = field(default_factory=dict)
     """Files by chunk, those of `renderer.needed_negatives(resume_chunk)`; none for a renderer
     without latents."""
+    redecode: tuple[int, ...] = ()
+    """Chunks before `resume_chunk` whose frames are made again from their negatives, ascending: the
+    trimmed last one of a clip that is extended, or all of them for another encoding."""
     branch_seed: int | None = None
     """Random numbers of its own from `resume_chunk` on: a branch of the clip that it came from."""
     embeddings: str | None = None

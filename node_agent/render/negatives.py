@@ -15,9 +15,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from node_agent.files import write_atomic
-from node_agent.render.renderer import CheckpointError, Negative
+from node_agent.render.renderer import CheckpointError, Negative, PromptMark
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2 added what came before chunk 0, and changes of prompt; 1 is still read."""
+
+_READABLE = (1, FORMAT_VERSION)
 
 _HEADER = "heliostat"
 """The one metadata key; safetensors writes several in an order that changes from run to run."""
@@ -35,11 +38,16 @@ class Origin:
 
 def write_negative(path: Path, negative: Negative, origin: Origin) -> None:
     """Write `negative` to `path` in one step: after a crash there is all of it, or nothing."""
-    header = {"format_version": FORMAT_VERSION, **asdict(origin)}
+    header: dict[str, Any] = {"format_version": FORMAT_VERSION, **asdict(origin)}
+    header["steered"] = [asdict(mark) for mark in negative.steered]
     tensors: dict[str, np.ndarray[Any, Any]] = {
         "latents": np.ascontiguousarray(negative.latents),
         "generator_state": np.frombuffer(negative.generator_state, dtype=np.uint8),
     }
+    for name in ("anchor", "before"):
+        given = getattr(negative, name)
+        if given is not None:
+            tensors[name] = np.ascontiguousarray(given)
     write_atomic(path, save(tensors, {_HEADER: json.dumps(header, sort_keys=True)}))
 
 
@@ -54,15 +62,18 @@ def read_negative(path: Path, *, chunk: int, model_digest: str) -> Negative:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as error:
         raise CheckpointError(f"{path}: not a readable negative ({error})") from error
-    expected = {"format_version": FORMAT_VERSION, "chunk": chunk, "model_digest": model_digest}
-    _check(path, header, expected)
+    if header.get("format_version") not in _READABLE:
+        _check(path, header, {"format_version": FORMAT_VERSION})
+    _check(path, header, {"chunk": chunk, "model_digest": model_digest})
     try:
         latents, state = tensors["latents"], tensors["generator_state"]
-    except KeyError as error:
-        raise CheckpointError(f"{path}: the negative has no {error}") from None
+        steered = tuple(PromptMark(**mark) for mark in header.get("steered", ()))
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: the negative lacks {error}") from None
     if latents.dtype != np.float32 or latents.ndim != 5:
         raise CheckpointError(f"{path}: latents are {latents.dtype} {latents.shape}")
-    return Negative(latents, state.tobytes())
+    given = {name: tensors.get(name) for name in ("anchor", "before")}
+    return Negative(latents, state.tobytes(), **given, steered=steered)
 
 
 def _check(path: Path, header: dict[str, Any], expected: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -194,6 +195,18 @@ class Renderer(Protocol):
         """Encode the prompts of a shard ahead of time; may do nothing."""
         ...
 
+    def digest(self, spec: RenderSpec) -> str:
+        """The model's digest, with the LoRAs of a clip: what its negatives are bound to."""
+        ...
+
+    def take_over(self, embeddings: Path) -> None:
+        """Know the prompts that another attempt has encoded. Raises `CheckpointError`."""
+        ...
+
+    def embeddings(self, clip: Clip) -> bytes | None:
+        """A clip's encoded prompts as a file for `take_over`; None where there are none."""
+        ...
+
     def start(self, spec: RenderSpec, checkpoint: Checkpoint | None = None) -> Clip:
         """Begin a clip, or go on from a checkpoint. Raises `PromptError`, `CheckpointError`."""
         ...
@@ -208,6 +221,6 @@ class Renderer(Protocol):
         """
         ...
 
-    def decode(self, negative: Negative) -> Frames:
-        """The frames of a chunk that was rendered before."""
+    def decode(self, negative: Negative, spec: RenderSpec) -> Frames:
+        """The frames of a chunk of this clip that was rendered before, the same ones."""
         ...

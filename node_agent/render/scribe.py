@@ -29,9 +29,16 @@ from node_agent.render.messages import (
     Report,
     Yielded,
 )
-from node_agent.render.renderer import CHUNK_FRAMES, RenderedChunk, Renderer
+from node_agent.render.renderer import CHUNK_FRAMES, RenderedChunk, Renderer, RenderSpec
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    chunk: RenderedChunk
+    joules: float | None
+    embeddings: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +54,20 @@ class Scribe:
         self._renderer = renderer
         self._desk = desk
         self._report = report
-        self._queue: queue.Queue[tuple[Rendering, RenderedChunk | _End] | None] = queue.Queue(1)
+        self._queue: queue.Queue[tuple[Rendering, _Made | _End] | None] = queue.Queue(1)
         self._thread = threading.Thread(target=self._run, name="scribe", daemon=True)
         self._thread.start()
 
-    def write(self, rendering: Rendering, chunk: RenderedChunk) -> None:
+    def write(
+        self,
+        rendering: Rendering,
+        chunk: RenderedChunk,
+        *,
+        joules: float | None = None,
+        embeddings: bytes | None = None,
+    ) -> None:
         """Hand over a rendered chunk; waits while another one is waiting."""
-        self._queue.put((rendering, chunk))
+        self._queue.put((rendering, _Made(chunk, joules, embeddings)))
 
     def end(
         self, rendering: Rendering, *, complete: bool = False, failed: Failed | None = None
@@ -79,22 +93,23 @@ class Scribe:
             logger.exception("the scribe broke; the render child leaves")
             leave(ExitCode.BROKEN)
 
-    def _chunk(self, rendering: Rendering, chunk: RenderedChunk) -> None:
+    def _chunk(self, rendering: Rendering, made: _Made) -> None:
+        number = made.chunk.index
         if rendering.abandoned:
-            self._desk.lost_chunk(rendering, chunk.index)
+            self._desk.lost_chunk(rendering, number)
             return
         try:
-            done = self._write(rendering, chunk)
+            done = self._write(rendering, made)
         except Exception as error:
-            logger.warning("chunk %d of %s was lost", chunk.index, rendering.key, exc_info=True)
+            logger.warning("chunk %d of %s was lost", number, rendering.key, exc_info=True)
             if self._desk.fail(rendering):
                 self._report(failure_of(rendering, error))
             return
         rendering.reported += 1
         self._report(done)
 
-    def _write(self, rendering: Rendering, chunk: RenderedChunk) -> ChunkDone:
-        start, began = rendering.start, time.monotonic()
+    def _write(self, rendering: Rendering, made: _Made) -> ChunkDone:
+        start, chunk, began = rendering.start, made.chunk, time.monotonic()
         first = chunk.index * CHUNK_FRAMES
         kept = chunk.frames[: start.spec.frames - first]
         segment = encode_segment(kept, start_frame=first, fps=start.fps)
@@ -111,16 +126,26 @@ class Scribe:
             render_seconds=chunk.seconds,
             segment=_write_bytes(directory / f"{stem}.m4s", segment.media),
             init=_write_bytes(directory / "init.mp4", segment.init) if with_init else None,
-            negative=self._write_negative(directory / f"{stem}.safetensors", chunk),
+            negative=self._write_negative(directory / f"{stem}.safetensors", chunk, start.spec),
+            embeddings=(
+                None
+                if made.embeddings is None
+                else _write_bytes(directory / "embeddings.safetensors", made.embeddings)
+            ),
+            lanes=chunk.lanes,
+            energy_joules=made.joules,
+            steered=chunk.negative.steered if chunk.negative else (),
             encode_seconds=time.monotonic() - began,
         )
 
-    def _write_negative(self, path: Path, chunk: RenderedChunk) -> FileRecord | None:
+    def _write_negative(
+        self, path: Path, chunk: RenderedChunk, spec: RenderSpec
+    ) -> FileRecord | None:
         if chunk.negative is None:
             return None
         from node_agent.render.negatives import Origin, write_negative  # only with latents
 
-        origin = Origin(chunk.index, self._renderer.model_digest, self._renderer.stack_id)
+        origin = Origin(chunk.index, self._renderer.digest(spec), self._renderer.stack_id)
         write_negative(path, chunk.negative, origin)
         return FileRecord(path=str(path), size=path.stat().st_size, sha256=sha256_of_file(path))
 

@@ -1,78 +1,213 @@
-"""The render thread's round: the next clip, its checkpoint, its chunks one after another."""
+"""The render thread's round: clips into lanes, their next chunks in lockstep, and out again.
+
+Lanes join and leave between two chunks. Clips whose next chunks are alike (`Clip.lane_group`) are
+rendered together; of several groups the one that has waited longest goes first.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from node_agent.render.desk import Desk, Rendering
+from node_agent.render.energy import Energy
 from node_agent.render.failures import is_fatal
 from node_agent.render.messages import Prepare, Report, Start, Started
 from node_agent.render.renderer import (
     Checkpoint,
     CheckpointError,
-    RenderCancelled,
+    Clip,
+    Negative,
+    RenderedChunk,
     Renderer,
+    RenderSpec,
 )
 from node_agent.render.scribe import Scribe, failure_of
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(slots=True, eq=False)
+class Lane:
+    """A clip in render."""
+
+    rendering: Rendering
+    clip: Clip
+    rounds_waited: int = 0
+    redecode: list[tuple[int, Negative]] = field(default_factory=list)
+    """Chunks to decode again before the next one is rendered."""
+
+    @property
+    def next_chunk(self) -> int:
+        """The chunk that is made next."""
+        return self.redecode[0][0] if self.redecode else self.clip.next_chunk
+
+    @property
+    def group(self) -> Hashable:
+        """Whom it may be rendered with; whoever decodes again does so alone."""
+        return self.rendering.key if self.redecode else self.clip.lane_group
+
+    @property
+    def complete(self) -> bool:
+        """Every chunk is handed over."""
+        return not self.redecode and self.clip.next_chunk >= self.clip.spec.chunks
+
+
 class Session:
     """Renders what the desk says, until it says stop or the accelerator is beyond use."""
 
-    def __init__(self, renderer: Renderer, desk: Desk, report: Callable[[Report], None]) -> None:
+    def __init__(
+        self,
+        renderer: Renderer,
+        desk: Desk,
+        report: Callable[[Report], None],
+        *,
+        lanes: int = 1,
+        energy: Energy | None = None,
+    ) -> None:
+        """Up to `lanes` clips at a time; `energy` measures what their chunks take."""
         self._renderer = renderer
         self._desk = desk
         self._report = report
+        self._width = lanes
+        self._energy = energy or Energy(None)
         self._scribe = Scribe(renderer, desk, report)
+        self._lanes: list[Lane] = []
+        self._fit = True
+        """The accelerator can be used in this process."""
 
     def run(self) -> bool:
         """Render until told to stop; False when a failure ended it before."""
-        fit = True
-        while fit and (item := self._desk.next()) is not None:
-            if isinstance(item, Prepare):
-                self._prepare(item)
-            else:
-                fit = self._serve(item)
+        while self._fit and self._fill():
+            self._round()
+        for lane in self._lanes:
+            self._scribe.end(lane.rendering)
         self._scribe.close()
-        return fit
+        return self._fit
 
-    def _prepare(self, prepare: Prepare) -> None:
+    def _fill(self) -> bool:
+        """Let clips join; waits for one when there is none. False when the child is to stop."""
+        while len(self._lanes) < self._width and not self._desk.stopping:
+            item = self._desk.next_waiting() if self._lanes else self._desk.next()
+            if item is None:
+                break
+            if isinstance(item, Prepare):
+                self._prepare(item.specs)
+            else:
+                self._join(item)
+        return not self._desk.stopping
+
+    def _prepare(self, specs: tuple[RenderSpec, ...]) -> None:
         try:
-            self._renderer.prepare(prepare.specs)
+            self._renderer.prepare(specs)
         except Exception:
             # Only time is lost: each clip's start encodes what is missing, and reports the error.
             logger.warning("the prompts could not be encoded ahead of time", exc_info=True)
 
-    def _serve(self, rendering: Rendering) -> bool:
-        """Take one attempt to its end; False when this process cannot render any more."""
+    def _join(self, rendering: Rendering) -> None:
+        start = rendering.start
         try:
-            complete = self._render(rendering)
-        except RenderCancelled:
-            self._scribe.end(rendering)
+            if start.embeddings is not None:
+                self._renderer.take_over(Path(start.embeddings))
+            self._prepare((start.spec, *self._desk.waiting_specs()))
+            checkpoint = _checkpoint(start, self._renderer.digest(start.spec))
+            clip = self._renderer.start(start.spec, checkpoint)
         except Exception as error:
-            logger.warning("attempt %s failed", rendering.key, exc_info=True)
-            fatal = is_fatal(error)
-            self._scribe.end(rendering, failed=failure_of(rendering, error, fatal=fatal))
-            return not fatal
+            logger.warning("attempt %s cannot begin", rendering.key, exc_info=True)
+            self._fail(rendering, error)
+            return
+        again = [(n, checkpoint.negatives[n]) for n in start.redecode] if checkpoint else []
+        lane = Lane(rendering, clip, redecode=again)
+        self._report(Started(clip_id=start.spec.clip_id, attempt=start.attempt))
+        if lane.complete:
+            self._scribe.end(rendering, complete=True)
         else:
-            self._scribe.end(rendering, complete=complete)
+            self._lanes.append(lane)
+
+    def _round(self) -> None:
+        """One chunk of the group that has waited longest."""
+        for lane in list(self._lanes):
+            if lane.rendering.abandoned or lane.rendering.yielding:
+                self._leave(lane)
+        if not self._lanes:
+            return
+        first = max(self._lanes, key=lambda lane: lane.rounds_waited)
+        group = [lane for lane in self._lanes if lane.group == first.group]
+        begun = self._desk.begin_chunks({lane.rendering: lane.next_chunk for lane in group})
+        for lane in group:
+            if lane.rendering not in begun:
+                self._leave(lane)
+        group = [lane for lane in group if lane.rendering in begun and self._steered(lane)]
+        if group:
+            self._step(group)
+        for lane in self._lanes:
+            lane.rounds_waited = 0 if lane in group else lane.rounds_waited + 1
+
+    def _step(self, group: list[Lane]) -> None:
+        for lane in group:
+            logger.info("%s attempt %d begins chunk %d", *lane.rendering.key, lane.next_chunk)
+        try:
+            with self._energy.of(len(group)) as spent:
+                if group[0].redecode:
+                    chunks = [self._decode_again(group[0])]
+                else:
+                    chunks = self._render(group)
+        except Exception as error:
+            logger.warning("a chunk failed", exc_info=True)
+            for lane in group:
+                self._leave(lane, error=error)
+            return
+        for lane, chunk in zip(group, chunks, strict=True):
+            if chunk is None:
+                self._leave(lane)
+                continue
+            self._hand_over(lane, chunk, spent.joules)
+            if lane.complete:
+                self._leave(lane, complete=True)
+
+    def _render(self, group: list[Lane]) -> list[RenderedChunk | None]:
+        renderings = {id(lane.clip): lane.rendering for lane in group}
+        return self._renderer.step(
+            [lane.clip for lane in group], lambda clip: renderings[id(clip)].abandoned
+        )
+
+    def _hand_over(self, lane: Lane, chunk: RenderedChunk, joules: float | None) -> None:
+        is_first = chunk.index == 0 and chunk.negative is not None
+        embeddings = self._renderer.embeddings(lane.clip) if is_first else None
+        self._scribe.write(lane.rendering, chunk, joules=joules, embeddings=embeddings)
+
+    def _decode_again(self, lane: Lane) -> RenderedChunk | None:
+        if lane.rendering.abandoned:
+            return None
+        number, negative = lane.redecode.pop(0)
+        frames = self._renderer.decode(negative, lane.clip.spec)
+        return RenderedChunk(number, frames, negative=None, seconds=0.0)
+
+    def _steered(self, lane: Lane) -> bool:
+        """Let a change of prompt take effect; False when it broke the attempt."""
+        steering = self._desk.take_steering(lane.rendering)
+        if steering is not None:
+            try:
+                lane.clip.steer(steering.prompt, steering.blend_chunks)
+            except Exception as error:
+                logger.warning("%s cannot be steered", lane.rendering.key, exc_info=True)
+                self._leave(lane, error=error)
+                return False
         return True
 
-    def _render(self, rendering: Rendering) -> bool:
-        """Render chunk after chunk; True when the last one is handed over."""
-        spec = rendering.start.spec
-        clip = self._renderer.start(spec, _checkpoint(rendering.start, self._renderer.model_digest))
-        self._report(Started(clip_id=spec.clip_id, attempt=rendering.start.attempt))
-        while clip.next_chunk < spec.chunks:
-            if not self._desk.begin_chunk(rendering, clip.next_chunk):
-                return False
-            logger.info("%s attempt %d begins chunk %d", *rendering.key, clip.next_chunk)
-            self._scribe.write(rendering, clip.step(lambda: rendering.abandoned))
-        return True
+    def _leave(self, lane: Lane, *, complete: bool = False, error: Exception | None = None) -> None:
+        self._lanes.remove(lane)
+        if error is not None:
+            self._fail(lane.rendering, error)
+        else:
+            self._scribe.end(lane.rendering, complete=complete)
+
+    def _fail(self, rendering: Rendering, error: Exception) -> None:
+        fatal = is_fatal(error)
+        self._fit = self._fit and not fatal
+        self._scribe.end(rendering, failed=failure_of(rendering, error, fatal=fatal))
 
 
 def _checkpoint(start: Start, model_digest: str) -> Checkpoint | None:
@@ -80,7 +215,7 @@ def _checkpoint(start: Start, model_digest: str) -> Checkpoint | None:
     if not start.resume_chunk:
         return None
     if not start.negatives:
-        return Checkpoint(start.resume_chunk)
+        return Checkpoint(start.resume_chunk, seed=start.branch_seed)
     from node_agent.render.negatives import read_negative  # only for renderers with latents
 
     try:
@@ -90,4 +225,4 @@ def _checkpoint(start: Start, model_digest: str) -> Checkpoint | None:
         }
     except OSError as error:
         raise CheckpointError(f"a negative cannot be read: {error}") from error
-    return Checkpoint(start.resume_chunk, negatives)
+    return Checkpoint(start.resume_chunk, negatives, seed=start.branch_seed)

@@ -16,16 +16,22 @@ import colorsys
 import hashlib
 import time
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
 from node_agent.render.renderer import (
+    BLEND_CHUNKS,
     CHUNK_FRAMES,
     Checkpoint,
+    CheckpointError,
+    Clip,
     Frames,
+    Negative,
     PromptError,
     RenderCancelled,
     RenderedChunk,
@@ -117,6 +123,32 @@ class TestCardRenderer:
     def prepare(self, specs: Sequence[RenderSpec]) -> None:
         """Do nothing: a card needs no encoded prompt."""
 
+    def digest(self, spec: RenderSpec) -> str:  # noqa: ARG002 - one answer for all
+        """Nothing: there is no model."""
+        return self.model_digest
+
+    def take_over(self, embeddings: Path) -> None:
+        """Do nothing: a card needs no encoded prompt."""
+
+    def embeddings(self, clip: Clip) -> bytes | None:
+        """None: a card has no encoded prompt."""
+
+    def step(
+        self, lanes: Sequence[Clip], cancelled: Callable[[Clip], bool]
+    ) -> list[RenderedChunk | None]:
+        """Draw the next cards of each lane, one lane after another."""
+        chunks: list[RenderedChunk | None] = []
+        for lane in cast("Sequence[TestCardClip]", lanes):
+            try:
+                chunks.append(lane.step(lambda lane=lane: cancelled(lane)))  # type: ignore[misc]
+            except RenderCancelled:
+                chunks.append(None)
+        return chunks
+
+    def decode(self, negative: Negative, spec: RenderSpec) -> Frames:  # noqa: ARG002
+        """Raises `CheckpointError`: a card has no negatives."""
+        raise CheckpointError("a test card has no negatives; render it again")
+
     def start(self, spec: RenderSpec, checkpoint: Checkpoint | None = None) -> TestCardClip:
         """Begin a clip, or go on at the checkpoint's chunk. Raises PromptError."""
         _check(spec)
@@ -133,11 +165,20 @@ class TestCardClip:
 
     def __init__(self, spec: RenderSpec, next_chunk: int, seconds: float) -> None:
         self.next_chunk = next_chunk
-        self._spec = spec
+        self.spec = spec
         self._seconds = seconds
         self._ground = _ground(spec)
         self._scale = max(2, min(spec.width // 40, spec.height // 30))
         self._title = _lettering(f"{_hash(_name(spec), 4):08x}", self._scale)
+
+    @property
+    def lane_group(self) -> Hashable:
+        """Every card can be drawn beside every other."""
+        return ()
+
+    def steer(self, prompt: str, blend_chunks: int = BLEND_CHUNKS) -> None:  # noqa: ARG002
+        """Take another prompt's colours from the next chunk on, without a blend."""
+        self._ground = _ground(replace(self.spec, prompt=prompt))
 
     def step(self, cancelled: Callable[[], bool]) -> RenderedChunk:
         """Draw the next chunk. Raises RenderCancelled."""
@@ -154,7 +195,7 @@ class TestCardClip:
         return RenderedChunk(index, frames, None, time.monotonic() - began)
 
     def _draw(self, numbers: range) -> Frames:
-        height, width = self._spec.height, self._spec.width
+        height, width = self.spec.height, self.spec.width
         frames = np.empty((len(numbers), height, width, 3), np.uint8)
         for picture, number in zip(frames, numbers, strict=True):
             shift = number * _SPEED % _BAND
@@ -162,7 +203,7 @@ class TestCardClip:
             _write(picture, self._title, 3 * self._scale)
             _write(picture, _lettering(f"{number:05d}", self._scale), 11 * self._scale)
         top, left, cell = _grid_place(height, width)
-        cells = _bits(self._spec, numbers).repeat(cell, axis=1).repeat(cell, axis=2)
+        cells = _bits(self.spec, numbers).repeat(cell, axis=1).repeat(cell, axis=2)
         frames[:, top : top + _ROWS * cell, left : left + _COLUMNS * cell] = cells[..., None]
         return frames
 

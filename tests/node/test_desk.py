@@ -31,8 +31,8 @@ def begun(desk: Desk, start: Start) -> Rendering:
     desk.put(start)
     rendering = desk.next()
     assert isinstance(rendering, Rendering)
-    assert desk.begin_chunk(rendering, 0)
-    assert desk.begin_chunk(rendering, 1)
+    assert desk.begin_chunks({rendering: 0})
+    assert desk.begin_chunks({rendering: 1})
     return rendering
 
 
@@ -45,7 +45,7 @@ class Asking:
         self._thread.start()
 
     def _ask(self, desk: Desk, rendering: Rendering, chunk: int) -> None:
-        self.answer = desk.begin_chunk(rendering, chunk)
+        self.answer = bool(desk.begin_chunks({rendering: chunk}))
 
     def waits(self) -> bool:
         self._thread.join(0.2)
@@ -92,7 +92,7 @@ def test_whoever_waits_for_credit_is_told_of_the_end(desk, ending):
 def test_a_chunk_that_failed_or_was_dropped_holds_nobody_up(desk):
     rendering = begun(desk, order())
     desk.lost_chunk(rendering, 1)
-    assert desk.begin_chunk(rendering, 2)
+    assert desk.begin_chunks({rendering: 2})
     assert desk.fail(rendering)
     assert not desk.fail(rendering), "reported once"
     desk.end(rendering, forget=True)

@@ -78,5 +78,5 @@ def test_other_safetensors_are_refused(tmp_path):
     from safetensors.numpy import save_file
 
     save_file({"weight": np.zeros(3)}, tmp_path / "weights.safetensors")
-    with pytest.raises(CheckpointError, match="format version is None, expected 1"):
+    with pytest.raises(CheckpointError, match="format version is None, expected 2"):
         read_negative(tmp_path / "weights.safetensors", chunk=0, model_digest="")

@@ -10,9 +10,26 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from node_agent.quality.signals import Signals
 from node_agent.sidecar import ChunkRecord, Sidecar, sidecar_bytes
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "sidecar.schema.json").read_text())
+SIGNALS = Signals(
+    frame_difference=0.03,
+    seam_flicker=1.25,
+    seam_flicker_worst=1.25,
+    seam_worst_chunk=1,
+    black_frames=0,
+    black_frames_longest=0,
+    frozen_frames=2,
+    frozen_frames_longest=1,
+    over_saturation=0.01,
+    over_saturation_growth=-0.005,
+    drift=0.3,
+    drift_colour=0.2,
+    drift_contrast=-0.1,
+    drift_saturation=0.2,
+)
 ADDED_ON_WRITING = {"format_version", "prompt_sha256"}
 
 
@@ -48,6 +65,8 @@ def a_sidecar(**changes: object) -> Sidecar:
             ),
             take_sha256="cd" * 32,
             take_size_bytes=12345,
+            signals=SIGNALS,
+            marks=("drift",),
         ),
         **changes,
     )
@@ -67,10 +86,17 @@ def test_it_follows_its_schema_and_carries_every_field():
     assert content["columns"] == {"shot": "010", "Künstler": "Žofie"}
     assert content["prompt_sha256"] == hashlib.sha256(a_sidecar().prompt.encode()).hexdigest()
     assert content["seed"] == 2**63 - 1
+    assert content["signals"] == dataclasses.asdict(SIGNALS)
+    assert set(content["signals"]) == set(SCHEMA["properties"]["signals"]["properties"])
+    assert content["marks"] == ["drift"]
 
 
 def test_what_is_not_measured_is_absent():
-    content = check(a_sidecar())
+    short = dataclasses.replace(SIGNALS, seam_flicker=None, drift=None)
+    content = check(a_sidecar(signals=short, marks=()))
+    measured = dataclasses.asdict(SIGNALS).keys() - {"seam_flicker", "drift"}
+    assert content["signals"].keys() == measured
+    assert content["marks"] == []
     assert "energy_joules" not in content
     assert "guidance_scale" not in content
 
@@ -83,7 +109,13 @@ def test_equal_sidecars_are_equal_bytes_whatever_the_order_of_columns():
 
 def test_the_schema_refuses_what_a_reader_would_trip_over():
     content = json.loads(sidecar_bytes(a_sidecar()))
-    for wrong in ({"fps": 0}, {"take_sha256": "short"}, {"surprise": 1}, {"width": 100}):
+    for wrong in (
+        {"fps": 0},
+        {"take_sha256": "short"},
+        {"surprise": 1},
+        {"width": 100},
+        {"marks": ["ugly"]},
+    ):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**content, **wrong}, SCHEMA)
     del content["seed"]

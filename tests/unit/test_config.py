@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from farm import config
 from farm.config import ConfigError, FarmConfig, load, start_problems
+from farm.fleet_ray.settings import HeadSettings
+from node_agent.quality.signals import Thresholds
 
 STRONG = "0123456789abcdef"
 
@@ -149,6 +152,18 @@ class TestStart:
             "the renderer helios needs a model: set --model, HELIOSTAT_MODEL or model in "
             "farm.toml, or use the renderer testcard"
         )
+
+
+def test_what_marks_a_take_is_the_same_by_default_at_farm_head_and_card(tmp_path: Path) -> None:
+    given = {
+        name: field.default
+        for name, field in FarmConfig.model_fields.items()
+        if name.startswith("mark_")
+    }
+    head = HeadSettings(data_dir=tmp_path)
+    assert {name: getattr(head, name) for name in given} == given
+    assert Thresholds(**head.thresholds) == Thresholds()
+    assert Thresholds(**replace(head, mark_drift=0.3).thresholds) == Thresholds(drift=0.3)
 
 
 def test_every_setting_is_documented_with_its_default() -> None:

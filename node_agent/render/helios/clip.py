@@ -1,26 +1,27 @@
-"""The chunk loop: a clip in render, and its resume from a checkpoint."""
+"""A clip in render: its state between two chunks, and how a checkpoint brings it back."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from node_agent.render.helios.decode import decode
-from node_agent.render.helios.guidance import Velocity
+from node_agent.render.helios.cross_attention import PromptKeys
 from node_agent.render.helios.history import CHUNK_LATENT_FRAMES, History, LatentShape
+from node_agent.render.helios.inputs import read_footage, read_picture
 from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.noise import ClipNoise
+from node_agent.render.helios.prompt_track import PromptTrack
 from node_agent.render.helios.prompts import PromptEncoder
 from node_agent.render.helios.recipe import recipe_for
-from node_agent.render.helios.stages import denoise_flat, denoise_pyramid
-from node_agent.render.memory import release_free_memory
+from node_agent.render.helios.start import from_image, from_video
 from node_agent.render.renderer import (
+    BLEND_CHUNKS,
     Checkpoint,
     CheckpointError,
     Negative,
+    PromptMark,
     RenderCancelled,
     RenderedChunk,
     RenderSpec,
@@ -28,7 +29,7 @@ from node_agent.render.renderer import (
 
 
 class HeliosClip:
-    """A clip in render. Its state is a history, a random stream and a number: nothing grows."""
+    """A history, a random stream, a prompt and a number: nothing grows."""
 
     def __init__(
         self,
@@ -37,60 +38,104 @@ class HeliosClip:
         spec: RenderSpec,
         checkpoint: Checkpoint | None,
     ) -> None:
-        self._model = model
-        self._recipe = recipe_for(spec, model.info)
-        self._shape = _latent_shape(model, spec)
-        self._prompt = prompts.encode(spec.prompt)
-        guided = self._recipe.guided
-        self._negative_prompt = prompts.encode(spec.negative_prompt) if guided else None
-        if checkpoint is None or checkpoint.chunk == 0:
-            self._history = History.empty(self._shape, model.device)
-            self._noise = ClipNoise(spec.seed)
+        """Raises `PromptError` if no card can render it, `CheckpointError` if it cannot go on."""
+        self.spec = spec
+        self.model = model
+        self.recipe = recipe_for(spec, model.info, on_gpu=model.device.type == "cuda")
+        self.shape = _latent_shape(model, spec)
+        resumed = checkpoint is not None and checkpoint.chunk > 0
+        steered = _last_negative(checkpoint).steered if checkpoint and resumed else ()
+        self._prompts = prompts
+        self._track = PromptTrack(model, prompts, spec, steered)
+        self._negative_prompt: PromptKeys | None = None
+        if self.recipe.guided:
+            prompts.prepare([spec.negative_prompt])
+        model.digest(spec.loras)  # a LoRA that is not there is said now
+        if checkpoint is not None and resumed:
+            self.noise = _resumed_noise(checkpoint)
+            self.history = History.from_checkpoint(
+                checkpoint, self.shape, model.device, skip_first_chunk=spec.skip_first_chunk
+            )
         else:
-            self._history = History.from_checkpoint(checkpoint, self._shape, model.device)
-            self._noise = _resumed_noise(checkpoint)
+            self.noise = ClipNoise(spec.seed)
+            self.history = self._beginning()
+        self._before = self.history if self.history.chunks == 0 else None
 
     @property
     def next_chunk(self) -> int:
-        """Index of the chunk that `step` renders next."""
-        return self._history.chunks
+        """Index of the chunk that is rendered next."""
+        return self.history.chunks
 
-    @torch.inference_mode()
+    @property
+    def amplified(self) -> bool:
+        """Whether the next chunk takes twice the steps."""
+        return self.recipe.amplify_first_chunk and self.next_chunk == 0
+
+    @property
+    def lane_group(self) -> Hashable:
+        """Size, steps and guidance of the next chunk's passes."""
+        recipe = self.recipe
+        return self.shape, recipe.steps, recipe.guidance_scale, self.amplified, self.spec.loras
+
+    @property
+    def prompt(self) -> PromptKeys:
+        """What the next chunk looks at."""
+        return self._track.keys(self.next_chunk)
+
+    @property
+    def negative_prompt(self) -> PromptKeys:
+        """What a guided clip's second pass looks at."""
+        if self._negative_prompt is None:
+            self._negative_prompt = self._prompts.keys(self.spec.negative_prompt)
+        return self._negative_prompt
+
+    @property
+    def texts(self) -> list[str]:
+        """All prompts that it has to do with, the negative one only where it takes part."""
+        negative = [self.spec.negative_prompt] if self.recipe.guided else []
+        return [*self._track.texts, *negative]
+
+    def steer(self, prompt: str, blend_chunks: int = BLEND_CHUNKS) -> None:
+        """Follow another prompt from the next chunk on. Raises `PromptError`."""
+        mark = PromptMark(chunk=self.next_chunk, prompt=prompt, blend_chunks=blend_chunks)
+        self._track.steer(mark)
+
     def step(self, cancelled: Callable[[], bool]) -> RenderedChunk:
-        """Render the next chunk, whole. The state moves on only when this returns.
+        """Render the next chunk, alone. Raises `RenderCancelled`; it can then be taken again."""
+        from node_agent.render.helios.lanes import render_chunks
 
-        Raises `RenderCancelled`; the same step can then be taken again.
-        """
-        started = time.perf_counter()
-        noise = self._noise.fork()
-        latents = self._denoise(noise, cancelled)
-        if cancelled():
+        [chunk] = render_chunks(self.model, [self], lambda _clip: cancelled())
+        if chunk is None:
             raise RenderCancelled
-        chunk = RenderedChunk(
-            index=self.next_chunk,
-            frames=decode(self._model, latents),
-            negative=Negative(latents.float().contiguous().cpu().numpy(), noise.state),
-            seconds=time.perf_counter() - started,
-        )
-        self._noise, self._history = noise, self._history.extended(latents)
-        release_free_memory()
         return chunk
 
-    def _denoise(self, noise: ClipNoise, cancelled: Callable[[], bool]) -> Tensor:
-        velocity = Velocity(
-            transformer=self._model.transformer,
-            history=self._history.inputs(self._model.transformer.dtype),
-            prompt=self._prompt,
-            negative_prompt=self._negative_prompt,
-            guidance_scale=self._recipe.guidance_scale,
-            zero_star=self._model.info.variant == "mid",
-            cancelled=cancelled,
-        )
-        steps = self._recipe.steps
-        if not self._model.pyramid:
-            return denoise_flat(self._model, velocity, noise, self._shape, steps[0])
-        amplify = self._recipe.amplify_first_chunk and self.next_chunk == 0
-        return denoise_pyramid(self._model, velocity, noise, self._shape, steps, amplify=amplify)
+    def negative_of(self, latents: Tensor, noise: ClipNoise) -> Negative:
+        """The negative of the next chunk, whose latents are on the CPU; all arrays are copies."""
+        before, given = self._before, {}
+        if before is not None and before.anchor is not None:
+            filled = before.frames.flatten(3).any(dim=3)[0].any(dim=0)
+            start = int(filled.float().argmax())
+            given = {
+                "anchor": before.anchor.cpu().numpy().copy(),
+                "before": before.frames[:, :, start:].cpu().numpy().copy(),
+            }
+        return Negative(latents.numpy().copy(), noise.state, **given, steered=self._track.steered)
+
+    def move_on(self, latents: Tensor, noise: ClipNoise) -> None:
+        """The next chunk is rendered: latents and random stream become the state."""
+        skip = self.spec.skip_first_chunk
+        self.history = self.history.extended(latents, skip_first_chunk=skip)
+        self.noise, self._before = noise, None
+
+    def _beginning(self) -> History:
+        spec, model = self.spec, self.model
+        if spec.image:
+            picture = read_picture(Path(spec.image), spec.width, spec.height)
+            return from_image(model, picture, spec, self.shape, self.noise)
+        if spec.video:
+            footage = read_footage(Path(spec.video), spec.width, spec.height)
+            return from_video(model, footage, spec, self.shape, self.noise)
+        return History.beginning(self.shape, model.device)
 
 
 def _latent_shape(model: HeliosModel, spec: RenderSpec) -> LatentShape:
@@ -99,10 +144,22 @@ def _latent_shape(model: HeliosModel, spec: RenderSpec) -> LatentShape:
     return (1, channels, CHUNK_LATENT_FRAMES, spec.height // scale, spec.width // scale)
 
 
-def _resumed_noise(checkpoint: Checkpoint) -> ClipNoise:
-    """The random stream after the chunk before; `History` has made sure that it is there."""
+def _last_negative(checkpoint: Checkpoint) -> Negative:
     last = checkpoint.chunk - 1
     try:
-        return ClipNoise.from_state(checkpoint.negatives[last].generator_state)
+        return checkpoint.negatives[last]
+    except KeyError:
+        raise CheckpointError(
+            f"resume at chunk {checkpoint.chunk} lacks the negative of chunk {last}"
+        ) from None
+
+
+def _resumed_noise(checkpoint: Checkpoint) -> ClipNoise:
+    """The random stream after the chunk before, or a branch's own."""
+    if checkpoint.seed is not None:
+        return ClipNoise(checkpoint.seed)
+    try:
+        return ClipNoise.from_state(_last_negative(checkpoint).generator_state)
     except (RuntimeError, ValueError) as error:
+        last = checkpoint.chunk - 1
         raise CheckpointError(f"negative of chunk {last}: broken generator state") from error

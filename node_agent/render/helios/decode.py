@@ -9,19 +9,15 @@ from node_agent.render.helios.model import HeliosModel
 from node_agent.render.renderer import Frames
 
 
-def decode(model: HeliosModel, latents: Tensor) -> Frames:
+def decode(model: HeliosModel, latents: Tensor, precision: str = "float32") -> Frames:
     """Frames (33, height, width, 3) of `latents` (1, 16, 9, height / 8, width / 8).
 
     They leave the device as bytes, rounded half to even, like the stock pipeline's pictures.
     """
-    config = model.vae.config
-    mean, deviation = (
-        torch.tensor(values).view(1, config.z_dim, 1, 1, 1).to(model.device, model.vae.dtype)
-        for values in (config.latents_mean, config.latents_std)
-    )
-    # Dividing by the reciprocal is not multiplying by the deviation, to the last bit.
-    scaled = latents.float().to(model.vae.dtype) / (1.0 / deviation) + mean
-    video: Tensor = model.vae.decode(scaled, return_dict=False)[0]
+    vae = model.decoder(precision)
+    mean, reciprocal = (each.to(vae.dtype) for each in model.latent_scale)
+    scaled = latents.float().to(vae.dtype) / reciprocal + mean
+    video: Tensor = vae.decode(scaled, return_dict=False)[0]
     return to_bytes(video[0]).permute(1, 2, 3, 0).contiguous().cpu().numpy()
 
 

@@ -38,6 +38,16 @@ class ClipNoise:
         """A copy that can be drawn from without moving this one on."""
         return ClipNoise.from_state(self.state)
 
+    @property
+    def generator(self) -> torch.Generator:
+        """For a library that draws by itself, as the VAE does from its posterior."""
+        return self._generator
+
+    def between(self, bounds: tuple[float, float], shape: tuple[int, ...] = (1,)) -> Tensor:
+        """Uniform numbers within `bounds`, float32, on the CPU."""
+        low, high = bounds
+        return torch.rand(shape, generator=self._generator) * (high - low) + low
+
     def gaussian(self, shape: tuple[int, ...]) -> Tensor:
         """Independent standard normal numbers, float32, on the CPU."""
         return torch.randn(shape, generator=self._generator, dtype=torch.float32)

@@ -1,34 +1,64 @@
-"""What a clip asks of its variant, checked against what the variant can do."""
+"""What a clip asks of its variant, checked against what the variant can do. Pure arithmetic."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 from node_agent.models import ModelInfo
-from node_agent.render.renderer import PromptError, RenderSpec
+from node_agent.render.renderer import CHUNK_FRAMES, QUALITIES, PromptError, RenderSpec
 
 SEED_MAX = 2**63 - 1
 
+LANES_MAX: Final = 16
+"""Clips in lockstep; more gain nothing and take memory."""
 
-@dataclass(frozen=True, slots=True)
+_STEPS: Final = {
+    "distilled": {"draft": 1, "standard": 2, "exact": 2},
+    "mid": {"draft": 10, "standard": 20, "exact": 20},
+    "base": {"draft": 25, "standard": 50, "exact": 50},
+}
+"""Steps of each stage by variant and quality. Distilled's 1 is the setting of the published 19.5
+frames a second on one H100, 2 the one of its authors' commands; Mid's and Base's are theirs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How each chunk of a clip is denoised."""
+    """How each chunk of a clip is denoised and decoded."""
 
+    variant: str
+    quality: str
     steps: tuple[int, ...]
     """Denoising steps per pyramid stage, coarse to fine; a single number without a pyramid."""
     guidance_scale: float
     """Above 1 each step runs twice, with the prompt and with the negative prompt."""
     amplify_first_chunk: bool
     """Twice the steps in the first chunk, which has no history to lean on (Distilled only)."""
+    arithmetic: str
+    """Of the transformer: `bfloat16`, or `float32` on a CPU."""
+    vae: str
+    """Of the decode: `float32`, exact; or `bfloat16`, half the time for a PSNR of 59 dB between
+    the two (published by Helios's authors for an A100; not measured here)."""
 
     @property
     def guided(self) -> bool:
         """Whether the negative prompt takes part."""
         return self.guidance_scale > 1.0
 
+    def record(self) -> dict[str, Any]:
+        """For sidecars and reports."""
+        return asdict(self)
 
-def recipe_for(spec: RenderSpec, model: ModelInfo) -> Recipe:
-    """Fill in the model's defaults. Raises `PromptError` for what the model cannot do."""
+
+def preset_steps(quality: str, model: ModelInfo) -> tuple[int, ...]:
+    """The steps that a quality means for a model. Raises `PromptError`."""
+    if quality not in QUALITIES:
+        raise PromptError(f"quality {quality!r}: choose one of {', '.join(QUALITIES)}")
+    return (_STEPS[model.variant][quality],) * len(model.default_steps)
+
+
+def recipe_for(spec: RenderSpec, model: ModelInfo, *, on_gpu: bool = False) -> Recipe:
+    """Fill in the preset of the clip's quality. Raises `PromptError` for what no card can do."""
     default = model.default_guidance_scale
     guidance = default if spec.guidance_scale is None else spec.guidance_scale
     distilled = model.variant == "distilled"
@@ -36,15 +66,25 @@ def recipe_for(spec: RenderSpec, model: ModelInfo) -> Recipe:
         raise PromptError(
             f"guidance_scale {guidance:g}: a distilled model renders without guidance; leave it out"
         )
-    steps = spec.steps or model.default_steps
-    if len(steps) != len(model.default_steps) or min(steps) < 1:
+    preset = preset_steps(spec.quality, model)
+    steps = spec.steps or preset
+    if len(steps) != len(preset) or min(steps) < 1:
         raise PromptError(
-            f"steps {list(steps)}: a {model.variant} model takes {len(model.default_steps)} "
-            f"number(s) of 1 or more, for example {list(model.default_steps)}"
+            f"steps {list(steps)}: a {model.variant} model takes {len(preset)} "
+            f"number(s) of 1 or more, for example {list(preset)}"
         )
-    _check_size(spec, stages=len(model.default_steps))
+    _check_size(spec, stages=len(preset))
+    _check_start(spec)
     amplify = distilled if spec.amplify_first_chunk is None else spec.amplify_first_chunk
-    return Recipe(steps, guidance, amplify_first_chunk=amplify and distilled)
+    return Recipe(
+        variant=model.variant,
+        quality=spec.quality,
+        steps=steps,
+        guidance_scale=guidance,
+        amplify_first_chunk=amplify and distilled,
+        arithmetic="bfloat16" if on_gpu else "float32",
+        vae="bfloat16" if on_gpu and spec.quality != "exact" else "float32",
+    )
 
 
 def _check_size(spec: RenderSpec, stages: int) -> None:
@@ -58,3 +98,17 @@ def _check_size(spec: RenderSpec, stages: int) -> None:
         raise PromptError(f"frames {spec.frames}: a clip has at least one frame")
     if not 0 <= spec.seed <= SEED_MAX:
         raise PromptError(f"seed {spec.seed}: a seed lies between 0 and {SEED_MAX}")
+
+
+def _check_start(spec: RenderSpec) -> None:
+    if spec.image and spec.video:
+        raise PromptError("a clip starts from an image or from a video, not from both; remove one")
+    for name, (low, high) in (("image_noise", spec.image_noise), ("video_noise", spec.video_noise)):
+        if not 0 <= low <= high <= 1:
+            raise PromptError(f"{name} {low:g} to {high:g}: give two numbers of 0 to 1, in order")
+    chunks = [mark.chunk for mark in spec.schedule]
+    if chunks != sorted(set(chunks)) or any(not 0 <= chunk < spec.chunks for chunk in chunks):
+        raise PromptError(
+            f"schedule at chunks {chunks}: they must ascend, each once, from 0 to"
+            f" {spec.chunks - 1} ({spec.frames} frames are {spec.chunks} chunks of {CHUNK_FRAMES})"
+        )

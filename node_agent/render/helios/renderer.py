@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from node_agent.models import ModelInfo
 from node_agent.render.helios.clip import HeliosClip
-from node_agent.render.helios.model import load_model
+from node_agent.render.helios.decode import decode
+from node_agent.render.helios.lanes import render_chunks
+from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.prompts import PromptEncoder
-from node_agent.render.renderer import Checkpoint, PromptError, RenderSpec
+from node_agent.render.helios.recipe import recipe_for
+from node_agent.render.renderer import (
+    Checkpoint,
+    Clip,
+    Frames,
+    Negative,
+    PromptError,
+    RenderedChunk,
+    RenderSpec,
+)
 
 
 class HeliosRenderer:
@@ -29,17 +41,20 @@ class HeliosRenderer:
         device: str = "cpu",
         threads: int | None = None,
         stamps: Path | None = None,
+        embeddings: Path | None = None,
+        loras: Path | None = None,
     ) -> None:
         """Verify and load the model in `directory`. Raises `ModelError`.
 
         `threads` of the CPU are used by this process, None leaves torch's own setting; sums differ
         in the last bit with their number, so it is part of the stack id. `stamps` is a file that
-        remembers the hashes of the model between starts.
+        remembers the hashes of the model between starts, `embeddings` a folder that keeps encoded
+        prompts, `loras` a directory of pinned LoRAs.
         """
         if threads is not None:
             torch.set_num_threads(threads)
-        self._model = load_model(directory, torch.device(device), stamps=stamps)
-        self._prompts = PromptEncoder(self._model)
+        self._model = HeliosModel(directory, torch.device(device), stamps=stamps, loras=loras)
+        self._prompts = PromptEncoder(self._model, embeddings)
         self.model_digest = self._model.manifest.digest
         self.stack_id = stack_id(self._model.device)
 
@@ -50,9 +65,15 @@ class HeliosRenderer:
 
     def prepare(self, specs: Sequence[RenderSpec]) -> None:
         """Encode a shard's prompts ahead of time. A bad one is reported when its clip starts."""
+        texts: list[str] = []
         for spec in specs:
             with suppress(PromptError):
-                self._prompts.encode(spec.prompt)
+                negative = [spec.negative_prompt] if recipe_for(spec, self.info).guided else []
+                own = [spec.prompt, *(mark.prompt for mark in spec.schedule), *negative]
+                for text in own:
+                    self._prompts.check(text)
+                texts += own
+        self._prompts.prepare(texts)
 
     def start(self, spec: RenderSpec, checkpoint: Checkpoint | None = None) -> HeliosClip:
         """Begin a clip, or go on from a checkpoint.
@@ -60,6 +81,31 @@ class HeliosRenderer:
         Raises `PromptError` if no card can render it, `CheckpointError` if it cannot go on.
         """
         return HeliosClip(self._model, self._prompts, spec, checkpoint)
+
+    def step(
+        self, lanes: Sequence[Clip], cancelled: Callable[[Clip], bool]
+    ) -> list[RenderedChunk | None]:
+        """See `Renderer.step`."""
+        return render_chunks(self._model, cast("Sequence[HeliosClip]", lanes), cancelled)
+
+    @torch.inference_mode()
+    def decode(self, negative: Negative, spec: RenderSpec) -> Frames:
+        """See `Renderer.decode`."""
+        on_gpu = self._model.device.type == "cuda"
+        latents = torch.from_numpy(negative.latents.copy()).to(self._model.device)
+        return decode(self._model, latents, recipe_for(spec, self.info, on_gpu=on_gpu).vae)
+
+    def digest(self, spec: RenderSpec) -> str:
+        """See `Renderer.digest`. Raises `PromptError` for a LoRA that is not there."""
+        return self._model.digest(spec.loras)
+
+    def embeddings(self, clip: Clip) -> bytes:
+        """The prompts of a clip, encoded, as a file: with it no card needs the text encoder."""
+        return self._prompts.file_of(cast("HeliosClip", clip).texts)
+
+    def take_over(self, embeddings: Path) -> None:
+        """Know the prompts of such a file. Raises `CheckpointError`."""
+        self._prompts.take_over(embeddings)
 
 
 def stack_id(device: torch.device) -> str:

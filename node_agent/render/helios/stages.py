@@ -15,20 +15,17 @@ import torch.nn.functional as F  # noqa: N812 - torch's own custom
 from diffusers.pipelines.helios.pipeline_helios import calculate_shift
 from torch import Tensor
 
-from node_agent.render.helios.guidance import Velocity
+from node_agent.render.helios.guidance import Company
 from node_agent.render.helios.history import LatentShape
 from node_agent.render.helios.model import HeliosModel
-from node_agent.render.helios.noise import ClipNoise
 
 ZERO_STAR_STEPS = 2
 """Steps of the coarsest stage which CFG-Zero* starts without any velocity (stock: zero_steps=1)."""
 
 
-def denoise_flat(
-    model: HeliosModel, velocity: Velocity, noise: ClipNoise, shape: LatentShape, steps: int
-) -> Tensor:
-    """Base: `steps` passes at full size. Returns latents of `shape`."""
-    latents = noise.gaussian(shape).to(model.device)
+def denoise_flat(model: HeliosModel, company: Company, shape: LatentShape, steps: int) -> Tensor:
+    """Base: `steps` passes at full size. Returns latents (lanes left, …) of `shape`."""
+    latents = company.draw(lambda noise: noise.gaussian(shape)).to(model.device)
     schedule = model.schedule
     schedule.set_timesteps(
         steps,
@@ -37,15 +34,15 @@ def denoise_flat(
         mu=_shift(model, latents),
     )
     for time in schedule.timesteps:
-        flow = velocity(latents, time.expand(1))
+        [latents] = _left(schedule, company, latents)
+        flow = company.velocity(latents, time)
         latents = schedule.step(flow, time, latents, return_dict=False)[0]
     return latents
 
 
 def denoise_pyramid(
     model: HeliosModel,
-    velocity: Velocity,
-    noise: ClipNoise,
+    company: Company,
     shape: LatentShape,
     steps: tuple[int, ...],
     *,
@@ -53,9 +50,10 @@ def denoise_pyramid(
 ) -> Tensor:
     """Distilled and Mid: `steps` passes per stage, twice as many to `amplify`.
 
-    Returns latents of `shape`. All sizes that the stages pass through divide evenly (`recipe_for`).
+    Returns latents (lanes left, …) of `shape`. All sizes that the stages pass through divide
+    evenly (`recipe_for`).
     """
-    latents = noise.gaussian(shape).to(model.device)
+    latents = company.draw(lambda noise: noise.gaussian(shape)).to(model.device)
     for _ in steps[1:]:
         # Averaging 2x2 normal numbers halves their spread; twice the mean is standard normal.
         latents = _resized(latents, 0.5, "bilinear") * 2
@@ -68,22 +66,33 @@ def denoise_pyramid(
             is_amplify_first_chunk=amplify,
         )
         if stage > 0:
-            latents = _enlarged(model, noise, latents, stage)
-        latents = _denoise_stage(model, velocity, latents, stage)
+            latents = _enlarged(model, company, latents, stage)
+        latents = _denoise_stage(model, company, latents, stage)
     return latents
 
 
-def _denoise_stage(model: HeliosModel, velocity: Velocity, start: Tensor, stage: int) -> Tensor:
-    latents = start
-    for step, time in enumerate(model.schedule.timesteps):
-        flow = velocity(
-            latents,
-            time.expand(1).long(),
-            first_steps=stage == 0 and step < ZERO_STAR_STEPS,
-        )
-        extra = _distilled_arguments(model.schedule, step, start) if model.distilled else {}
-        latents = model.schedule.step(flow, time, latents, return_dict=False, **extra)[0]
+def _denoise_stage(model: HeliosModel, company: Company, start: Tensor, stage: int) -> Tensor:
+    schedule, latents = model.schedule, start
+    for step, time in enumerate(schedule.timesteps):
+        latents, start = _left(schedule, company, latents, start)
+        first_steps = stage == 0 and step < ZERO_STAR_STEPS
+        flow = company.velocity(latents, time.long(), first_steps=first_steps)
+        extra = _distilled_arguments(schedule, step, start) if model.distilled else {}
+        latents = schedule.step(flow, time, latents, return_dict=False, **extra)[0]
     return latents
+
+
+def _left(schedule: Any, company: Company, *tensors: Tensor) -> list[Tensor]:
+    """The rows of lanes that go on; a schedule of several steps remembers those only, too."""
+    before = company.lanes
+    left = company.left(*tensors)
+    if company.lanes != before and hasattr(schedule, "model_outputs"):
+        rows = [before.index(lane) for lane in company.lanes]
+        kept = [each if each is None else each[rows] for each in schedule.model_outputs]
+        schedule.model_outputs = kept
+        if schedule.last_sample is not None:
+            schedule.last_sample = schedule.last_sample[rows]
+    return left
 
 
 def _distilled_arguments(schedule: Any, step: int, start: Tensor) -> dict[str, Any]:
@@ -97,7 +106,7 @@ def _distilled_arguments(schedule: Any, step: int, start: Tensor) -> dict[str, A
     }
 
 
-def _enlarged(model: HeliosModel, noise: ClipNoise, latents: Tensor, stage: int) -> Tensor:
+def _enlarged(model: HeliosModel, company: Company, latents: Tensor, stage: int) -> Tensor:
     """Double height and width, and bring the noise back to what `stage` starts from.
 
     alpha and beta: renoising between stages, pyramidal flow matching (arXiv 2410.05954).
@@ -108,7 +117,8 @@ def _enlarged(model: HeliosModel, noise: ClipNoise, latents: Tensor, stage: int)
     alpha: float = 1 / (math.sqrt(1 + (1 / gamma)) * (1 - signal) + signal)
     beta = alpha * (1 - signal) / math.sqrt(gamma)
     _, rows, columns = model.transformer.config.patch_size
-    blocks = noise.blocks(tuple(latents.shape), (rows, columns), gamma)
+    shape = (1, *latents.shape[1:])
+    blocks = company.draw(lambda noise: noise.blocks(shape, (rows, columns), gamma))
     renoised: Tensor = alpha * latents + beta * blocks.to(model.device, model.transformer.dtype)
     return renoised
 

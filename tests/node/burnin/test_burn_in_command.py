@@ -17,7 +17,7 @@ from node_agent.render.helios.tiny import build_tiny
 @pytest.fixture
 def options(tmp_path: Path) -> list[str]:
     build_tiny(tmp_path / "model")
-    files = {"model": "model", "record": "card.json", "reference": "golden", "stamps": "stamps"}
+    files = {"model": "model", "record": "card.json", "reference": "golden", "models-dir": "."}
     paths = [word for flag, name in files.items() for word in (f"--{flag}", str(tmp_path / name))]
     return ["burn-in", *paths, "--device", "cpu", "--size", "64x64", "--hours", "0.001"]
 

@@ -1,12 +1,15 @@
 """Tiny models, built once, and the clip that most tests render."""
 
+import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from node_agent.render.helios.renderer import HeliosRenderer
 from node_agent.render.helios.tiny import build_tiny
 from node_agent.render.renderer import RenderSpec
+from tests.node.helios.stock import Stock
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -78,3 +81,43 @@ def assert_equal_chunks():
             assert one.negative.generator_state == other.negative.generator_state
 
     return check
+
+
+@pytest.fixture(scope="session")
+def load_stock(model_directory):
+    """The stock pipeline of a variant."""
+    return Stock(model_directory)
+
+
+def drawing(width, height, shift):
+    """A picture that no two shifts share."""
+    across = np.arange(width)[None, :] * 7 + shift * 11
+    down = np.arange(height)[:, None] * 5 + shift * 3
+    return np.stack([across + down * 0, down + across * 0, across * down // 9], axis=2) % 256
+
+
+@pytest.fixture(scope="session")
+def picture(tmp_path_factory):
+    """A PNG of 256x128."""
+    path = tmp_path_factory.mktemp("inputs") / "start.png"
+    Image.fromarray(drawing(256, 128, 0).astype(np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def footage(tmp_path_factory):
+    """A lossless video of so many frames, and its pictures as decoded."""
+
+    def film(frames):
+        path = tmp_path_factory.mktemp("inputs") / f"{frames}.mkv"
+        with av.open(str(path), "w") as out:
+            stream = out.add_stream("ffv1", rate=24)
+            stream.width, stream.height, stream.pix_fmt = 96, 96, "bgr0"
+            for shift in range(frames):
+                pixels = drawing(96, 96, shift).astype(np.uint8)
+                out.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            out.mux(stream.encode())
+        with av.open(str(path)) as film:
+            return path, [frame.to_image() for frame in film.decode(video=0)]
+
+    return film

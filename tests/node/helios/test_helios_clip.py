@@ -72,7 +72,7 @@ def test_seed_and_prompt_both_change_the_picture(renderer, spec):
 def test_history_is_never_longer_than_19_latent_frames(renderer, spec, render):
     clip = renderer.start(spec(frames=33 * 5))
     render(clip, 5)
-    frames = clip._history.frames
+    frames = clip.history.frames
     assert frames.shape[2] == 19
     assert frames.untyped_storage().nbytes() == frames.numel() * 4
 

@@ -6,56 +6,12 @@ import torch
 from diffusers import HeliosPipeline, HeliosPyramidPipeline
 
 from node_agent.render.helios.clip import HeliosClip
-from node_agent.render.helios.model import load_model
+from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.prompts import PromptEncoder
 from node_agent.render.helios.renderer import HeliosRenderer
+from tests.node.helios.stock import STOCK_GAMMA, assert_equal_to_stock, stock_run
 
 CHUNKS = 3
-
-STOCK_GAMMA = 0.3333
-"""The real 1/3 makes the stock pipeline raise on a CPU; this value lets it run."""
-
-
-@pytest.fixture(scope="session")
-def load_stock(model_directory):
-    loaded = {}
-
-    def load(variant, gamma=STOCK_GAMMA):
-        if (variant, gamma) not in loaded:
-            cls = HeliosPipeline if variant == "base" else HeliosPyramidPipeline
-            pipeline = cls.from_pretrained(model_directory(variant, gamma), dtype=torch.float32)
-            pipeline.set_progress_bar_config(disable=True)
-            loaded[variant, gamma] = pipeline
-        return loaded[variant, gamma]
-
-    return load
-
-
-def stock_run(pipeline, spec, output_type, **options):
-    return pipeline(
-        prompt=spec.prompt,
-        negative_prompt=spec.negative_prompt,
-        height=spec.height,
-        width=spec.width,
-        num_frames=spec.frames,
-        generator=torch.Generator("cpu").manual_seed(spec.seed),
-        output_type=output_type,
-        **options,
-    ).frames
-
-
-def assert_equal_to_stock(pipeline, renderer, spec, render, **options):
-    chunks = render(renderer.start(spec), spec.chunks)
-    latents = np.concatenate([chunk.negative.latents for chunk in chunks], axis=2)
-    assert torch.equal(torch.from_numpy(latents), stock_run(pipeline, spec, "latent", **options))
-
-    frames = np.concatenate([chunk.frames for chunk in chunks])
-    pictures = stock_run(pipeline, spec, "np", **options)[0]
-    stock_frames = (pictures * 255).round().astype(np.uint8)
-    assert len(frames) == spec.frames
-    # The stock pipeline drops up to three frames from the end of a clip.
-    assert len(stock_frames) == (spec.frames - 1) // 4 * 4 + 1
-    assert np.array_equal(frames[: len(stock_frames)], stock_frames)
 
 
 @pytest.mark.parametrize("amplify", [True, False], ids=["amplified", "plain"])
@@ -105,13 +61,8 @@ def test_base(load_stock, model_directory, spec, render, height, width, guidance
 
 
 def test_mid(load_stock, model_directory, spec, render):
-    pipeline = load_stock("mid")
-    # The stock guidance code calls `view` on the transformer's output, which needs it contiguous.
-    hook = pipeline.transformer.register_forward_hook(
-        lambda _module, _inputs, output: (output[0].contiguous(),)
-    )
     clip = spec(frames=33 * CHUNKS, steps=(3, 2, 3))
-    with hook:
+    with load_stock.contiguous("mid") as pipeline:
         assert_equal_to_stock(
             pipeline,
             HeliosRenderer(model_directory("mid", STOCK_GAMMA)),
@@ -126,7 +77,7 @@ def test_mid(load_stock, model_directory, spec, render):
 def test_the_arithmetic_of_a_gpu(model_directory, spec, render, variant):
     """bfloat16 with a float32 VAE, as on a GPU: each conversion falls where the stock's does."""
     directory = model_directory(variant, STOCK_GAMMA)
-    model = load_model(directory, torch.device("cpu"), dtype=torch.bfloat16)
+    model = HeliosModel(directory, torch.device("cpu"), dtype=torch.bfloat16)
     cls = HeliosPipeline if variant == "base" else HeliosPyramidPipeline
     pipeline = cls.from_pretrained(directory, dtype=torch.bfloat16, vae=model.vae)
     pipeline.set_progress_bar_config(disable=True)

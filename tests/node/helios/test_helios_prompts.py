@@ -27,15 +27,16 @@ def test_a_prompt_over_the_limit_is_refused_with_its_token_count(renderer, promp
 
 
 def test_a_prompt_at_the_limit_keeps_every_token(prompts):
-    embedding = prompts.encode(words_of_one_token(prompts, LIMIT - 1))
+    embedding, tokens = prompts.encode(words_of_one_token(prompts, LIMIT - 1))
+    assert tokens == LIMIT
     assert embedding.shape == (1, LIMIT, 32)
     assert embedding[0, -1].any()
 
 
 def test_padding_is_zero(prompts):
     text = "A red fox"
-    embedding = prompts.encode(text)[0]
-    tokens = prompts.count_tokens(text)
+    [embedding], tokens = prompts.encode(text)
+    assert tokens == prompts.count_tokens(text)
     assert embedding[:tokens].any(dim=1).all()
     assert not embedding[tokens:].any()
 
