@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from node_agent.burnin.judge import Limits, Tally
     from node_agent.burnin.real import Blind, HeliosLoad, Sampler
     from node_agent.burnin.record import About
+    from node_agent.doctor.finding import Finding
     from node_agent.telemetry import Identity
 
 _FOLDER = Path("~/.heliostat/burn-in")
@@ -79,9 +81,23 @@ def _run(
     from node_agent.burnin import record
     from node_agent.burnin.judge import Tally, judge
     from node_agent.burnin.loop import BurnIn
+    from node_agent.burnin.stall import StallWatch
 
     tally = record.resume(path, about) if resume else Tally()
     recorder = record.Recorder(path, about, time.monotonic)
+
+    def told(tally: Tally, findings: Sequence[Finding]) -> None:
+        stall.beat()
+        recorder.note(tally, findings)
+
+    def hung(silent: float) -> None:
+        """The process is stuck in the driver: what is known is kept, and it ends."""
+        tally.failure = f"no chunk for {silent:.0f} s: the card hangs"
+        recorder.write(tally, judge(tally, about.limits))
+        typer.echo(f"failed: {tally.failure}; record: {path}", err=True)
+        os._exit(1)
+
+    stall = StallWatch(hung)
     work = BurnIn(
         load=load,
         watch=watch,
@@ -90,14 +106,16 @@ def _run(
         limits=about.limits,
         clock=time.monotonic,
         timed=about.card != "cpu",
-        tell=recorder.note,
+        tell=told,
     )
     try:
         with _shown(tally, about, watch):
+            stall.start()
             work.run(tally, about.hours * 3600)
     except KeyboardInterrupt:
         typer.echo("interrupted: --resume goes on", err=True)
     finally:
+        stall.close()
         findings = judge(tally, about.limits)
         recorder.write(tally, findings)
     verdict = record.passed(tally, findings, about.hours)
