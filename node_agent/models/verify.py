@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
 from node_agent.files import write_atomic
 from node_agent.models.info import ModelError, describe
 from node_agent.models.manifest import (
@@ -213,6 +211,8 @@ def _pretence(file: Path) -> str | None:
     """A pickle or anything else under the name of weights is no weights, hashed or not."""
     if file.suffix != WEIGHTS_SUFFIX:
         return None
+    from safetensors import SafetensorError, safe_open  # of [node]; commands start without
+
     try:
         with safe_open(file, framework="np"):  # reads and checks the header alone
             return None

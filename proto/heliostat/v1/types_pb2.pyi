@@ -549,6 +549,21 @@ class CardTelemetry(message.Message):
     UPLOAD_RETRIES_FIELD_NUMBER: builtins.int
     CHILD_RESTARTS_FIELD_NUMBER: builtins.int
     SPOOL_BYTES_FIELD_NUMBER: builtins.int
+    GPU_UUID_FIELD_NUMBER: builtins.int
+    POWER_WATTS_FIELD_NUMBER: builtins.int
+    ENERGY_JOULES_FIELD_NUMBER: builtins.int
+    ENERGY_METHOD_FIELD_NUMBER: builtins.int
+    TEMPERATURE_CELSIUS_FIELD_NUMBER: builtins.int
+    SM_CLOCK_HERTZ_FIELD_NUMBER: builtins.int
+    MEMORY_CLOCK_HERTZ_FIELD_NUMBER: builtins.int
+    THROTTLED_SECONDS_FIELD_NUMBER: builtins.int
+    VRAM_USED_BYTES_FIELD_NUMBER: builtins.int
+    XID_ERRORS_FIELD_NUMBER: builtins.int
+    UTILIZATION_RATIO_FIELD_NUMBER: builtins.int
+    FAN_RATIO_FIELD_NUMBER: builtins.int
+    PCIE_GENERATION_FIELD_NUMBER: builtins.int
+    PCIE_WIDTH_FIELD_NUMBER: builtins.int
+    HOST_RAM_USED_BYTES_FIELD_NUMBER: builtins.int
     frames_rendered: builtins.int
     chunks_rendered: builtins.int
     render_seconds: builtins.float
@@ -557,6 +572,33 @@ class CardTelemetry(message.Message):
     upload_retries: builtins.int
     child_restarts: builtins.int
     spool_bytes: builtins.int
+    gpu_uuid: builtins.str
+    """From here on, what the card and its host tell of themselves: absent where they cannot.
+    NVML's name of the card, `GPU-...`, by which other exporters' figures join these.
+    """
+    power_watts: builtins.float
+    energy_joules: builtins.float
+    """Of the card's board."""
+    energy_method: builtins.str
+    """How the energy is known: `counter` (the board's own) or `sampled` (its power, integrated)."""
+    temperature_celsius: builtins.float
+    sm_clock_hertz: builtins.float
+    memory_clock_hertz: builtins.float
+    throttled_seconds: builtins.float
+    """Slowed down by heat or a lack of power; running at its power limit does not count."""
+    vram_used_bytes: builtins.int
+    xid_errors: builtins.int
+    """Critical errors that the driver reported."""
+    utilization_ratio: builtins.float
+    """0..1."""
+    fan_ratio: builtins.float
+    """Of the highest speed."""
+    pcie_generation: builtins.int
+    """Now; an idle card lowers it."""
+    pcie_width: builtins.int
+    """Lanes now."""
+    host_ram_used_bytes: builtins.int
+    """Of the whole machine."""
     def __init__(
         self,
         *,
@@ -568,9 +610,75 @@ class CardTelemetry(message.Message):
         upload_retries: builtins.int = ...,
         child_restarts: builtins.int = ...,
         spool_bytes: builtins.int = ...,
+        gpu_uuid: builtins.str = ...,
+        power_watts: builtins.float | None = ...,
+        energy_joules: builtins.float | None = ...,
+        energy_method: builtins.str = ...,
+        temperature_celsius: builtins.float | None = ...,
+        sm_clock_hertz: builtins.float | None = ...,
+        memory_clock_hertz: builtins.float | None = ...,
+        throttled_seconds: builtins.float | None = ...,
+        vram_used_bytes: builtins.int | None = ...,
+        xid_errors: builtins.int | None = ...,
+        utilization_ratio: builtins.float | None = ...,
+        fan_ratio: builtins.float | None = ...,
+        pcie_generation: builtins.int | None = ...,
+        pcie_width: builtins.int | None = ...,
+        host_ram_used_bytes: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "_fan_ratio", b"_fan_ratio", "_host_ram_used_bytes", b"_host_ram_used_bytes", "_memory_clock_hertz", b"_memory_clock_hertz", "_pcie_generation", b"_pcie_generation", "_pcie_width", b"_pcie_width", "_power_watts", b"_power_watts", "_sm_clock_hertz", b"_sm_clock_hertz", "_temperature_celsius", b"_temperature_celsius", "_throttled_seconds", b"_throttled_seconds", "_utilization_ratio", b"_utilization_ratio", "_vram_used_bytes", b"_vram_used_bytes", "_xid_errors", b"_xid_errors", "energy_joules", b"energy_joules", "fan_ratio", b"fan_ratio", "host_ram_used_bytes", b"host_ram_used_bytes", "memory_clock_hertz", b"memory_clock_hertz", "pcie_generation", b"pcie_generation", "pcie_width", b"pcie_width", "power_watts", b"power_watts", "sm_clock_hertz", b"sm_clock_hertz", "temperature_celsius", b"temperature_celsius", "throttled_seconds", b"throttled_seconds", "utilization_ratio", b"utilization_ratio", "vram_used_bytes", b"vram_used_bytes", "xid_errors", b"xid_errors"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["bytes_uploaded", b"bytes_uploaded", "child_restarts", b"child_restarts", "chunks_rendered", b"chunks_rendered", "frames_rendered", b"frames_rendered", "render_seconds", b"render_seconds", "spool_bytes", b"spool_bytes", "upload_retries", b"upload_retries", "upload_seconds", b"upload_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "_fan_ratio", b"_fan_ratio", "_host_ram_used_bytes", b"_host_ram_used_bytes", "_memory_clock_hertz", b"_memory_clock_hertz", "_pcie_generation", b"_pcie_generation", "_pcie_width", b"_pcie_width", "_power_watts", b"_power_watts", "_sm_clock_hertz", b"_sm_clock_hertz", "_temperature_celsius", b"_temperature_celsius", "_throttled_seconds", b"_throttled_seconds", "_utilization_ratio", b"_utilization_ratio", "_vram_used_bytes", b"_vram_used_bytes", "_xid_errors", b"_xid_errors", "bytes_uploaded", b"bytes_uploaded", "child_restarts", b"child_restarts", "chunks_rendered", b"chunks_rendered", "energy_joules", b"energy_joules", "energy_method", b"energy_method", "fan_ratio", b"fan_ratio", "frames_rendered", b"frames_rendered", "gpu_uuid", b"gpu_uuid", "host_ram_used_bytes", b"host_ram_used_bytes", "memory_clock_hertz", b"memory_clock_hertz", "pcie_generation", b"pcie_generation", "pcie_width", b"pcie_width", "power_watts", b"power_watts", "render_seconds", b"render_seconds", "sm_clock_hertz", b"sm_clock_hertz", "spool_bytes", b"spool_bytes", "temperature_celsius", b"temperature_celsius", "throttled_seconds", b"throttled_seconds", "upload_retries", b"upload_retries", "upload_seconds", b"upload_seconds", "utilization_ratio", b"utilization_ratio", "vram_used_bytes", b"vram_used_bytes", "xid_errors", b"xid_errors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__energy_joules: _TypeAlias = typing.Literal["energy_joules"]  # noqa: Y015
+    _WhichOneofArgType__energy_joules: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules"]  # noqa: Y015
+    _WhichOneofReturnType__fan_ratio: _TypeAlias = typing.Literal["fan_ratio"]  # noqa: Y015
+    _WhichOneofArgType__fan_ratio: _TypeAlias = typing.Literal["_fan_ratio", b"_fan_ratio"]  # noqa: Y015
+    _WhichOneofReturnType__host_ram_used_bytes: _TypeAlias = typing.Literal["host_ram_used_bytes"]  # noqa: Y015
+    _WhichOneofArgType__host_ram_used_bytes: _TypeAlias = typing.Literal["_host_ram_used_bytes", b"_host_ram_used_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__memory_clock_hertz: _TypeAlias = typing.Literal["memory_clock_hertz"]  # noqa: Y015
+    _WhichOneofArgType__memory_clock_hertz: _TypeAlias = typing.Literal["_memory_clock_hertz", b"_memory_clock_hertz"]  # noqa: Y015
+    _WhichOneofReturnType__pcie_generation: _TypeAlias = typing.Literal["pcie_generation"]  # noqa: Y015
+    _WhichOneofArgType__pcie_generation: _TypeAlias = typing.Literal["_pcie_generation", b"_pcie_generation"]  # noqa: Y015
+    _WhichOneofReturnType__pcie_width: _TypeAlias = typing.Literal["pcie_width"]  # noqa: Y015
+    _WhichOneofArgType__pcie_width: _TypeAlias = typing.Literal["_pcie_width", b"_pcie_width"]  # noqa: Y015
+    _WhichOneofReturnType__power_watts: _TypeAlias = typing.Literal["power_watts"]  # noqa: Y015
+    _WhichOneofArgType__power_watts: _TypeAlias = typing.Literal["_power_watts", b"_power_watts"]  # noqa: Y015
+    _WhichOneofReturnType__sm_clock_hertz: _TypeAlias = typing.Literal["sm_clock_hertz"]  # noqa: Y015
+    _WhichOneofArgType__sm_clock_hertz: _TypeAlias = typing.Literal["_sm_clock_hertz", b"_sm_clock_hertz"]  # noqa: Y015
+    _WhichOneofReturnType__temperature_celsius: _TypeAlias = typing.Literal["temperature_celsius"]  # noqa: Y015
+    _WhichOneofArgType__temperature_celsius: _TypeAlias = typing.Literal["_temperature_celsius", b"_temperature_celsius"]  # noqa: Y015
+    _WhichOneofReturnType__throttled_seconds: _TypeAlias = typing.Literal["throttled_seconds"]  # noqa: Y015
+    _WhichOneofArgType__throttled_seconds: _TypeAlias = typing.Literal["_throttled_seconds", b"_throttled_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__utilization_ratio: _TypeAlias = typing.Literal["utilization_ratio"]  # noqa: Y015
+    _WhichOneofArgType__utilization_ratio: _TypeAlias = typing.Literal["_utilization_ratio", b"_utilization_ratio"]  # noqa: Y015
+    _WhichOneofReturnType__vram_used_bytes: _TypeAlias = typing.Literal["vram_used_bytes"]  # noqa: Y015
+    _WhichOneofArgType__vram_used_bytes: _TypeAlias = typing.Literal["_vram_used_bytes", b"_vram_used_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__xid_errors: _TypeAlias = typing.Literal["xid_errors"]  # noqa: Y015
+    _WhichOneofArgType__xid_errors: _TypeAlias = typing.Literal["_xid_errors", b"_xid_errors"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__energy_joules) -> _WhichOneofReturnType__energy_joules | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fan_ratio) -> _WhichOneofReturnType__fan_ratio | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__host_ram_used_bytes) -> _WhichOneofReturnType__host_ram_used_bytes | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_clock_hertz) -> _WhichOneofReturnType__memory_clock_hertz | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pcie_generation) -> _WhichOneofReturnType__pcie_generation | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pcie_width) -> _WhichOneofReturnType__pcie_width | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__power_watts) -> _WhichOneofReturnType__power_watts | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sm_clock_hertz) -> _WhichOneofReturnType__sm_clock_hertz | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature_celsius) -> _WhichOneofReturnType__temperature_celsius | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__throttled_seconds) -> _WhichOneofReturnType__throttled_seconds | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__utilization_ratio) -> _WhichOneofReturnType__utilization_ratio | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__vram_used_bytes) -> _WhichOneofReturnType__vram_used_bytes | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__xid_errors) -> _WhichOneofReturnType__xid_errors | None: ...
