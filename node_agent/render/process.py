@@ -46,9 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _serve(options: argparse.Namespace, commands: BinaryIO, reports: BinaryIO) -> ExitCode:
     from node_agent.encode import encoder_id
     from node_agent.render.desk import Desk
+    from node_agent.render.energy import Energy
     from node_agent.render.failures import classify, describe
     from node_agent.render.messages import LoadFailed, Ready
     from node_agent.render.session import Session
+    from node_agent.telemetry import EnergyMeter
 
     mouth = _Mouth(reports)
     desk = Desk(mouth.report, options.unrecorded_max)
@@ -66,7 +68,9 @@ def _serve(options: argparse.Namespace, commands: BinaryIO, reports: BinaryIO) -
             stack_id=f"{renderer.stack_id},{encoder_id()}",
         )
     )
-    return ExitCode.STOPPED if Session(renderer, desk, mouth.report).run() else ExitCode.BROKEN
+    energy = Energy(EnergyMeter.for_device(options.device))
+    session = Session(renderer, desk, mouth.report, energy=energy)
+    return ExitCode.STOPPED if session.run() else ExitCode.BROKEN
 
 
 class _Mouth:
