@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from heliostat.v1 import types_pb2 as heliostat_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fheliostat/v1/node_service.proto\x12\x0cheliostat.v1\x1a\x18heliostat/v1/types.proto\"\xfc\x01\n\x0f\x45xchangeRequest\x12&\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x18.heliostat.v1.CardReport\x12\'\n\x04held\x18\x02 \x03(\x0b\x32\x19.heliostat.v1.HeldAttempt\x12)\n\x06outbox\x18\x03 \x03(\x0b\x32\x19.heliostat.v1.OutboxEntry\x12+\n\x07intents\x18\x04 \x03(\x0b\x32\x1a.heliostat.v1.UploadIntent\x12\x10\n\x08\x63\x61pacity\x18\x05 \x01(\r\x12.\n\ttelemetry\x18\x06 \x01(\x0b\x32\x1b.heliostat.v1.CardTelemetry\"\xd4\x01\n\nCardReport\x12\x0f\n\x07\x63\x61rd_id\x18\x01 \x01(\t\x12\x0f\n\x07node_id\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\t\x12\x10\n\x08hostname\x18\x04 \x01(\t\x12\x0c\n\x04slot\x18\x05 \x01(\r\x12\x0e\n\x06\x64\x65vice\x18\x06 \x01(\t\x12\x12\n\nvram_bytes\x18\x07 \x01(\x04\x12\x10\n\x08renderer\x18\x08 \x01(\t\x12\x14\n\x0cmodel_digest\x18\t \x01(\t\x12\x10\n\x08stack_id\x18\n \x01(\t\x12\x11\n\tcondition\x18\x0b \x01(\t\"@\n\x0bHeldAttempt\x12\x0f\n\x07\x63lip_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\x0f\n\x07started\x18\x03 \x01(\x08\"\xfd\x01\n\x0bOutboxEntry\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0f\n\x07\x63lip_id\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12*\n\x05\x63hunk\x18\x04 \x01(\x0b\x32\x19.heliostat.v1.ChunkReportH\x00\x12(\n\x04take\x18\x05 \x01(\x0b\x32\x18.heliostat.v1.TakeReportH\x00\x12.\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x1b.heliostat.v1.FailureReportH\x00\x12,\n\x07yielded\x18\x07 \x01(\x0b\x32\x19.heliostat.v1.YieldReportH\x00\x42\x06\n\x04what\"\x87\x01\n\x0b\x43hunkReport\x12\r\n\x05\x63hunk\x18\x01 \x01(\r\x12\x0e\n\x06\x66rames\x18\x02 \x01(\r\x12\x16\n\x0erender_seconds\x18\x03 \x01(\x01\x12\x16\n\x0e\x65ncode_seconds\x18\x04 \x01(\x01\x12)\n\tartifacts\x18\x05 \x03(\x0b\x32\x16.heliostat.v1.Artifact\"l\n\nTakeReport\x12\x0e\n\x06\x66rames\x18\x01 \x01(\r\x12%\n\x05video\x18\x02 \x01(\x0b\x32\x16.heliostat.v1.Artifact\x12\'\n\x07sidecar\x18\x03 \x01(\x0b\x32\x16.heliostat.v1.Artifact\"S\n\rFailureReport\x12\x31\n\rfailure_class\x18\x01 \x01(\x0e\x32\x1a.heliostat.v1.FailureClass\x12\x0f\n\x07message\x18\x02 \x01(\t\"\r\n\x0bYieldReport\"Z\n\x0cUploadIntent\x12\x0f\n\x07\x63lip_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12(\n\x08\x61rtifact\x18\x03 \x01(\x0b\x32\x16.heliostat.v1.Artifact\"\xbb\x01\n\x10\x45xchangeResponse\x12#\n\x06wanted\x18\x01 \x03(\x0b\x32\x13.heliostat.v1.Lease\x12\'\n\x08verdicts\x18\x02 \x03(\x0b\x32\x15.heliostat.v1.Verdict\x12#\n\x06grants\x18\x03 \x03(\x0b\x32\x13.heliostat.v1.Grant\x12\x1d\n\x15next_exchange_seconds\x18\x04 \x01(\r\x12\x15\n\rlease_seconds\x18\x05 \x01(\r\"f\n\x05Lease\x12\x0f\n\x07\x63lip_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\x13\n\x0byield_asked\x18\x03 \x01(\x08\x12&\n\x05order\x18\x04 \x01(\x0b\x32\x17.heliostat.v1.ClipOrder\"\xaa\x02\n\tClipOrder\x12$\n\x04spec\x18\x01 \x01(\x0b\x32\x16.heliostat.v1.ClipSpec\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x03 \x01(\t\x12\x12\n\nbatch_name\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\r\x12\x35\n\x07\x63olumns\x18\x07 \x03(\x0b\x32$.heliostat.v1.ClipOrder.ColumnsEntry\x12\x0b\n\x03row\x18\x08 \x01(\r\x12-\n\x08recorded\x18\t \x03(\x0b\x32\x1b.heliostat.v1.RecordedChunk\x1a.\n\x0c\x43olumnsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x96\x01\n\rRecordedChunk\x12\r\n\x05\x63hunk\x18\x01 \x01(\r\x12\x0e\n\x06\x66rames\x18\x02 \x01(\r\x12\x16\n\x0erender_seconds\x18\x03 \x01(\x01\x12\x0f\n\x07\x63\x61rd_id\x18\x04 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\r\x12,\n\tartifacts\x18\x06 \x03(\x0b\x32\x19.heliostat.v1.ArtifactUrl\"D\n\x0b\x41rtifactUrl\x12(\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x16.heliostat.v1.Artifact\x12\x0b\n\x03url\x18\x02 \x01(\t\"\xd5\x01\n\x07Verdict\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12.\n\x07outcome\x18\x02 \x01(\x0e\x32\x1d.heliostat.v1.Verdict.Outcome\x12\x0e\n\x06reason\x18\x03 \x01(\t\"x\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_RECORDED\x10\x01\x12\x11\n\rOUTCOME_STALE\x10\x02\x12\x18\n\x14OUTCOME_UPLOAD_AGAIN\x10\x03\x12\x11\n\rOUTCOME_LATER\x10\x04\"\xc3\x01\n\x05Grant\x12\x0f\n\x07\x63lip_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12(\n\x08\x61rtifact\x18\x03 \x01(\x0b\x32\x16.heliostat.v1.Artifact\x12\x0b\n\x03url\x18\x04 \x01(\t\x12\x31\n\x07headers\x18\x05 \x03(\x0b\x32 .heliostat.v1.Grant.HeadersEntry\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32X\n\x0bNodeService\x12I\n\x08\x45xchange\x12\x1d.heliostat.v1.ExchangeRequest\x1a\x1e.heliostat.v1.ExchangeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fheliostat/v1/node_service.proto\x12\x0cheliostat.v1\x1a\x18heliostat/v1/types.proto\"\xfc\x01\n\x0f\x45xchangeRequest\x12&\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x18.heliostat.v1.CardReport\x12\'\n\x04held\x18\x02 \x03(\x0b\x32\x19.heliostat.v1.HeldAttempt\x12)\n\x06outbox\x18\x03 \x03(\x0b\x32\x19.heliostat.v1.OutboxEntry\x12+\n\x07intents\x18\x04 \x03(\x0b\x32\x1a.heliostat.v1.UploadIntent\x12\x10\n\x08\x63\x61pacity\x18\x05 \x01(\r\x12.\n\ttelemetry\x18\x06 \x01(\x0b\x32\x1b.heliostat.v1.CardTelemetry\"\xd4\x01\n\nCardReport\x12\x0f\n\x07\x63\x61rd_id\x18\x01 \x01(\t\x12\x0f\n\x07node_id\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\t\x12\x10\n\x08hostname\x18\x04 \x01(\t\x12\x0c\n\x04slot\x18\x05 \x01(\r\x12\x0e\n\x06\x64\x65vice\x18\x06 \x01(\t\x12\x12\n\nvram_bytes\x18\x07 \x01(\x04\x12\x10\n\x08renderer\x18\x08 \x01(\t\x12\x14\n\x0cmodel_digest\x18\t \x01(\t\x12\x10\n\x08stack_id\x18\n \x01(\t\x12\x11\n\tcondition\x18\x0b \x01(\t\"@\n\x0bHeldAttempt\x12\x0f\n\x07\x63lip_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\x0f\n\x07started\x18\x03 \x01(\x08\"\xfd\x01\n\x0bOutboxEntry\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0f\n\x07\x63lip_id\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12*\n\x05\x63hunk\x18\x04 \x01(\x0b\x32\x19.heliostat.v1.ChunkReportH\x00\x12(\n\x04take\x18\x05 \x01(\x0b\x32\x18.heliostat.v1.TakeReportH\x00\x12.\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x1b.heliostat.v1.FailureReportH\x00\x12,\n\x07yielded\x18\x07 \x01(\x0b\x32\x19.heliostat.v1.YieldReportH\x00\x42\x06\n\x04what\"\xef\x01\n\x0b\x43hunkReport\x12\r\n\x05\x63hunk\x18\x01 \x01(\r\x12\x0e\n\x06\x66rames\x18\x02 \x01(\r\x12\x16\n\x0erender_seconds\x18\x03 \x01(\x01\x12\x16\n\x0e\x65ncode_seconds\x18\x04 \x01(\x01\x12)\n\tartifacts\x18\x05 \x03(\x0b\x32\x16.heliostat.v1.Artifact\x12\x1a\n\renergy_joules\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05lanes\x18\x07 \x01(\r\x12)\n\x07steered\x18\x08 \x03(\x0b\x32\x18.heliostat.v1.PromptMarkB\x10\n\x0e_energy_joules\"l\n\nTakeReport\x12\x0e\n\x06\x66rames\x18\x01 \x01(\r\x12%\n\x05video\x18\x02 \x01(\x0b\x32\x16.heliostat.v1.Artifact\x12\'\n\x07sidecar\x18\x03 \x01(\x0b\x32\x16.heliostat.v1.Artifact\"S\n\rFailureReport\x12\x31\n\rfailure_class\x18\x01 \x01(\x0e\x32\x1a.heliostat.v1.FailureClass\x12\x0f\n\x07message\x18\x02 \x01(\t\"\r\n\x0bYieldReport\"Z\n\x0cUploadIntent\x12\x0f\n\x07\x63lip_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12(\n\x08\x61rtifact\x18\x03 \x01(\x0b\x32\x16.heliostat.v1.Artifact\"\xbb\x01\n\x10\x45xchangeResponse\x12#\n\x06wanted\x18\x01 \x03(\x0b\x32\x13.heliostat.v1.Lease\x12\'\n\x08verdicts\x18\x02 \x03(\x0b\x32\x15.heliostat.v1.Verdict\x12#\n\x06grants\x18\x03 \x03(\x0b\x32\x13.heliostat.v1.Grant\x12\x1d\n\x15next_exchange_seconds\x18\x04 \x01(\r\x12\x15\n\rlease_seconds\x18\x05 \x01(\r\"f\n\x05Lease\x12\x0f\n\x07\x63lip_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\x13\n\x0byield_asked\x18\x03 \x01(\x08\x12&\n\x05order\x18\x04 \x01(\x0b\x32\x17.heliostat.v1.ClipOrder\"\xd2\x02\n\tClipOrder\x12$\n\x04spec\x18\x01 \x01(\x0b\x32\x16.heliostat.v1.ClipSpec\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x03 \x01(\t\x12\x12\n\nbatch_name\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\r\x12\x35\n\x07\x63olumns\x18\x07 \x03(\x0b\x32$.heliostat.v1.ClipOrder.ColumnsEntry\x12\x0b\n\x03row\x18\x08 \x01(\r\x12-\n\x08recorded\x18\t \x03(\x0b\x32\x1b.heliostat.v1.RecordedChunk\x12&\n\x06inputs\x18\n \x03(\x0b\x32\x16.heliostat.v1.InputUrl\x1a.\n\x0c\x43olumnsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"%\n\x08InputUrl\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\"\xfe\x01\n\rRecordedChunk\x12\r\n\x05\x63hunk\x18\x01 \x01(\r\x12\x0e\n\x06\x66rames\x18\x02 \x01(\r\x12\x16\n\x0erender_seconds\x18\x03 \x01(\x01\x12\x0f\n\x07\x63\x61rd_id\x18\x04 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\r\x12,\n\tartifacts\x18\x06 \x03(\x0b\x32\x19.heliostat.v1.ArtifactUrl\x12\x1a\n\renergy_joules\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05lanes\x18\x08 \x01(\r\x12)\n\x07steered\x18\t \x03(\x0b\x32\x18.heliostat.v1.PromptMarkB\x10\n\x0e_energy_joules\"D\n\x0b\x41rtifactUrl\x12(\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x16.heliostat.v1.Artifact\x12\x0b\n\x03url\x18\x02 \x01(\t\"\xd5\x01\n\x07Verdict\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12.\n\x07outcome\x18\x02 \x01(\x0e\x32\x1d.heliostat.v1.Verdict.Outcome\x12\x0e\n\x06reason\x18\x03 \x01(\t\"x\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_RECORDED\x10\x01\x12\x11\n\rOUTCOME_STALE\x10\x02\x12\x18\n\x14OUTCOME_UPLOAD_AGAIN\x10\x03\x12\x11\n\rOUTCOME_LATER\x10\x04\"\xc3\x01\n\x05Grant\x12\x0f\n\x07\x63lip_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12(\n\x08\x61rtifact\x18\x03 \x01(\x0b\x32\x16.heliostat.v1.Artifact\x12\x0b\n\x03url\x18\x04 \x01(\t\x12\x31\n\x07headers\x18\x05 \x03(\x0b\x32 .heliostat.v1.Grant.HeadersEntry\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32X\n\x0bNodeService\x12I\n\x08\x45xchange\x12\x1d.heliostat.v1.ExchangeRequest\x1a\x1e.heliostat.v1.ExchangeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,35 +45,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OUTBOXENTRY']._serialized_start=612
   _globals['_OUTBOXENTRY']._serialized_end=865
   _globals['_CHUNKREPORT']._serialized_start=868
-  _globals['_CHUNKREPORT']._serialized_end=1003
-  _globals['_TAKEREPORT']._serialized_start=1005
-  _globals['_TAKEREPORT']._serialized_end=1113
-  _globals['_FAILUREREPORT']._serialized_start=1115
-  _globals['_FAILUREREPORT']._serialized_end=1198
-  _globals['_YIELDREPORT']._serialized_start=1200
-  _globals['_YIELDREPORT']._serialized_end=1213
-  _globals['_UPLOADINTENT']._serialized_start=1215
-  _globals['_UPLOADINTENT']._serialized_end=1305
-  _globals['_EXCHANGERESPONSE']._serialized_start=1308
-  _globals['_EXCHANGERESPONSE']._serialized_end=1495
-  _globals['_LEASE']._serialized_start=1497
-  _globals['_LEASE']._serialized_end=1599
-  _globals['_CLIPORDER']._serialized_start=1602
-  _globals['_CLIPORDER']._serialized_end=1900
-  _globals['_CLIPORDER_COLUMNSENTRY']._serialized_start=1854
-  _globals['_CLIPORDER_COLUMNSENTRY']._serialized_end=1900
-  _globals['_RECORDEDCHUNK']._serialized_start=1903
-  _globals['_RECORDEDCHUNK']._serialized_end=2053
-  _globals['_ARTIFACTURL']._serialized_start=2055
-  _globals['_ARTIFACTURL']._serialized_end=2123
-  _globals['_VERDICT']._serialized_start=2126
-  _globals['_VERDICT']._serialized_end=2339
-  _globals['_VERDICT_OUTCOME']._serialized_start=2219
-  _globals['_VERDICT_OUTCOME']._serialized_end=2339
-  _globals['_GRANT']._serialized_start=2342
-  _globals['_GRANT']._serialized_end=2537
-  _globals['_GRANT_HEADERSENTRY']._serialized_start=2491
-  _globals['_GRANT_HEADERSENTRY']._serialized_end=2537
-  _globals['_NODESERVICE']._serialized_start=2539
-  _globals['_NODESERVICE']._serialized_end=2627
+  _globals['_CHUNKREPORT']._serialized_end=1107
+  _globals['_TAKEREPORT']._serialized_start=1109
+  _globals['_TAKEREPORT']._serialized_end=1217
+  _globals['_FAILUREREPORT']._serialized_start=1219
+  _globals['_FAILUREREPORT']._serialized_end=1302
+  _globals['_YIELDREPORT']._serialized_start=1304
+  _globals['_YIELDREPORT']._serialized_end=1317
+  _globals['_UPLOADINTENT']._serialized_start=1319
+  _globals['_UPLOADINTENT']._serialized_end=1409
+  _globals['_EXCHANGERESPONSE']._serialized_start=1412
+  _globals['_EXCHANGERESPONSE']._serialized_end=1599
+  _globals['_LEASE']._serialized_start=1601
+  _globals['_LEASE']._serialized_end=1703
+  _globals['_CLIPORDER']._serialized_start=1706
+  _globals['_CLIPORDER']._serialized_end=2044
+  _globals['_CLIPORDER_COLUMNSENTRY']._serialized_start=1998
+  _globals['_CLIPORDER_COLUMNSENTRY']._serialized_end=2044
+  _globals['_INPUTURL']._serialized_start=2046
+  _globals['_INPUTURL']._serialized_end=2083
+  _globals['_RECORDEDCHUNK']._serialized_start=2086
+  _globals['_RECORDEDCHUNK']._serialized_end=2340
+  _globals['_ARTIFACTURL']._serialized_start=2342
+  _globals['_ARTIFACTURL']._serialized_end=2410
+  _globals['_VERDICT']._serialized_start=2413
+  _globals['_VERDICT']._serialized_end=2626
+  _globals['_VERDICT_OUTCOME']._serialized_start=2506
+  _globals['_VERDICT_OUTCOME']._serialized_end=2626
+  _globals['_GRANT']._serialized_start=2629
+  _globals['_GRANT']._serialized_end=2824
+  _globals['_GRANT_HEADERSENTRY']._serialized_start=2778
+  _globals['_GRANT_HEADERSENTRY']._serialized_end=2824
+  _globals['_NODESERVICE']._serialized_start=2826
+  _globals['_NODESERVICE']._serialized_end=2914
 # @@protoc_insertion_point(module_scope)
