@@ -12,7 +12,7 @@ import logging
 import random
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,7 +50,9 @@ class CardSettings:
     child: ChildOptions
     stall: StallLimits = field(default_factory=StallLimits)
     prefetch: int = 1
-    """Clips held beside the one in render, so that the card need not wait for the next."""
+    """Clips held beside those in render, so that the card need not wait for the next."""
+    inputs: Sequence[str] | None = None
+    """Directories of this node that clips may start from files of; None is anywhere."""
     ca_file: str | None = None
     """Certificates that the object store's is checked against; None is the system's."""
 
@@ -80,6 +82,7 @@ class Agent:
             ),
             counters=self._counters,
             spool=self._spool,
+            inputs=self._settings.inputs,
         )
         try:
             async with asyncio.TaskGroup() as group:
@@ -121,6 +124,7 @@ class Agent:
         settings, about, counters = self._settings, self._engine.about, self._counters
         attempts = [attempt for attempt, _ in self._attempts.values()]
         finishing = min(FINISHING_MAX, sum(attempt.finishing for attempt in attempts))
+        capacity = settings.child.lanes + settings.prefetch + finishing
         request = node_pb.ExchangeRequest(
             card=node_pb.CardReport(
                 card_id=settings.card_id,
@@ -138,7 +142,7 @@ class Agent:
                 node_pb.HeldAttempt(clip_id=a.key[0], attempt=a.key[1], started=a.started)
                 for a in attempts
             ],
-            capacity=1 + settings.prefetch + finishing if self._engine.ready else 0,
+            capacity=capacity if self._engine.ready else 0,
             telemetry=types_pb.CardTelemetry(
                 frames_rendered=counters.frames_rendered,
                 chunks_rendered=counters.chunks_rendered,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,3 +33,5 @@ class Bench:
     transfer: ObjectTransfer
     counters: Counters
     spool: Path
+    inputs: Sequence[str] | None = None
+    """Directories that clips may start from files of; None is anywhere."""

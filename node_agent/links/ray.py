@@ -64,6 +64,9 @@ class AgentActor:
         model: str,
         stamps: str,
         seconds_per_chunk: float,
+        lanes: int,
+        loras: str,
+        inputs: tuple[str, ...] | None,
     ) -> None:
         logging.basicConfig(
             level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr
@@ -74,6 +77,8 @@ class AgentActor:
             stamps=Path(stamps),
             device=device,
             seconds_per_chunk=seconds_per_chunk,
+            lanes=lanes,
+            loras=Path(loras) if loras else None,
         )
         settings = CardSettings(
             card_id=card_id,
@@ -83,6 +88,7 @@ class AgentActor:
             device=device,
             spool=Path(spool),
             child=child,
+            inputs=inputs,
         )
         self._agent = Agent(settings, RayLink(gateway, namespace))
         gc.freeze()  # full collections (0.3 s each) need not go through what start-up loaded

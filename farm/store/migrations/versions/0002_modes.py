@@ -5,6 +5,9 @@ Columns are added in place, which costs nothing on a ledger of any size.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -13,7 +16,7 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-_CHUNKS = (
+_CHUNKS: Sequence[tuple[str, sa.types.TypeEngine[Any]]] = (
     ("embeddings_key", sa.Text()),
     ("embeddings_sha256", sa.Text()),
     ("embeddings_size", sa.BigInteger()),
