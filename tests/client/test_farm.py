@@ -38,6 +38,30 @@ class TestSubmit:
         assert done.batch is not None
         assert [clip.name for clip in farm.clips("mine")] == ["shot_0", "shot_1", "shot_2"]
 
+    def test_relative_paths_lie_beside_the_file(
+        self, farm: Farm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "show").mkdir()
+        (tmp_path / "show" / "f.csv").write_text(
+            "prompt,Image,start\na,in/../fox.png,\nb,/abs/fox.png,\nc,s3://heliostat/k,\n"
+            "d,,fox.mp4\n"
+        )
+        monkeypatch.chdir(tmp_path)
+        batch = farm.submit(Path("show/f.csv"), column_map={"start": "video"}).batch
+        assert batch is not None
+        specs = [clip.spec for clip in farm.clips(batch.batch_id)]
+        assert [spec.image or spec.video for spec in specs] == [
+            f"{tmp_path}/show/fox.png",
+            "/abs/fox.png",
+            "s3://heliostat/k",
+            f"{tmp_path}/show/fox.mp4",
+        ]
+        (tmp_path / "show" / "g.csv").write_text("prompt\na\n")
+        batch = farm.submit(Path("show/g.csv"), set_fields={"image": "fox.png"}).batch
+        assert batch is not None
+        (clip,) = farm.clips(batch.batch_id)
+        assert clip.spec.image == f"{tmp_path}/show/fox.png"
+
     def test_the_same_request_is_one_batch_however_often_it_comes(self, farm: Farm) -> None:
         with ThreadPoolExecutor(8) as pool:
             done = list(
