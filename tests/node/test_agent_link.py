@@ -109,6 +109,7 @@ class Cards:
         self, card_id: str, choose: Choice, seconds_per_chunk: float = 0.05, **more: Any
     ) -> FaultyLink:
         """A new incarnation of a card's agent, with `more` of its settings."""
+        child = ChildOptions(renderer="testcard", seconds_per_chunk=seconds_per_chunk)
         settings = CardSettings(
             card_id=card_id,
             node_id="node",
@@ -116,8 +117,7 @@ class Cards:
             slot=0,
             device="cpu",
             spool=self._spool / card_id,
-            child=ChildOptions(renderer="testcard", seconds_per_chunk=seconds_per_chunk),
-            **more,
+            **{"child": child, **more},
         )
         link = FaultyLink(self.rig, choose)
         agent = Agent(settings, link)
