@@ -54,7 +54,8 @@ def _object(text: str, limits: Limits) -> str:
         raise BadValue(
             f"{shown(bucket)} is not the farm's bucket", f"put it there: {_example(limits)}"
         )
-    if not key or key.endswith("/"):
+    if not key or key.endswith("/") or {".", ".."} & set(key.split("/")):
+        # S3 knows no way up, but what stands between node and store may.
         raise BadValue(f"{shown(text)} names no object", f"write {_example(limits)}")
     if len(key.encode()) > KEY_BYTES_MAX:
         raise BadValue(

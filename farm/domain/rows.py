@@ -246,12 +246,19 @@ class RowChecker:
         for field in ("prompt", "negative_prompt", "schedule"):
             if field in self._set:
                 continue
-            texts = [
-                (i, clip, where, text)
-                for i, clip in enumerate(clips)
-                if clip
-                for where, text in _prompts(clip.spec, field)
-            ]
+            if field == "schedule":
+                texts = [
+                    (i, clip, f" of chunk {mark.chunk}", mark.prompt)
+                    for i, clip in enumerate(clips)
+                    if clip and clip.spec.schedule
+                    for mark in clip.spec.schedule
+                ]
+            else:
+                texts = [
+                    (i, clip, "", text)
+                    for i, clip in enumerate(clips)
+                    if clip and (text := getattr(clip.spec, field))
+                ]
             for at, tokens in self._tokens.over([text for *_, text in texts]).items():
                 i, clip, where, _ = texts[at]
                 bad = too_many_tokens(tokens, self._limits.prompt_tokens_max, where)
@@ -282,14 +289,6 @@ class RowChecker:
             elif not self._full:
                 self._full = True
                 self.problems.append(too_many_problems(problem.row, self._limits.problems_max))
-
-
-def _prompts(spec: ClipSpec, field: str) -> list[tuple[str, str]]:
-    """The prompts of a field that are not empty, each behind the words that say which."""
-    if field == "schedule":
-        return [(f" of chunk {mark.chunk}", mark.prompt) for mark in spec.schedule]
-    text = getattr(spec, field)
-    return [("", text)] if text else []
 
 
 def too_many_problems(row: int, most: int) -> Problem:

@@ -6,6 +6,7 @@ Only what differs from the default is written: for a clip of text alone that is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 from farm.domain.spec import ClipSpec, LoraUse, PromptMark
@@ -13,10 +14,14 @@ from farm.domain.spec import ClipSpec, LoraUse, PromptMark
 _PLAIN: Final = ClipSpec(prompt="", frames=1, height=64, width=64, fps=1, seed=0)
 _AS_THEY_ARE: Final = ("image", "video", "skip_first_chunk", "amplify_first_chunk")
 _RANGES: Final = ("image_noise", "video_noise")
+_all_of: Final = attrgetter(*_AS_THEY_ARE, *_RANGES, "schedule", "loras")
+_NOTHING: Final = _all_of(_PLAIN)
 
 
 def option_values(spec: ClipSpec) -> dict[str, Any]:
     """The JSON of a clip's options; empty when all are at their defaults."""
+    if _all_of(spec) == _NOTHING:
+        return {}
     found: dict[str, Any] = {
         name: value
         for name in (*_AS_THEY_ARE, *_RANGES)

@@ -152,6 +152,11 @@ class TestInputs:
                 '"s3://heliostat/in/" names no object, write s3://heliostat/KEY',
             ),
             (
+                "s3://heliostat/../secrets/key",
+                DESK,
+                '"s3://heliostat/../secrets/key" names no object, write s3://heliostat/KEY',
+            ),
+            (
                 "/data/in/../../etc/shadow",
                 SHARED,
                 (
