@@ -12,7 +12,7 @@ import logging
 import random
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,9 +52,11 @@ class CardSettings:
     child: ChildOptions
     stall: StallLimits = field(default_factory=StallLimits)
     prefetch: int = 1
-    """Clips held beside the one in render, so that the card need not wait for the next."""
+    """Clips held beside those in render, so that the card need not wait for the next."""
     thresholds: Thresholds = field(default_factory=Thresholds)
     """Which signals of quality mark a take."""
+    inputs: Sequence[str] | None = None
+    """Directories of this node that clips may start from files of; None is anywhere."""
     ca_file: str | None = None
     """Certificates that the object store's is checked against; None is the system's."""
 
@@ -88,6 +90,7 @@ class Agent:
             counters=self._counters,
             spool=self._spool,
             thresholds=self._settings.thresholds,
+            inputs=self._settings.inputs,
         )
         try:
             async with asyncio.TaskGroup() as group:
@@ -131,13 +134,15 @@ class Agent:
         attempts = [attempt for attempt, _ in self._attempts.values()]
         finishing = min(FINISHING_MAX, sum(attempt.finishing for attempt in attempts))
         senses = self._watch.latest()
+        settings = self._settings
+        capacity = settings.child.lanes + settings.prefetch + finishing
         request = node_pb.ExchangeRequest(
             card=self._card(senses),
             held=[
                 node_pb.HeldAttempt(clip_id=a.key[0], attempt=a.key[1], started=a.started)
                 for a in attempts
             ],
-            capacity=1 + self._settings.prefetch + finishing if self._engine.ready else 0,
+            capacity=capacity if self._engine.ready else 0,
             telemetry=self._telemetry(senses),
         )
         self._outbox.fill(request)

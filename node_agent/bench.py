@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,3 +36,5 @@ class Bench:
     spool: Path
     thresholds: Thresholds
     """Which signals mark a take."""
+    inputs: Sequence[str] | None = None
+    """Directories that clips may start from files of; None is anywhere."""

@@ -67,6 +67,9 @@ class AgentActor:
         stamps: str,
         seconds_per_chunk: float,
         thresholds: Mapping[str, Any],
+        lanes: int,
+        loras: str,
+        inputs: tuple[str, ...] | None,
     ) -> None:
         logging.basicConfig(
             level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr
@@ -77,6 +80,8 @@ class AgentActor:
             stamps=Path(stamps),
             device=device,
             seconds_per_chunk=seconds_per_chunk,
+            lanes=lanes,
+            loras=Path(loras) if loras else None,
         )
         settings = CardSettings(
             card_id=card_id,
@@ -87,6 +92,7 @@ class AgentActor:
             spool=Path(spool),
             child=child,
             thresholds=Thresholds(**thresholds),
+            inputs=inputs,
         )
         self._agent = Agent(settings, RayLink(gateway, namespace))
         gc.freeze()  # full collections (0.3 s each) need not go through what start-up loaded

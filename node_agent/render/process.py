@@ -53,7 +53,7 @@ def _serve(options: argparse.Namespace, commands: BinaryIO, reports: BinaryIO) -
     from node_agent.telemetry import EnergyMeter
 
     mouth = _Mouth(reports)
-    desk = Desk(mouth.report, options.unrecorded_max)
+    desk = Desk(mouth.report, options.unrecorded_max, options.lanes)
     threading.Thread(target=_read, args=(commands, desk), name="reader", daemon=True).start()
     try:
         renderer = _renderer(options)
@@ -69,7 +69,7 @@ def _serve(options: argparse.Namespace, commands: BinaryIO, reports: BinaryIO) -
         )
     )
     energy = Energy(EnergyMeter.for_device(options.device))
-    session = Session(renderer, desk, mouth.report, energy=energy)
+    session = Session(renderer, desk, mouth.report, lanes=options.lanes, energy=energy)
     return ExitCode.STOPPED if session.run() else ExitCode.BROKEN
 
 
@@ -121,6 +121,7 @@ def _renderer(options: argparse.Namespace) -> Renderer:
         threads=options.threads,
         stamps=options.stamps,
         embeddings=options.stamps.with_name("embeddings") if options.stamps else None,
+        loras=options.loras,
     )
 
 
@@ -132,6 +133,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--stamps", type=Path, help="file that remembers verified hashes (helios)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda:N (helios)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads for arithmetic")
+    parser.add_argument("--lanes", type=int, default=1, help="clips rendered in lockstep at most")
+    parser.add_argument("--loras", type=Path, help="directory of pinned LoRAs (helios)")
     parser.add_argument("--seconds-per-chunk", type=float, default=0.0, help="testcard's pace")
     parser.add_argument(
         "--unrecorded-max", type=int, default=2, help="chunks begun and not yet recorded, at most"

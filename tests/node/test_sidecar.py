@@ -11,7 +11,8 @@ import jsonschema
 import pytest
 
 from node_agent.quality.signals import Signals
-from node_agent.sidecar import ChunkRecord, Sidecar, sidecar_bytes
+from node_agent.render.renderer import LoraUse, PromptMark
+from node_agent.sidecar import ChunkRecord, InputRecord, Sidecar, energy_of, sidecar_bytes
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "sidecar.schema.json").read_text())
 SIGNALS = Signals(
@@ -72,6 +73,25 @@ def a_sidecar(**changes: object) -> Sidecar:
     )
 
 
+EVERYTHING = {
+    "guidance_scale": 5.0,
+    "energy_joules": 812.5,
+    "image": InputRecord(name="fox.png", sha256="ef" * 32),
+    "video": InputRecord(name="before.mp4"),
+    "schedule": (PromptMark(chunk=1, prompt="It wakes.", blend_chunks=1),),
+    "loras": (LoraUse(name="film", scale=0.8),),
+    "skip_first_chunk": True,
+    "amplify_first_chunk": False,
+    "image_noise": (0.111, 0.135),
+    "video_noise": (0.0, 0.2),
+    "recipe": {
+        "variant": "distilled", "quality": "draft", "steps": (1, 1, 1), "guidance_scale": 1.0,
+        "amplify_first_chunk": True, "arithmetic": "bfloat16", "vae": "bfloat16",
+    },
+}
+"""Values of all fields that a sidecar can be without."""
+
+
 def check(sidecar: Sidecar) -> dict[str, object]:
     content = json.loads(sidecar_bytes(sidecar))
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
@@ -80,7 +100,7 @@ def check(sidecar: Sidecar) -> dict[str, object]:
 
 
 def test_it_follows_its_schema_and_carries_every_field():
-    content = check(a_sidecar(guidance_scale=5.0, energy_joules=812.5))
+    content = check(a_sidecar(**EVERYTHING))
     fields = {field.name for field in dataclasses.fields(Sidecar)}
     assert set(content) == fields | ADDED_ON_WRITING == set(SCHEMA["properties"])
     assert content["columns"] == {"shot": "010", "Künstler": "Žofie"}
@@ -89,6 +109,10 @@ def test_it_follows_its_schema_and_carries_every_field():
     assert content["signals"] == dataclasses.asdict(SIGNALS)
     assert set(content["signals"]) == set(SCHEMA["properties"]["signals"]["properties"])
     assert content["marks"] == ["drift"]
+    assert content["image"] == {"name": "fox.png", "sha256": "ef" * 32}
+    assert content["video"] == {"name": "before.mp4"}
+    assert content["schedule"] == [{"chunk": 1, "prompt": "It wakes.", "blend_chunks": 1}]
+    assert content["image_noise"] == [0.111, 0.135]
 
 
 def test_what_is_not_measured_is_absent():
@@ -97,8 +121,15 @@ def test_what_is_not_measured_is_absent():
     measured = dataclasses.asdict(SIGNALS).keys() - {"seam_flicker", "drift"}
     assert content["signals"].keys() == measured
     assert content["marks"] == []
-    assert "energy_joules" not in content
-    assert "guidance_scale" not in content
+    unknown = EVERYTHING.keys() - {"schedule", "loras", "skip_first_chunk"}
+    assert not unknown & content.keys()
+    assert "energy_joules" not in content["chunks"][0]
+
+
+def test_a_takes_energy_is_the_sum_where_each_chunk_was_measured():
+    first, second = (dataclasses.replace(c, energy_joules=20.25) for c in a_sidecar().chunks)
+    assert energy_of([first, second]) == 40.5
+    assert energy_of([first, dataclasses.replace(second, energy_joules=None)]) is None
 
 
 def test_equal_sidecars_are_equal_bytes_whatever_the_order_of_columns():

@@ -191,13 +191,24 @@ class ChunkReport(message.Message):
     RENDER_SECONDS_FIELD_NUMBER: builtins.int
     ENCODE_SECONDS_FIELD_NUMBER: builtins.int
     ARTIFACTS_FIELD_NUMBER: builtins.int
+    ENERGY_JOULES_FIELD_NUMBER: builtins.int
+    LANES_FIELD_NUMBER: builtins.int
+    STEERED_FIELD_NUMBER: builtins.int
     chunk: builtins.int
     frames: builtins.int
     """Frames of its segment; fewer than 33 only in a clip's last chunk."""
     render_seconds: builtins.float
     encode_seconds: builtins.float
+    energy_joules: builtins.float
+    """GPU board only; absent where the card cannot measure it."""
+    lanes: builtins.int
+    """Clips that were rendered in lockstep with it, itself included; 0 counts as 1."""
     @builtins.property
     def artifacts(self) -> containers.RepeatedCompositeFieldContainer[types_pb2.Artifact]: ...
+    @builtins.property
+    def steered(self) -> containers.RepeatedCompositeFieldContainer[types_pb2.PromptMark]:
+        """Changes of prompt that came while the clip rendered, up to and with this chunk."""
+
     def __init__(
         self,
         *,
@@ -206,12 +217,17 @@ class ChunkReport(message.Message):
         render_seconds: builtins.float = ...,
         encode_seconds: builtins.float = ...,
         artifacts: abc.Iterable[types_pb2.Artifact] | None = ...,
+        energy_joules: builtins.float | None = ...,
+        lanes: builtins.int = ...,
+        steered: abc.Iterable[types_pb2.PromptMark] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "energy_joules", b"energy_joules"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["artifacts", b"artifacts", "chunk", b"chunk", "encode_seconds", b"encode_seconds", "frames", b"frames", "render_seconds", b"render_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "artifacts", b"artifacts", "chunk", b"chunk", "encode_seconds", b"encode_seconds", "energy_joules", b"energy_joules", "frames", b"frames", "lanes", b"lanes", "render_seconds", b"render_seconds", "steered", b"steered"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__energy_joules: _TypeAlias = typing.Literal["energy_joules"]  # noqa: Y015
+    _WhichOneofArgType__energy_joules: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__energy_joules) -> _WhichOneofReturnType__energy_joules | None: ...
 
 @typing.final
 class TakeReport(message.Message):
@@ -512,6 +528,7 @@ class ClipOrder(message.Message):
     COLUMNS_FIELD_NUMBER: builtins.int
     ROW_FIELD_NUMBER: builtins.int
     RECORDED_FIELD_NUMBER: builtins.int
+    INPUTS_FIELD_NUMBER: builtins.int
     project: builtins.str
     batch_id: builtins.str
     batch_name: builtins.str
@@ -526,6 +543,10 @@ class ClipOrder(message.Message):
     def recorded(self) -> containers.RepeatedCompositeFieldContainer[RecordedChunk]:
         """Chunks recorded by earlier attempts, in order: where to go on from."""
 
+    @builtins.property
+    def inputs(self) -> containers.RepeatedCompositeFieldContainer[InputUrl]:
+        """Where the node gets what the clip starts from, of those that lie in the object store."""
+
     def __init__(
         self,
         *,
@@ -538,10 +559,33 @@ class ClipOrder(message.Message):
         columns: abc.Mapping[builtins.str, builtins.str] | None = ...,
         row: builtins.int = ...,
         recorded: abc.Iterable[RecordedChunk] | None = ...,
+        inputs: abc.Iterable[InputUrl] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "batch_name", b"batch_name", "columns", b"columns", "name", b"name", "project", b"project", "recorded", b"recorded", "row", b"row", "spec", b"spec", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "batch_name", b"batch_name", "columns", b"columns", "inputs", b"inputs", "name", b"name", "project", b"project", "recorded", b"recorded", "row", b"row", "spec", b"spec", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class InputUrl(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    URL_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """"image" or "video"."""
+    url: builtins.str
+    """A presigned GET; lives for minutes."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        url: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -555,13 +599,20 @@ class RecordedChunk(message.Message):
     CARD_ID_FIELD_NUMBER: builtins.int
     ATTEMPT_FIELD_NUMBER: builtins.int
     ARTIFACTS_FIELD_NUMBER: builtins.int
+    ENERGY_JOULES_FIELD_NUMBER: builtins.int
+    LANES_FIELD_NUMBER: builtins.int
+    STEERED_FIELD_NUMBER: builtins.int
     chunk: builtins.int
     frames: builtins.int
     render_seconds: builtins.float
     card_id: builtins.str
     attempt: builtins.int
+    energy_joules: builtins.float
+    lanes: builtins.int
     @builtins.property
     def artifacts(self) -> containers.RepeatedCompositeFieldContainer[ArtifactUrl]: ...
+    @builtins.property
+    def steered(self) -> containers.RepeatedCompositeFieldContainer[types_pb2.PromptMark]: ...
     def __init__(
         self,
         *,
@@ -571,12 +622,17 @@ class RecordedChunk(message.Message):
         card_id: builtins.str = ...,
         attempt: builtins.int = ...,
         artifacts: abc.Iterable[ArtifactUrl] | None = ...,
+        energy_joules: builtins.float | None = ...,
+        lanes: builtins.int = ...,
+        steered: abc.Iterable[types_pb2.PromptMark] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "energy_joules", b"energy_joules"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["artifacts", b"artifacts", "attempt", b"attempt", "card_id", b"card_id", "chunk", b"chunk", "frames", b"frames", "render_seconds", b"render_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "artifacts", b"artifacts", "attempt", b"attempt", "card_id", b"card_id", "chunk", b"chunk", "energy_joules", b"energy_joules", "frames", b"frames", "lanes", b"lanes", "render_seconds", b"render_seconds", "steered", b"steered"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__energy_joules: _TypeAlias = typing.Literal["energy_joules"]  # noqa: Y015
+    _WhichOneofArgType__energy_joules: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__energy_joules) -> _WhichOneofReturnType__energy_joules | None: ...
 
 @typing.final
 class ArtifactUrl(message.Message):

@@ -124,6 +124,8 @@ class _ArtifactKindEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ArtifactK
     """The finished file."""
     ARTIFACT_KIND_SIDECAR: _ArtifactKind.ValueType  # 5
     """The take's JSON."""
+    ARTIFACT_KIND_EMBEDDINGS: _ArtifactKind.ValueType  # 6
+    """The prompts' embeddings, with chunk 0: another card needs no text encoder to go on."""
 
 class ArtifactKind(_ArtifactKind, metaclass=_ArtifactKindEnumTypeWrapper):
     """What an object in the store is."""
@@ -139,6 +141,8 @@ ARTIFACT_KIND_TAKE: ArtifactKind.ValueType  # 4
 """The finished file."""
 ARTIFACT_KIND_SIDECAR: ArtifactKind.ValueType  # 5
 """The take's JSON."""
+ARTIFACT_KIND_EMBEDDINGS: ArtifactKind.ValueType  # 6
+"""The prompts' embeddings, with chunk 0: another card needs no text encoder to go on."""
 
 @typing.final
 class Artifact(message.Message):
@@ -191,6 +195,14 @@ class ClipSpec(message.Message):
     GUIDANCE_SCALE_FIELD_NUMBER: builtins.int
     QUALITY_FIELD_NUMBER: builtins.int
     MODE_FIELD_NUMBER: builtins.int
+    IMAGE_FIELD_NUMBER: builtins.int
+    VIDEO_FIELD_NUMBER: builtins.int
+    SCHEDULE_FIELD_NUMBER: builtins.int
+    LORAS_FIELD_NUMBER: builtins.int
+    SKIP_FIRST_CHUNK_FIELD_NUMBER: builtins.int
+    AMPLIFY_FIRST_CHUNK_FIELD_NUMBER: builtins.int
+    IMAGE_NOISE_FIELD_NUMBER: builtins.int
+    VIDEO_NOISE_FIELD_NUMBER: builtins.int
     prompt: builtins.str
     negative_prompt: builtins.str
     frames: builtins.int
@@ -207,10 +219,32 @@ class ClipSpec(message.Message):
     quality: builtins.str
     """draft, standard or exact."""
     mode: builtins.str
-    """text_to_video."""
+    """text_to_video, image_to_video, video_to_video or interactive."""
+    image: builtins.str
+    """What the clip starts from: a path on the nodes, or s3://BUCKET/KEY in the farm's bucket."""
+    video: builtins.str
+    """What the clip goes on from, in the same words; not together with an image."""
+    skip_first_chunk: builtins.bool
+    """The anchor is the first frame of chunk 1, not of what came before it."""
+    amplify_first_chunk: builtins.bool
+    """Twice the steps in chunk 0; absent is the model's default."""
     @builtins.property
     def steps(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
         """Denoising steps for each pyramid stage, or one number; empty is the model's default."""
+
+    @builtins.property
+    def schedule(self) -> containers.RepeatedCompositeFieldContainer[PromptMark]:
+        """Prompts that follow the first one, in order of their chunks, each chunk once."""
+
+    @builtins.property
+    def loras(self) -> containers.RepeatedCompositeFieldContainer[Lora]: ...
+    @builtins.property
+    def image_noise(self) -> SigmaRange:
+        """Noise that the image gets; absent is the model's default."""
+
+    @builtins.property
+    def video_noise(self) -> SigmaRange:
+        """Noise that the video gets; absent is the model's default."""
 
     def __init__(
         self,
@@ -226,14 +260,97 @@ class ClipSpec(message.Message):
         guidance_scale: builtins.float | None = ...,
         quality: builtins.str = ...,
         mode: builtins.str = ...,
+        image: builtins.str = ...,
+        video: builtins.str = ...,
+        schedule: abc.Iterable[PromptMark] | None = ...,
+        loras: abc.Iterable[Lora] | None = ...,
+        skip_first_chunk: builtins.bool = ...,
+        amplify_first_chunk: builtins.bool | None = ...,
+        image_noise: SigmaRange | None = ...,
+        video_noise: SigmaRange | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_guidance_scale", b"_guidance_scale", "guidance_scale", b"guidance_scale"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_amplify_first_chunk", b"_amplify_first_chunk", "_guidance_scale", b"_guidance_scale", "amplify_first_chunk", b"amplify_first_chunk", "guidance_scale", b"guidance_scale", "image_noise", b"image_noise", "video_noise", b"video_noise"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_guidance_scale", b"_guidance_scale", "fps", b"fps", "frames", b"frames", "guidance_scale", b"guidance_scale", "height", b"height", "mode", b"mode", "negative_prompt", b"negative_prompt", "prompt", b"prompt", "quality", b"quality", "seed", b"seed", "steps", b"steps", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_amplify_first_chunk", b"_amplify_first_chunk", "_guidance_scale", b"_guidance_scale", "amplify_first_chunk", b"amplify_first_chunk", "fps", b"fps", "frames", b"frames", "guidance_scale", b"guidance_scale", "height", b"height", "image", b"image", "image_noise", b"image_noise", "loras", b"loras", "mode", b"mode", "negative_prompt", b"negative_prompt", "prompt", b"prompt", "quality", b"quality", "schedule", b"schedule", "seed", b"seed", "skip_first_chunk", b"skip_first_chunk", "steps", b"steps", "video", b"video", "video_noise", b"video_noise", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__amplify_first_chunk: _TypeAlias = typing.Literal["amplify_first_chunk"]  # noqa: Y015
+    _WhichOneofArgType__amplify_first_chunk: _TypeAlias = typing.Literal["_amplify_first_chunk", b"_amplify_first_chunk"]  # noqa: Y015
     _WhichOneofReturnType__guidance_scale: _TypeAlias = typing.Literal["guidance_scale"]  # noqa: Y015
     _WhichOneofArgType__guidance_scale: _TypeAlias = typing.Literal["_guidance_scale", b"_guidance_scale"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__amplify_first_chunk) -> _WhichOneofReturnType__amplify_first_chunk | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__guidance_scale) -> _WhichOneofReturnType__guidance_scale | None: ...
+
+@typing.final
+class PromptMark(message.Message):
+    """From a chunk on, the clip follows another prompt."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: builtins.int
+    PROMPT_FIELD_NUMBER: builtins.int
+    BLEND_CHUNKS_FIELD_NUMBER: builtins.int
+    chunk: builtins.int
+    prompt: builtins.str
+    blend_chunks: builtins.int
+    """Chunks over which it takes over; 1 is at once."""
+    def __init__(
+        self,
+        *,
+        chunk: builtins.int = ...,
+        prompt: builtins.str = ...,
+        blend_chunks: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["blend_chunks", b"blend_chunks", "chunk", b"chunk", "prompt", b"prompt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Lora(message.Message):
+    """A LoRA, by the name of its pinned directory, and how strongly it counts."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    SCALE_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    scale: builtins.float
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        scale: builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "scale", b"scale"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SigmaRange(message.Message):
+    """Lowest and highest strength of noise, 0 to 1."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    MIN_FIELD_NUMBER: builtins.int
+    MAX_FIELD_NUMBER: builtins.int
+    min: builtins.float
+    max: builtins.float
+    def __init__(
+        self,
+        *,
+        min: builtins.float = ...,
+        max: builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["max", b"max", "min", b"min"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class Clip(message.Message):
