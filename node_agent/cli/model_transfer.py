@@ -187,7 +187,7 @@ def _from_hub(
             " or s3://BUCKET/PREFIX"
         )
     commit = hub.resolve(repository, revision, endpoint_url or None)
-    place = directory or models_dir.expanduser() / repository.partition("/")[2]
+    place = directory or models_dir.expanduser() / commit.name
     with watching() as watch:
         if commit.sha != revision:
             watch.say(f"{repository}: {revision or 'main'} is {commit.sha} now")

@@ -18,8 +18,7 @@ from node_agent.models import (
     write_manifest,
 )
 from node_agent.models.stamps import Stamps
-
-WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
+from tests.fixtures.paper_model import WEIGHTS
 
 
 def rewrite_manifest(model, path, **fields):
@@ -131,7 +130,9 @@ def test_remembered_hashes_still_notice_a_change(model, tmp_path):
 def test_a_remembered_hash_is_not_computed_again(model, tmp_path, monkeypatch):
     stamps = tmp_path / "stamps.json"
     verify(model, stamps=stamps)
-    monkeypatch.setattr("node_agent.models.stamps.sha256_of_file", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(
+        "node_agent.models.stamps.sha256_of_file", lambda *_: pytest.fail("read again")
+    )
     assert problems(model, stamps=stamps) == {}
 
 
