@@ -115,9 +115,9 @@ def serve(
     with ModelServer(
         stock, host=host, port=port, token=token(token_file), certificate=pair
     ) as server:
-        for name, manifest in sorted(stock.manifests.items()):
-            typer.echo(f"{server.url}/{name}  {size(manifest.size)}  digest {manifest.digest}")
         try:
+            for name, manifest in sorted(stock.manifests.items()):
+                typer.echo(f"{server.url}/{name}  {size(manifest.size)}  digest {manifest.digest}")
             server.serve_forever()
         except KeyboardInterrupt:
             typer.echo("stopped", err=True)

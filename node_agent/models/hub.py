@@ -79,7 +79,7 @@ def is_repository(text: str) -> bool:
 
 def resolve(repository: str, revision: str, endpoint: str | None = None) -> Commit:
     """The commit that a branch, tag or commit is now. Raises `ModelError`."""
-    with _online(), _hub_errors(repository):
+    with _online(), _hub_errors(repository, endpoint):
         about = HfApi(endpoint=endpoint).model_info(
             repository, revision=revision or "main", files_metadata=True
         )
@@ -113,7 +113,11 @@ def fetch_from_hub(
     """
     if _is_there(commit, directory, stamps, watch):
         return False
-    with staged(directory, stamps) as partial, _online(), _hub_errors(commit.repository):
+    with (
+        staged(directory, stamps) as partial,
+        _online(),
+        _hub_errors(commit.repository, commit.endpoint),
+    ):
         wanted = needed_files(commit, _index(commit, partial))
         paths = {file.path for file in wanted}
         remove_others(partial, paths | parts_of(paths))
@@ -246,9 +250,10 @@ def _online() -> Iterator[None]:
 
 
 @contextmanager
-def _hub_errors(repository: str) -> Iterator[None]:
+def _hub_errors(repository: str, endpoint: str | None) -> Iterator[None]:
     """What the hub's library raises, in our words."""
     try:
         yield
     except (HTTPError, OSError) as error:
-        raise ModelError(f"{repository}: {error}") from error
+        hub = endpoint or constants.ENDPOINT
+        raise ModelError(f"{repository}, from the hub {hub}: {error}") from error

@@ -186,7 +186,7 @@ def _check_status(url: str, status: int) -> None:
     remedy = {
         401: "set HELIOSTAT_MODEL_TOKEN or --token-file to its token",
         403: "it does not let this node in",
-        404: "there is no such file; give the address of a directory with a manifest",
+        404: "name a directory with a manifest (a neighbour lists its models at /)",
     }.get(status, "give the address of the model's directory itself")
     raise ModelError(f"{url}: answered {status}; {remedy}")
 
