@@ -32,7 +32,13 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from node_agent.models.fetch import PATIENT, Patience, Transfer, parts_of
 from node_agent.models.info import ModelError, read_config
-from node_agent.models.manifest import MANIFEST_NAME, ModelFile, is_allowed, load_manifest
+from node_agent.models.manifest import (
+    MANIFEST_NAME,
+    ModelFile,
+    check_path,
+    is_allowed,
+    load_manifest,
+)
 from node_agent.models.sources import Stumbled, http_pool, read_http
 from node_agent.models.staging import bytes_to_come, remove_others, require_space, staged
 from node_agent.models.stamps import Stamps
@@ -182,6 +188,8 @@ def needed_files(commit: Commit, index: dict[str, Any] | None) -> list[HubFile]:
         ]
     if not any(file.path.endswith(WEIGHTS) for file in wanted):
         raise ModelError(f"{commit.repository}: has no {WEIGHTS} weights at {commit.sha}")
+    for file in wanted:
+        check_path(f"{commit.repository}@{commit.sha}", file.path)
     return wanted
 
 

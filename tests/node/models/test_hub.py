@@ -8,7 +8,7 @@ import pytest
 
 from node_agent.models import LORA, ModelError, load_manifest, load_verified, verify
 from node_agent.models.fetch import Patience
-from node_agent.models.hub import Commit, fetch_from_hub, resolve
+from node_agent.models.hub import Commit, HubFile, fetch_from_hub, needed_files, resolve
 from node_agent.models.watch import Unwatched
 from tests.fixtures.hub import FakeHub
 from tests.fixtures.paper_model import WEIGHTS
@@ -105,6 +105,13 @@ def test_a_repository_without_safetensors_is_refused(hub, tmp_path, bring):
     with pytest.raises(ModelError, match=r"no \.safetensors weights"):
         bring()
     assert hub.asked == []
+
+
+@pytest.mark.parametrize("path", ["../escaped.safetensors", "/etc/x.safetensors"])
+def test_a_hub_that_lists_a_file_elsewhere_is_refused(path):
+    listed = HubFile(f"transformer/{path}", 1, "0" * 40, "0" * 64)
+    with pytest.raises(ModelError, match=r"outside the model|no proper path"):
+        needed_files(Commit(REPOSITORY, "0" * 40, (listed,)), {"transformer": ["a", "b"]})
 
 
 def test_a_file_that_is_not_what_the_hub_lists_is_refused_and_fetched_anew(
