@@ -102,7 +102,9 @@ def list_models(models_dir: ModelsDir = MODELS, as_json: Json = False) -> None:
     if not entries:
         typer.echo(f"{models_dir}: no pinned model; `farm-node model fetch` gets one", err=True)
         return
-    table = Table("name", "kind", "variant", "digest", "size", "state", "directory", box=None)
+    table = Table(box=None)
+    for header in ("name", "kind", "variant", "digest", "size", "state", "directory"):
+        table.add_column(header, overflow="fold")
     for entry in entries:
         manifest = entry.manifest
         cells = (

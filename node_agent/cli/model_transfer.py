@@ -115,9 +115,9 @@ def serve(
     with ModelServer(
         stock, host=host, port=port, token=token(token_file), certificate=pair
     ) as server:
-        for name, manifest in sorted(stock.manifests.items()):
-            typer.echo(f"{server.url}/{name}  {size(manifest.size)}  digest {manifest.digest}")
         try:
+            for name, manifest in sorted(stock.manifests.items()):
+                typer.echo(f"{server.url}/{name}  {size(manifest.size)}  digest {manifest.digest}")
             server.serve_forever()
         except KeyboardInterrupt:
             typer.echo("stopped", err=True)
@@ -187,7 +187,7 @@ def _from_hub(
             " or s3://BUCKET/PREFIX"
         )
     commit = hub.resolve(repository, revision, endpoint_url or None)
-    place = directory or models_dir.expanduser() / repository.partition("/")[2]
+    place = directory or models_dir.expanduser() / commit.name
     with watching() as watch:
         if commit.sha != revision:
             watch.say(f"{repository}: {revision or 'main'} is {commit.sha} now")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -106,11 +106,11 @@ def fetch(
         return False
     with staged(directory, stamps) as partial:
         paths = {file.path for file in manifest.files}
-        remove_others(partial, paths | {path + PART_SUFFIX for path in paths})
+        remove_others(partial, paths | parts_of(paths))
         require_space(partial, bytes_to_come(partial, manifest.size))
         known = Stamps(stamps)
         watch.begin(f"fetching {manifest.name}", manifest.size)
-        _Fetch(source, partial, known, watch, patience).all(manifest.files)
+        Transfer(source, partial, known, watch, patience).all(manifest.files)
         write_atomic(partial / MANIFEST_NAME, manifest.to_bytes())
         known.save()
         if problems := verify(partial, stamps=stamps):
@@ -118,8 +118,13 @@ def fetch(
     return True
 
 
+def parts_of(paths: set[str]) -> set[str]:
+    """What these files are called as long as they are not whole."""
+    return {path + PART_SUFFIX for path in paths}
+
+
 @dataclass(slots=True)
-class _Fetch:
+class Transfer:
     """Files on their way from one source to one directory."""
 
     source: Source
@@ -130,7 +135,7 @@ class _Fetch:
     stop: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def all(self, files: tuple[ModelFile, ...]) -> None:
+    def all(self, files: Iterable[ModelFile]) -> None:
         """Fetch them, several at once; the first failure stops the others."""
         with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
             under_way = [pool.submit(self.one, file) for file in files]

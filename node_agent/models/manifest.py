@@ -147,13 +147,17 @@ def _check(manifest: Manifest, where: str) -> None:
 NAME_RULE = "letters, digits, dots, hyphens and underscores, at most 100, a letter or digit first"
 
 
-def _check_entry(where: str, file: ModelFile) -> None:
-    """A manifest may only name files below its directory, by one way of writing them."""
-    parts = PurePosixPath(str(file.path))
+def check_path(where: str, path: str) -> None:
+    """Raises `ModelError` unless a path lies below the directory, by one way of writing it."""
+    parts = PurePosixPath(str(path))
     if parts.is_absolute() or ".." in parts.parts or not parts.parts:
-        raise ModelError(f"{where}: {file.path!r} lies outside the model's directory")
-    if file.path != parts.as_posix() or not file.path.isprintable() or file.path == MANIFEST_NAME:
-        raise ModelError(f"{where}: {file.path!r} is no proper path of a model's file")
+        raise ModelError(f"{where}: {path!r} lies outside the model's directory")
+    if path != parts.as_posix() or not path.isprintable() or path == MANIFEST_NAME:
+        raise ModelError(f"{where}: {path!r} is no proper path of a model's file")
+
+
+def _check_entry(where: str, file: ModelFile) -> None:
+    check_path(where, file.path)
     if type(file.size) is not int or file.size < 0:
         raise ModelError(f"{where}: {file.path}: {file.size!r} is no size in bytes")
     if not isinstance(file.sha256, str) or not _SHA256.fullmatch(file.sha256):

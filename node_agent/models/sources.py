@@ -53,15 +53,8 @@ class HttpSource:
                 " http://HOST:PORT/PATH; a token goes into HELIOSTAT_MODEL_TOKEN or --token-file"
             )
         self.address = url.rstrip("/")
-        self._headers = {"Accept-Encoding": "identity"}
-        if token:
-            self._headers["Authorization"] = f"Bearer {token}"
-        self._pool = urllib3.PoolManager(
-            maxsize=16,
-            retries=False,
-            timeout=urllib3.Timeout(connect=_CONNECT_SECONDS_MAX, read=_READ_SECONDS_MAX),
-            ssl_context=ssl.create_default_context(cafile=ca) if ca else None,
-        )
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._pool = http_pool(ssl.create_default_context(cafile=ca) if ca else None)
 
     def manifest(self) -> bytes:
         """The manifest's file."""
@@ -70,27 +63,7 @@ class HttpSource:
     def read(self, path: str, offset: int) -> Generator[bytes, None, None]:
         """A file's bytes from `offset` on."""
         url = f"{self.address}/{quote(path)}"
-        try:
-            answer = self._pool.request(
-                "GET",
-                url,
-                headers={**self._headers, **_range(offset)},
-                preload_content=False,
-                redirect=False,  # a token goes where it was sent to, and nowhere else
-            )
-        except HTTPError as error:
-            raise Stumbled(f"{url}: {error}") from error
-        with closing(answer):
-            _check_status(url, answer.status)
-            skip = 0 if answer.status == 206 else offset
-            if answer.status == 206:
-                _check_range(url, answer.headers.get("Content-Range", ""), offset)
-            try:
-                for block in answer.stream(_READ_BYTES, decode_content=False):
-                    yield block[skip:]
-                    skip = max(skip - len(block), 0)
-            except HTTPError as error:
-                raise Stumbled(f"{url}: {error}") from error
+        return read_http(self._pool, url, self._headers, offset)
 
 
 class S3Source:
@@ -149,6 +122,49 @@ class S3Source:
             raise Stumbled(f"{where}: {error}") from error
 
 
+def http_pool(context: ssl.SSLContext | None = None) -> urllib3.PoolManager:
+    """Connections for `read_http`."""
+    return urllib3.PoolManager(
+        maxsize=16,
+        retries=False,
+        timeout=urllib3.Timeout(connect=_CONNECT_SECONDS_MAX, read=_READ_SECONDS_MAX),
+        ssl_context=context,
+    )
+
+
+def read_http(
+    pool: urllib3.PoolManager, url: str, headers: dict[str, str], offset: int, where: str = ""
+) -> Generator[bytes, None, None]:
+    """What is at `url` from byte `offset` on; `where` names it if the address holds a secret.
+
+    Follows no redirect: a token goes where it was sent to, and nowhere else. Raises `Stumbled`,
+    `ModelError`.
+    """
+    where = where or url
+    headers = {**headers, "Accept-Encoding": "identity", **_range(offset)}
+    try:
+        answer = pool.request("GET", url, headers=headers, preload_content=False, redirect=False)
+    except HTTPError as error:
+        raise Stumbled(f"{where}: {_without(url, error)}") from error
+    with closing(answer):
+        _check_status(where, answer.status)
+        if answer.status == 206:
+            _check_range(where, answer.headers.get("Content-Range", ""), offset)
+        skip = 0 if answer.status == 206 else offset  # a server that knows no ranges
+        try:
+            for block in answer.stream(_READ_BYTES, decode_content=False):
+                yield block[skip:]
+                skip = max(skip - len(block), 0)
+        except HTTPError as error:
+            raise Stumbled(f"{where}: {_without(url, error)}") from error
+
+
+def _without(url: str, error: Exception) -> str:
+    """An error's text without the part of an address that may be a signature."""
+    query = urlsplit(url).query
+    return str(error).replace(query, "...") if query else str(error)
+
+
 def _limited(blocks: Iterator[bytes], address: str) -> bytes:
     content = b""
     for block in blocks:
@@ -170,7 +186,7 @@ def _check_status(url: str, status: int) -> None:
     remedy = {
         401: "set HELIOSTAT_MODEL_TOKEN or --token-file to its token",
         403: "it does not let this node in",
-        404: "there is no such file; give the address of a directory with a manifest",
+        404: "name a directory with a manifest (a neighbour lists its models at /)",
     }.get(status, "give the address of the model's directory itself")
     raise ModelError(f"{url}: answered {status}; {remedy}")
 

@@ -217,7 +217,7 @@ def _pretence(file: Path) -> str | None:
         with safe_open(file, framework="np"):  # reads and checks the header alone
             return None
     except SafetensorError as error:
-        return f"not safetensors, whatever its name says ({error}); remove it"
+        return f"not safetensors, whatever its name says ({error}); remove or replace it"
 
 
 def listed(directory: Path, problems: list[Problem]) -> str:

@@ -85,8 +85,13 @@ EVERYTHING = {
     "image_noise": (0.111, 0.135),
     "video_noise": (0.0, 0.2),
     "recipe": {
-        "variant": "distilled", "quality": "draft", "steps": (1, 1, 1), "guidance_scale": 1.0,
-        "amplify_first_chunk": True, "arithmetic": "bfloat16", "vae": "bfloat16",
+        "variant": "distilled",
+        "quality": "draft",
+        "steps": (1, 1, 1),
+        "guidance_scale": 1.0,
+        "amplify_first_chunk": True,
+        "arithmetic": "bfloat16",
+        "vae": "bfloat16",
     },
 }
 """Values of all fields that a sidecar can be without."""

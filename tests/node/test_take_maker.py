@@ -14,6 +14,7 @@ from node_agent.bench import Bench, Counters
 from node_agent.chunks import INIT, SEGMENT, ChunkFiles
 from node_agent.encode import TakeError, encode_segment
 from node_agent.engine import Engine, StallLimits
+from node_agent.inputs import Inputs
 from node_agent.outbox import Outbox
 from node_agent.quality.signals import Thresholds
 from node_agent.render.child import ChildOptions
@@ -46,7 +47,7 @@ def maker(folder: Path, thresholds: Thresholds) -> TakeMaker:
         spool=folder,
         thresholds=thresholds,
     )
-    return TakeMaker(("clip", 1), ORDER, bench)
+    return TakeMaker(("clip", 1), ORDER, Inputs(), bench)
 
 
 @pytest.fixture

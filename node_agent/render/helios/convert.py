@@ -92,7 +92,7 @@ def convert(
     with staged(target, stamps) as partial:
         note = json.dumps({"source": manifest.digest, "dtype": dtype}).encode()
         _go_on(partial, note, plan)
-        require_space(partial, bytes_to_come(partial, plan.size))
+        require_space(partial, bytes_to_come(partial, plan.size + len(note)))
         _write(source, partial, plan, watch, f"converting {manifest.name}")
         (partial / NOTE).unlink()
         return write_manifest(partial, name=name, revision=revision, stamps=stamps, watch=watch)

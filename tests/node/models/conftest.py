@@ -1,14 +1,11 @@
-"""A paper model: real configurations and weights, too small to render anything."""
-
-import json
+"""A model and a LoRA to pin, damage, serve and fetch."""
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from node_agent.models import write_manifest
-
-WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
+from tests.fixtures.paper_model import build_paper_model
 
 
 @pytest.fixture(autouse=True)
@@ -21,32 +18,10 @@ def own_home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def build(tmp_path):
-    """Build an unpinned model of about `floats` times 4 bytes."""
+    """Build an unpinned paper model."""
 
-    def directory(name="model", floats=250, seed=0):
-        root = tmp_path / name
-        files = {
-            "model_index.json": {
-                "_class_name": "HeliosPyramidPipeline",
-                "is_distilled": True,
-                "transformer": ["diffusers", "HeliosTransformer3DModel"],
-                "scheduler": ["diffusers", "HeliosDMDScheduler"],
-            },
-            "transformer/config.json": {
-                "num_layers": 40,
-                "num_attention_heads": 40,
-                "attention_head_dim": 128,
-                "ffn_dim": 13824,
-                "text_dim": 4096,
-            },
-            "scheduler/scheduler_config.json": {"stages": 3},
-        }
-        for path, content in files.items():
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
-            (root / path).write_text(json.dumps(content))
-        weights = np.random.default_rng(seed).random(floats, dtype=np.float32)
-        save_file({"weight": weights}, root / WEIGHTS)
-        return root
+    def directory(name="model", **options):
+        return build_paper_model(tmp_path / name, **options)
 
     return directory
 

@@ -18,8 +18,7 @@ from node_agent.models import (
     write_manifest,
 )
 from node_agent.models.stamps import Stamps
-
-WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
+from tests.fixtures.paper_model import WEIGHTS
 
 
 def rewrite_manifest(model, path, **fields):
