@@ -31,6 +31,7 @@ __all__ = ["DEFAULT_FPS", "DEFAULT_FRAMES", "DEFAULT_SIZE", "Limits", "RowChecke
 DEFAULT_FRAMES: Final = 120
 """Five seconds at the default rate."""
 DEFAULT_FPS: Final = 24
+DEFAULT_QUALITY: Final = "standard"
 
 _REMEMBERED: Final = frozenset(
     {"frames", "size", "width", "height", "fps", "steps", "quality", "mode", "lora"}
@@ -149,6 +150,8 @@ class RowChecker:
             return None
         spec.pop("size", None)
         spec.pop("id", None)
+        if "steps" not in spec and self._limits.presets:
+            spec["steps"] = self._limits.presets[spec.get("quality", DEFAULT_QUALITY)]
         if "seed" not in spec:
             spec["seed"] = derived_seed(self._batch_name, name)
         return NewClip(ordinal=self.rows, row=number, name=name, spec=ClipSpec(**spec), columns=own)

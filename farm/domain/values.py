@@ -7,7 +7,8 @@ digits) is refused with the spelling that is understood, never guessed at.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 MODES: Final = ("text_to_video", "image_to_video", "video_to_video", "interactive")
@@ -50,6 +51,8 @@ class Limits:
     stages_max: int = 8
     stages: int = 0
     """Of the farm's model: steps are given for each; 0 is not known."""
+    presets: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Steps by quality of the farm's model; empty is not known."""
     guided: bool = True
     """The farm's model takes a guidance scale other than 1."""
     columns_max: int = 200

@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health  # type: ignore[attr-defined]
 from prometheus_client import CollectorRegistry
 
+from farm.domain.quality import presets
 from farm.domain.values import Limits as RowLimits
 from farm.gateway.auth import TokenInterceptor
 from farm.gateway.batches import BatchService
@@ -147,7 +148,12 @@ def _row_limits(settings: GatewaySettings) -> RowLimits:
     )
     if model is None:
         return limits
-    return replace(limits, stages=model.stages, guided=model.passes_per_step > 1)
+    return replace(
+        limits,
+        stages=model.stages,
+        presets=presets(model.variant, model.stages),
+        guided=model.passes_per_step > 1,
+    )
 
 
 def _add_port(server: grpc.aio.Server, settings: GatewaySettings) -> int:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from farm.domain.clip import CHUNK_FRAMES, Work
+from farm.domain.quality import STAGES, presets
 
 LATENT_FRAMES: Final = 9
 """Latent frames of one chunk."""
@@ -49,6 +50,7 @@ class ModelShape:
     stages: int
     """Of the pyramid; 1 is none. Each earlier stage has half the height and width."""
     default_steps: tuple[int, ...]
+    """Of the quality `standard`."""
     passes_per_step: int
     """2 with classifier-free guidance, else 1."""
 
@@ -65,10 +67,9 @@ def shape_of(
 
     `stages` of 0 is what the variant has. Raises `ValueError` for an unknown variant.
     """
-    if variant not in _VARIANTS:
-        raise ValueError(f"unknown Helios variant {variant!r}: want {', '.join(_VARIANTS)}")
-    usual_stages, steps, passes = _VARIANTS[variant]
-    stages = stages or usual_stages
+    if variant not in STAGES:
+        raise ValueError(f"unknown Helios variant {variant!r}: want {', '.join(STAGES)}")
+    stages = stages or STAGES[variant]
     return ModelShape(
         variant=variant,
         layers=layers,
@@ -76,18 +77,15 @@ def shape_of(
         head_dim=head_dim,
         ffn_dim=ffn_dim,
         stages=stages,
-        default_steps=(steps,) * stages,
-        passes_per_step=passes,
+        default_steps=presets(variant, stages)["standard"],
+        passes_per_step=1 if variant == "distilled" else 2,
     )
 
-
-_VARIANTS: Final = MappingProxyType({"distilled": (3, 2, 1), "mid": (3, 20, 2), "base": (1, 50, 2)})
-"""Stages, steps of each, passes per step."""
 
 HELIOS: Final = MappingProxyType(
     {
         variant: shape_of(variant, layers=40, heads=40, head_dim=128, ffn_dim=13824)
-        for variant in _VARIANTS
+        for variant in STAGES
     }
 )
 """The released 14B models."""
