@@ -5,7 +5,9 @@ The same negative always gives the same bytes, so its SHA-256 can name it.
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from node_agent.files import write_atomic
 from node_agent.render.renderer import CheckpointError, Negative, PromptMark
 
 FORMAT_VERSION = 2
-"""2 added what came before chunk 0, and changes of prompt; 1 is still read."""
+"""2 added what came before chunk 0, changes of prompt, and a hash; 1 is still read."""
 
 _READABLE = (1, FORMAT_VERSION)
 
@@ -38,8 +40,6 @@ class Origin:
 
 def write_negative(path: Path, negative: Negative, origin: Origin) -> None:
     """Write `negative` to `path` in one step: after a crash there is all of it, or nothing."""
-    header: dict[str, Any] = {"format_version": FORMAT_VERSION, **asdict(origin)}
-    header["steered"] = [asdict(mark) for mark in negative.steered]
     tensors: dict[str, np.ndarray[Any, Any]] = {
         "latents": np.ascontiguousarray(negative.latents),
         "generator_state": np.frombuffer(negative.generator_state, dtype=np.uint8),
@@ -48,6 +48,12 @@ def write_negative(path: Path, negative: Negative, origin: Origin) -> None:
         given = getattr(negative, name)
         if given is not None:
             tensors[name] = np.ascontiguousarray(given)
+    header: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "sha256": _sha256(tensors),
+        "steered": [asdict(mark) for mark in negative.steered],
+        **asdict(origin),
+    }
     write_atomic(path, save(tensors, {_HEADER: json.dumps(header, sort_keys=True)}))
 
 
@@ -65,6 +71,8 @@ def read_negative(path: Path, *, chunk: int, model_digest: str) -> Negative:
     if header.get("format_version") not in _READABLE:
         _check(path, header, {"format_version": FORMAT_VERSION})
     _check(path, header, {"chunk": chunk, "model_digest": model_digest})
+    if header.get("sha256", _sha256(tensors)) != _sha256(tensors):
+        raise CheckpointError(f"{path}: damaged, its content is not what was written")
     try:
         latents, state = tensors["latents"], tensors["generator_state"]
         steered = tuple(PromptMark(**mark) for mark in header.get("steered", ()))
@@ -74,6 +82,14 @@ def read_negative(path: Path, *, chunk: int, model_digest: str) -> Negative:
         raise CheckpointError(f"{path}: latents are {latents.dtype} {latents.shape}")
     given = {name: tensors.get(name) for name in ("anchor", "before")}
     return Negative(latents, state.tobytes(), **given, steered=steered)
+
+
+def _sha256(tensors: Mapping[str, np.ndarray[Any, Any]]) -> str:
+    """Of all tensors' bytes, in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(tensors[name].tobytes())
+    return digest.hexdigest()
 
 
 def _check(path: Path, header: dict[str, Any], expected: dict[str, Any]) -> None:

@@ -1,12 +1,15 @@
 """A negative written is the negative read, or an error that says what is wrong with the file."""
 
+import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from node_agent.render.negatives import Origin, read_negative, write_negative
-from node_agent.render.renderer import CheckpointError, Negative
+from node_agent.render.renderer import CheckpointError, Negative, PromptMark
 
 ORIGIN = Origin(chunk=3, model_digest="a" * 64, stack_id="torch-1,cpu,exact")
 
@@ -52,6 +55,38 @@ def test_a_failed_write_leaves_the_earlier_file(path, negative, monkeypatch):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_what_came_before_a_clip_and_changes_of_prompt_are_kept(tmp_path, negative):
+    before = np.ones((1, 16, 19, 8, 8), np.float32)
+    steered = (PromptMark(chunk=2, prompt="Night falls.", blend_chunks=1),)
+    whole = replace(negative, anchor=before[:, :, :1], before=before, steered=steered)
+    write_negative(tmp_path / "0", whole, replace(ORIGIN, chunk=0))
+    read = read_negative(tmp_path / "0", chunk=0, model_digest="a" * 64)
+    assert np.array_equal(read.before, before)
+    assert np.array_equal(read.anchor, before[:, :, :1])
+    assert read.steered == steered
+
+
+@pytest.mark.parametrize("where", [-1, 0.9, 0.5, 0.0])
+def test_one_flipped_bit_is_seen(path, where):
+    content = bytearray(path.read_bytes())
+    start = 8 + int.from_bytes(content[:8], "little")
+    at = where if isinstance(where, int) else start + int((len(content) - start) * where)
+    content[at] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"3\.safetensors: damaged"):
+        read_negative(path, chunk=3, model_digest="a" * 64)
+
+
+def test_a_negative_of_version_1_is_still_read(path, negative):
+    header = {"format_version": 1, "chunk": 3, "model_digest": "a" * 64, "stack_id": "s"}
+    state = np.frombuffer(negative.generator_state, np.uint8)
+    tensors = {"latents": negative.latents, "generator_state": state}
+    save_file(tensors, path, {"heliostat": json.dumps(header)})
+    read = read_negative(path, chunk=3, model_digest="a" * 64)
+    assert np.array_equal(read.latents, negative.latents)
+    assert (read.anchor, read.before, read.steered) == (None, None, ())
+
+
 def test_another_models_negative_is_refused(path):
     with pytest.raises(CheckpointError, match=r"model digest is 'aaa.*expected 'bbb"):
         read_negative(path, chunk=3, model_digest="b" * 64)
@@ -75,8 +110,6 @@ def test_a_missing_file_is_refused_by_name(tmp_path):
 
 
 def test_other_safetensors_are_refused(tmp_path):
-    from safetensors.numpy import save_file
-
     save_file({"weight": np.zeros(3)}, tmp_path / "weights.safetensors")
     with pytest.raises(CheckpointError, match="format version is None, expected 2"):
         read_negative(tmp_path / "weights.safetensors", chunk=0, model_digest="")
