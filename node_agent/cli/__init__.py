@@ -6,18 +6,14 @@ import sys
 
 import typer
 
-from node_agent.cli import model
+from node_agent.cli import bench, model
 from node_agent.model_info import ModelError
 
 app = typer.Typer(
     help="What is done on a machine with cards.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(model.app, name="model")
-
-
-@app.callback()
-def _root() -> None:
-    """Keep `model` a command group, however few commands there are."""
+app.command()(bench.bench)
 
 
 def main() -> None:

@@ -12,9 +12,11 @@ machine it gives their pictures bit for bit. A chunk is made from top to bottom 
     stages    the passes of a chunk: a pyramid of sizes (Distilled, Mid) or one size (Base)
     decode    latents to uint8 frames
     clip      the loop that puts these together, and its resume
-    model     the parts in memory, loaded from a verified directory
+    model     the parts in memory, on one device
+    parts     where they come from: a verified directory
     renderer  a model on a device, serving clip after clip
     tiny      a complete model of random weights, built on the spot
+    random_weights  the parts of a full-size model without files: true speed, no picture
 """
 
 import os

@@ -1,4 +1,4 @@
-"""A Helios model in memory, loaded part by part from a verified directory."""
+"""A Helios model in memory, on one device, from the parts of a verified directory."""
 
 from __future__ import annotations
 
@@ -8,27 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import (
-    AutoencoderKLWan,
-    HeliosDMDScheduler,
-    HeliosScheduler,
-    HeliosTransformer3DModel,
-)
+from diffusers import AutoencoderKLWan
 from diffusers.utils import logging as diffusers_logging
 from torch import Tensor
-from transformers import T5TokenizerFast
 from transformers.utils import logging as transformers_logging
 
-from node_agent.models import ModelInfo, describe, load_verified
+from node_agent.models import ModelInfo
 from node_agent.render.helios.cross_attention import PromptProjections
-from node_agent.render.helios.placement import Placement, choose, offload, room, weight_bytes
-from node_agent.render.helios.text_encoder import TextEncoder
+from node_agent.render.helios.parts import ModelFiles, Parts, PromptReader
+from node_agent.render.helios.placement import Placement, choose, offload, room
 from node_agent.render.helios.transformer import lean
 from node_agent.render.memory import release_free_memory
 
 logger = logging.getLogger(__name__)
-
-_LOCAL = {"local_files_only": True, "use_safetensors": True}
 
 
 class HeliosModel:
@@ -38,38 +30,40 @@ class HeliosModel:
     """A `LeanTransformer`."""
     projections: PromptProjections
 
+    placement: Placement
+    """Where the transformer's weights live."""
+
     def __init__(
         self,
-        directory: Path,
+        source: Path | Parts,
         device: torch.device,
         *,
         dtype: torch.dtype | None = None,
         stamps: Path | None = None,
+        placement: Placement | None = None,
     ) -> None:
-        """Verify and load. Raises `ModelError` when files do not match the manifest, or do not fit.
+        """Load the parts, or those of a directory, which is verified first.
 
         `dtype` is by default bfloat16 on a GPU and float32 on a CPU, whose bfloat16 arithmetic is
         many times slower; what the model itself keeps in float32 stays so. `stamps` is a file that
-        remembers the hashes of the model between starts.
+        remembers the hashes of a directory between starts. `placement` puts the transformer's
+        weights there whatever is free; None chooses, and a CPU has one place only. Raises
+        `ModelError` when files do not match the manifest, or do not fit.
         """
-        self.manifest = load_verified(directory, stamps=stamps)
-        self.info: ModelInfo = describe(directory)
+        hide_progress_bars()
+        parts = ModelFiles(source, stamps=stamps) if isinstance(source, Path) else source
+        self.manifest = parts.manifest
+        self.info: ModelInfo = parts.info
         self.device = device
         self.dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
-        self._directory = directory
-        hide_progress_bars()
-        tokenizer = directory / "tokenizer"
-        self.tokenizer = T5TokenizerFast.from_pretrained(tokenizer, local_files_only=True)
-        schedule = HeliosDMDScheduler if self.distilled else HeliosScheduler
-        self.schedule = schedule.from_pretrained(
-            directory, subfolder="scheduler", local_files_only=True
-        )
+        self._parts = parts
+        self.tokenizer = parts.tokenizer()
+        self.schedule = parts.schedule()
         """HeliosDMDScheduler (Distilled) or HeliosScheduler (Base, Mid); set anew in each stage."""
-        vae = AutoencoderKLWan.from_pretrained(directory, subfolder="vae", **_LOCAL)
-        self.vae = vae.to(device, torch.float32).eval().requires_grad_(False)
+        self.vae = parts.vae().to(device, torch.float32).eval().requires_grad_(False)
         """AutoencoderKLWan in float32, which encodes images and videos and decodes exactly."""
         self._quick_vae: Any = None
-        self._load_transformer()
+        self._load_transformer(placement)
 
     @property
     def distilled(self) -> bool:
@@ -104,27 +98,25 @@ class HeliosModel:
             self._quick_vae = quick.to(self.device, torch.bfloat16).eval().requires_grad_(False)
         return self._quick_vae
 
-    def text_encoder(self) -> TextEncoder:
+    def text_encoder(self) -> PromptReader:
         """The text encoder, for the time of a `with` block."""
-        tokens = self.info.max_tokens
-        return TextEncoder(self._directory, self.tokenizer, tokens, self.dtype, self.device)
+        return self._parts.text_encoder(self.tokenizer, self.dtype, self.device)
 
-    def _load_transformer(self) -> None:
-        placement = Placement.RESIDENT
-        if self.device.type == "cuda":
-            weights = weight_bytes(self._directory / "transformer", self.dtype)
-            placement = choose("transformer", weights, room(self.device))
-            logger.info("transformer of %.1f GB: %s", weights / 1e9, placement.value)
-        stock = HeliosTransformer3DModel.from_pretrained(
-            self._directory, subfolder="transformer", dtype=self.dtype, **_LOCAL
-        )
+    def _load_transformer(self, placement: Placement | None) -> None:
+        if placement is None:
+            placement = Placement.RESIDENT
+            if self.device.type == "cuda":
+                weights = self._parts.transformer_bytes(self.dtype)
+                placement = choose("transformer", weights, room(self.device))
+                logger.info("transformer of %.1f GB: %s", weights / 1e9, placement.value)
+        self.placement = placement
+        is_offloaded = placement is Placement.OFFLOADED
+        home = torch.device("cpu") if is_offloaded else self.device
+        stock = self._parts.transformer(self.dtype, home)
         self.transformer = lean(stock.eval().requires_grad_(False))
         self.projections = PromptProjections(self.transformer).requires_grad_(False)
-        if placement is Placement.OFFLOADED:
+        if is_offloaded:
             offload(self.transformer, self.device)
-        else:
-            self.transformer.to(self.device)
-            self.projections.to(self.device)
         gc.collect()
         release_free_memory()
 
