@@ -23,6 +23,11 @@ SPREAD = 0.02
 """Standard deviation of the weights: activations keep their size over 40 blocks."""
 
 
+DRAWN = 16_000_057
+"""Numbers that are drawn; they repeat, for drawing 14 billion takes a CPU minutes. A prime, so that
+no two rows of a matrix are alike."""
+
+
 class RandomWeights:
     """The parts of a Distilled model; implements `node_agent.render.helios.parts.Parts`."""
 
@@ -83,10 +88,12 @@ class RandomWeights:
         """See `Parts`: made there, never anywhere else."""
         stock = self._empty()
         generator = torch.Generator(device).manual_seed(self._seed)
+        drawn = torch.empty(DRAWN, device=device).normal_(std=SPREAD, generator=generator)
         for name, parameter in list(stock.named_parameters()):
             weights = torch.empty(parameter.shape, dtype=_kept_as(name, dtype), device=device)
             if weights.dim() > 1:
-                weights.normal_(std=SPREAD, generator=generator)
+                for part in weights.view(-1).split(DRAWN):
+                    part.copy_(drawn[: len(part)])
             else:  # of a norm, or a bias
                 weights.fill_(1.0 if name.endswith("weight") else 0.0)
             set_module_tensor_to_device(stock, name, device, weights, weights.dtype)
