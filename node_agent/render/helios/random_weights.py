@@ -92,7 +92,7 @@ class RandomWeights:
         for name, parameter in list(stock.named_parameters()):
             weights = torch.empty(parameter.shape, dtype=_kept_as(name, dtype), device=device)
             if weights.dim() > 1:
-                for part in weights.view(-1).split(DRAWN):
+                for part in torch.split(weights.view(-1), DRAWN):
                     part.copy_(drawn[: len(part)])
             else:  # of a norm, or a bias
                 weights.fill_(1.0 if name.endswith("weight") else 0.0)
