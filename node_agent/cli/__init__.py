@@ -7,7 +7,7 @@ import sys
 import typer
 
 from node_agent.burnin.errors import BurnInError
-from node_agent.cli import burn_in, doctor, inventory, model
+from node_agent.cli import bench, burn_in, doctor, inventory, model
 from node_agent.models import ModelError
 from node_agent.node_file import NodeFileError
 
@@ -15,6 +15,7 @@ app = typer.Typer(
     help="What is done on a machine with cards.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(model.app, name="model")
+app.command()(bench.bench)
 app.command()(burn_in.burn_in)
 app.command()(doctor.doctor)
 app.command()(inventory.inventory)

@@ -22,13 +22,16 @@ by
 
 and the model they work with by
 
-    model            its parts in memory, loaded from a verified directory
+    model            its parts in memory, on one device
+    parts            where they come from: a verified directory
     placement        where its weights live: on the card, or streamed from the host
     loras            small changes of its weights
     text_encoder     its largest guest, for the time of a `with` block
     embeddings       what the text encoder gave, as files
     renderer         all of it behind the interface that the render child knows
-    tiny             a complete model of random weights, built on the spot
+    tiny             a complete small model of random weights, built on the spot
+    random_weights   the parts of a full-size model without files: true speed, no picture
+    convert          a stock download cast to the farm's own, shard by shard
 """
 
 import os

@@ -1,4 +1,4 @@
-"""A Helios model in memory, loaded part by part from a verified directory."""
+"""A Helios model in memory, on one device, from the parts of a verified directory."""
 
 from __future__ import annotations
 
@@ -9,29 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import (
-    AutoencoderKLWan,
-    HeliosDMDScheduler,
-    HeliosScheduler,
-    HeliosTransformer3DModel,
-)
+from diffusers import AutoencoderKLWan
 from diffusers.utils import logging as diffusers_logging
 from torch import Tensor
-from transformers import T5TokenizerFast
 from transformers.utils import logging as transformers_logging
 
-from node_agent.models import ModelInfo, describe, load_verified
+from node_agent.models import ModelInfo
 from node_agent.render.helios.cross_attention import PromptProjections
 from node_agent.render.helios.loras import LoraFolder
-from node_agent.render.helios.placement import Placement, choose, offload, room, weight_bytes
-from node_agent.render.helios.text_encoder import TextEncoder
+from node_agent.render.helios.parts import ModelFiles, Parts, PromptReader
+from node_agent.render.helios.placement import Placement, choose, offload, room
 from node_agent.render.helios.transformer import lean
 from node_agent.render.memory import release_free_memory
 from node_agent.render.renderer import LoraUse, PromptError
 
 logger = logging.getLogger(__name__)
-
-_LOCAL = {"local_files_only": True, "use_safetensors": True}
 
 
 class HeliosModel:
@@ -41,40 +33,41 @@ class HeliosModel:
     """A `LeanTransformer`."""
     projections: PromptProjections
 
+    placement: Placement
+    """Where the transformer's weights live."""
+
     def __init__(
         self,
-        directory: Path,
+        source: Path | Parts,
         device: torch.device,
         *,
         dtype: torch.dtype | None = None,
         stamps: Path | None = None,
         loras: Path | None = None,
+        placement: Placement | None = None,
     ) -> None:
-        """Verify and load. Raises `ModelError` when files do not match the manifest, or do not fit.
+        """Load the parts, or those of a directory, which is verified first.
 
         `dtype` is by default bfloat16 on a GPU and float32 on a CPU, whose bfloat16 arithmetic is
         many times slower; what the model itself keeps in float32 stays so. `stamps` is a file that
-        remembers the hashes of the model between starts, `loras` a directory of pinned LoRAs.
+        remembers the hashes of a directory between starts, `loras` a directory of pinned LoRAs.
+        `placement` puts the transformer's weights there whatever is free; None chooses, and a CPU
+        has one place only. Raises `ModelError` when files do not match the manifest, or do not fit.
         """
-        self.manifest = load_verified(directory, stamps=stamps)
-        self.info: ModelInfo = describe(directory)
+        hide_progress_bars()
+        parts = ModelFiles(source, stamps=stamps) if isinstance(source, Path) else source
+        self.manifest = parts.manifest
+        self.info: ModelInfo = parts.info
         self.device = device
         self.dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
-        self._directory = directory
-        hide_progress_bars()
-        tokenizer = directory / "tokenizer"
-        self.tokenizer = T5TokenizerFast.from_pretrained(tokenizer, local_files_only=True)
-        schedule = HeliosDMDScheduler if self.distilled else HeliosScheduler
-        self.schedule = schedule.from_pretrained(
-            directory, subfolder="scheduler", local_files_only=True
-        )
+        self._parts = parts
+        self.tokenizer = parts.tokenizer()
+        self.schedule = parts.schedule()
         """HeliosDMDScheduler (Distilled) or HeliosScheduler (Base, Mid); set anew in each stage."""
-        vae = AutoencoderKLWan.from_pretrained(
-            directory, subfolder="vae", dtype=torch.float32, **_LOCAL
-        )
-        self.vae = vae.to(device).eval().requires_grad_(False)
+        self.vae = parts.vae().to(device).eval().requires_grad_(False)
         """AutoencoderKLWan in float32, which encodes images and videos and decodes exactly."""
         self._quick_vae: Any = None
+        self._forced = placement
         self._lora_folder = LoraFolder(loras, stamps)
         self.loras: tuple[LoraUse, ...] = ()
         """What is fused into the transformer now."""
@@ -113,10 +106,9 @@ class HeliosModel:
             self._quick_vae = quick.to(self.device, torch.bfloat16).eval().requires_grad_(False)
         return self._quick_vae
 
-    def text_encoder(self) -> TextEncoder:
+    def text_encoder(self) -> PromptReader:
         """The text encoder, for the time of a `with` block."""
-        tokens = self.info.max_tokens
-        return TextEncoder(self._directory, self.tokenizer, tokens, self.dtype, self.device)
+        return self._parts.text_encoder(self.tokenizer, self.dtype, self.device)
 
     def digest(self, loras: Sequence[LoraUse]) -> str:
         """The model's digest, with these LoRAs. Raises `PromptError` for one that is not there."""
@@ -133,28 +125,30 @@ class HeliosModel:
 
     def _load_transformer(self, loras: tuple[LoraUse, ...] = ()) -> None:
         _free(self.device)
-        placement = Placement.RESIDENT
-        if self.device.type == "cuda":
-            weights = weight_bytes(self._directory / "transformer", self.dtype)
-            placement = choose("transformer", weights, room(self.device))
-            logger.info("transformer of %.1f GB: %s", weights / 1e9, placement.value)
-        stock = HeliosTransformer3DModel.from_pretrained(
-            self._directory, subfolder="transformer", dtype=self.dtype, **_LOCAL
-        )
+        self.placement = self._forced or self._place()
+        is_resident = self.placement is Placement.RESIDENT
+        home = self.device if is_resident else torch.device("cpu")
+        stock = self._parts.transformer(self.dtype, home)
         try:
             self._lora_folder.fuse(stock, loras)
         except PromptError:
+            del stock
             self._load_transformer()  # without: the next clip needs one
             raise
         self.loras = loras
         self.transformer = lean(stock.eval().requires_grad_(False))
         self.projections = PromptProjections(self.transformer).requires_grad_(False)
-        if placement is Placement.RESIDENT:
-            self.transformer.to(self.device)
-            self.projections.to(self.device)
-        else:
-            offload(self.transformer, self.device, placement)
+        if not is_resident:
+            offload(self.transformer, self.device, self.placement)
         _free(self.device)
+
+    def _place(self) -> Placement:
+        if self.device.type == "cpu":
+            return Placement.RESIDENT
+        weights = self._parts.transformer_bytes(self.dtype)
+        placement = choose("transformer", weights, room(self.device))
+        logger.info("transformer of %.1f GB: %s", weights / 1e9, placement.value)
+        return placement
 
 
 def _free(device: torch.device) -> None:

@@ -60,7 +60,7 @@ def build_tiny(
 
 
 def _pipeline(variant: str, gamma: float) -> HeliosPipeline | HeliosPyramidPipeline:
-    tokenizer = _tokenizer()
+    tokenizer = make_tokenizer()
     parts: dict[str, Any] = {
         "tokenizer": tokenizer,
         "text_encoder": _text_encoder(len(tokenizer)),
@@ -81,7 +81,8 @@ def _pipeline(variant: str, gamma: float) -> HeliosPipeline | HeliosPyramidPipel
             return HeliosPipeline(scheduler=stepper, **parts)
 
 
-def _tokenizer() -> T5TokenizerFast:
+def make_tokenizer() -> T5TokenizerFast:
+    """The tokenizer of every tiny model, trained on the spot."""
     return T5TokenizerFast(
         tokenizer_object=tiny_tokenizer.train(tiny_tokenizer.corpus()),
         pad_token="<pad>",  # noqa: S106 - these tokens are no secrets

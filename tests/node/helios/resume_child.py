@@ -12,7 +12,8 @@ from node_agent.render.negatives import read_negative
 from node_agent.render.renderer import Checkpoint, RenderSpec, needed_negatives
 
 request = json.load(sys.stdin)
-renderer = HeliosRenderer(Path(request["model"]), threads=1)
+device = request.get("device", "cpu")
+renderer = HeliosRenderer(Path(request["model"]), device=device, threads=1)
 clips = []
 for lane, given in enumerate(request["specs"]):
     spec = TypeAdapter(RenderSpec).validate_python(given)

@@ -1,0 +1,120 @@
+"""`farm-node bench`: what a card can do, measured, as a table and as a record."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from node_agent.files import write_atomic
+
+Record = dict[str, Any]
+
+
+def bench(
+    model: Annotated[Path | None, typer.Option(help="The model's directory.")] = None,
+    random_weights: Annotated[
+        bool, typer.Option("--random-weights", help="Full-size random weights: nothing to fetch.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda:0, ...")] = "cpu",
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT.")] = "640x384",
+    steps: Annotated[
+        list[str] | None,
+        typer.Option(help="Steps of each stage; may be given again. Default: 1,1,1 and 2,2,2."),
+    ] = None,
+    lanes: Annotated[str, typer.Option(help="Clips in lockstep, with commas between.")] = "1,2",
+    chunks: Annotated[int, typer.Option(help="Chunks that count, after one more.", min=2)] = 3,
+    threads: Annotated[int, typer.Option(help="CPU threads for arithmetic.", min=1)] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write the record to this file.")] = None,
+) -> None:
+    """Measure what a card can do with a model: seconds, bytes and, where it counts them, joules."""
+    if (model is None) == (not random_weights):
+        _refuse("name what to measure: either --model DIR or --random-weights")
+    source = ["--model", str(model)] if model else ["--random-weights"]
+    content = _measured(
+        [
+            *(*source, "--device", device, "--size", size, "--lanes", lanes),
+            *(word for each in steps or ["1,1,1", "2,2,2"] for word in ("--steps", each)),
+            *("--chunks", str(chunks), "--threads", str(threads)),
+        ]
+    )
+    if out is not None:
+        write_atomic(out, content)
+    if as_json:
+        typer.echo(content, nl=False)
+    else:
+        print_record(json.loads(content), Console())
+
+
+def _measured(arguments: list[str]) -> bytes:
+    """The record, made in a process of its own: torch has no place in this one."""
+    command = [sys.executable, "-m", "node_agent.render.bench", *arguments]
+    process = subprocess.run(
+        [*command, "--parent", str(os.getpid())],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    if process.returncode > 0:
+        raise typer.Exit(process.returncode)  # it has said why
+    if process.returncode < 0:
+        typer.echo(f"the measuring process was killed by signal {-process.returncode}", err=True)
+        raise typer.Exit(1)
+    return process.stdout
+
+
+def print_record(record: Record, console: Console) -> None:
+    """What a person wants to see of a record."""
+    card, model = record["card"], record["model"]
+    console.print(f"{card['name']}, {model['name']}: {model['weights']}, {model['placement']}")
+    table = Table(title=f"{record['width']}x{record['height']}, a chunk is 33 frames")
+    columns = ("steps", "lanes", "s/chunk", "frames/s", "s/pass by stage", "VRAM GB", "RAM GB")
+    for heading in (*columns, "J/chunk"):
+        table.add_column(heading, justify="right")
+    for case in record["cases"]:
+        table.add_row(
+            ",".join(map(str, case["steps"])),
+            str(case["lanes"]),
+            _spread(case["seconds_per_chunk"]),
+            f"{case['frames_per_second']:.2f}",
+            " ".join(f"{stage['seconds_per_pass']['median']:.3f}" for stage in case["stages"]),
+            _gigabytes(case.get("bytes_vram_peak")),
+            _gigabytes(case["bytes_rss_peak"]),
+            _spread(case.get("joules_per_chunk")),
+        )
+    console.print(table)
+    for decode in record["decode"]:
+        seconds = _spread(decode["seconds_per_chunk"])
+        console.print(f"decode {decode['precision']}: {seconds} s/chunk")
+    encode = record["encode"]
+    console.print(
+        f"encode: {_spread(encode['seconds_per_chunk'])} s/chunk,"
+        f" {encode['bytes_per_chunk'] / 1e6:.2f} MB"
+    )
+    for name, rate in record.get("copy", {}).items():
+        if name != "bytes_copied":
+            way = name.removeprefix("bytes_per_second_").replace("_", " ")
+            console.print(f"copy {way}: {rate['median'] / 1e9:.2f} GB/s")
+
+
+def _spread(figure: Record | None) -> str:
+    if figure is None:
+        return "-"
+    return f"{figure['median']:.3f} ({figure['min']:.3f} to {figure['max']:.3f})"
+
+
+def _gigabytes(count: int | None) -> str:
+    return "-" if count is None else f"{count / 1e9:.2f}"
+
+
+def _refuse(text: str) -> None:
+    typer.echo(text, err=True)
+    raise typer.Exit(2)

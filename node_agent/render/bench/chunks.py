@@ -1,0 +1,138 @@
+"""Whole chunks, in lanes: seconds of each pass, chunk and round; memory; joules."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+
+from node_agent.render.bench.figures import Record, figure
+from node_agent.render.bench.memory import MemoryWatch
+from node_agent.render.bench.options import Options, joined
+from node_agent.render.bench.passes import PassTimer, Size
+from node_agent.render.energy import Energy, Meter
+from node_agent.render.helios.clip import HeliosClip
+from node_agent.render.helios.lanes import render_chunks
+from node_agent.render.helios.model import HeliosModel
+from node_agent.render.helios.prompts import PromptEncoder
+from node_agent.render.renderer import CHUNK_FRAMES, RenderedChunk, RenderSpec
+
+logger = logging.getLogger(__name__)
+
+PROMPTS = (
+    "A red fox walks through deep snow at dusk, seen from a drone that follows it slowly.",
+    "A lighthouse in a storm, waves break over the rocks, its beam sweeps through the rain.",
+)
+"""Two, so that lanes have keys and values of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The next chunk of all lanes."""
+
+    seconds: float
+    """Wall time, decode included."""
+    passes: dict[Size, list[float]]
+    joules: float | None
+    """For each lane."""
+
+
+def cases(
+    model: HeliosModel, options: Options, meter: Meter | None
+) -> tuple[list[Record], RenderedChunk]:
+    """A record of each setting of steps and number of lanes, and a chunk that came of the last."""
+    prompts, records = PromptEncoder(model), []
+    for steps in options.steps:
+        for lanes in options.lanes:
+            record, chunk = measure(model, prompts, options, steps, lanes, meter)
+            records.append(record)
+            pace = record["seconds_per_chunk"]["median"]
+            logger.info("steps %s, lanes %d: %.3f s for a chunk", joined(steps), lanes, pace)
+    return records, chunk
+
+
+def measure(
+    model: HeliosModel,
+    prompts: PromptEncoder,
+    options: Options,
+    steps: tuple[int, ...],
+    lanes: int,
+    meter: Meter | None = None,
+) -> tuple[Record, RenderedChunk]:
+    """A record of `options.chunks` rounds after one that warms up, and a chunk of the last one.
+
+    Raises `PromptError` for steps or a size that the model cannot render.
+    """
+    clips = [
+        HeliosClip(model, prompts, _spec(options, steps, lane), checkpoint=None)
+        for lane in range(lanes)
+    ]
+    recipe, energy = clips[0].recipe, Energy(meter)
+    with MemoryWatch(model.device) as memory, PassTimer(model.transformer, model.device) as timer:
+        render_chunks(model, clips, _never)
+        timer.taken()
+        rounds = []
+        for _ in range(options.chunks):
+            began = time.perf_counter()
+            with energy.of(lanes) as spent:
+                chunks = render_chunks(model, clips, _never)
+            seconds = time.perf_counter() - began
+            rounds.append(Round(seconds, timer.taken(), spent.joules))
+    record: Record = {
+        "steps": list(steps),
+        "lanes": lanes,
+        "guidance_scale": recipe.guidance_scale,
+        "arithmetic": str(model.dtype).removeprefix("torch."),
+        "vae": recipe.vae,
+        **_figures(rounds, lanes),
+        "stages": _stages(model, rounds),
+        **memory.record(),
+    }
+    [chunk, *_] = chunks
+    assert chunk is not None
+    return record, chunk
+
+
+def _figures(rounds: list[Round], lanes: int) -> Record:
+    seconds = figure([each.seconds / lanes for each in rounds])
+    record: Record = {
+        "seconds_per_round": figure([each.seconds for each in rounds]),
+        "seconds_per_chunk": seconds,
+        "frames_per_second": CHUNK_FRAMES / seconds["median"],
+    }
+    joules = [each.joules for each in rounds if each.joules is not None]
+    if len(joules) == len(rounds):
+        record["joules_per_chunk"] = figure(joules)
+    return record
+
+
+def _stages(model: HeliosModel, rounds: list[Round]) -> list[Record]:
+    scale = model.vae.config.scale_factor_spatial
+    return [
+        {
+            "width": width * scale,
+            "height": height * scale,
+            "passes_per_round": len(rounds[0].passes[height, width]),
+            "seconds_per_pass": figure(
+                [seconds for each in rounds for seconds in each.passes[height, width]]
+            ),
+        }
+        for height, width in rounds[0].passes
+    ]
+
+
+def _spec(options: Options, steps: tuple[int, ...], lane: int) -> RenderSpec:
+    return RenderSpec(
+        clip_id=f"bench-{lane}",
+        prompt=PROMPTS[lane % len(PROMPTS)],
+        frames=CHUNK_FRAMES * (options.chunks + 1),
+        width=options.width,
+        height=options.height,
+        seed=lane,
+        steps=steps,
+        amplify_first_chunk=False,  # all chunks cost the same
+    )
+
+
+def _never(_clip: HeliosClip) -> bool:
+    return False

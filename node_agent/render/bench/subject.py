@@ -1,0 +1,61 @@
+"""The model that is measured, on its device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from node_agent.models import ModelError
+from node_agent.render.bench.figures import Record
+from node_agent.render.helios.model import HeliosModel
+from node_agent.render.helios.parts import ModelFiles, Parts
+from node_agent.render.helios.placement import Room, room
+from node_agent.render.helios.random_weights import RandomWeights
+
+RANDOM = "random weights, full size"
+"""What a record says in place of a digest."""
+
+
+def device_named(name: str) -> torch.device:
+    """A device of this machine. Raises `ModelError` for one that it does not have."""
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ModelError(
+            f"{name}: torch {torch.__version__} sees {torch.cuda.device_count()} CUDA device(s)"
+            " here; name one of them, or --device cpu"
+        )
+    return device
+
+
+def load(directory: Path | None, device: torch.device) -> HeliosModel:
+    """The model of a directory, or random weights of full size.
+
+    Raises `ModelError`, before anything is allocated, where there is no room.
+    """
+    parts: Parts = ModelFiles(directory) if directory else random_parts(device, room(device))
+    return HeliosModel(parts, device)
+
+
+def describe(model: HeliosModel, directory: Path | None) -> Record:
+    """What was measured."""
+    return {
+        "name": model.manifest.name,
+        "variant": model.info.variant,
+        "weights": model.manifest.digest if directory else RANDOM,
+        "placement": model.placement.value,
+    }
+
+
+def random_parts(device: torch.device, free: Room) -> RandomWeights:
+    """Random weights of full size. Raises `ModelError` where they do not fit, or make no sense."""
+    parts = RandomWeights()
+    if device.type == "cpu":
+        needed = parts.transformer_bytes(torch.float32)
+        raise ModelError(
+            f"random weights of full size take {needed / 1e9:.1f} GB in float32 and hours for a"
+            f" chunk on a CPU ({free.ram / 1e9:.1f} GB of host RAM are free); measure one with"
+            " --model DIR (`farm-node model tiny DIR` builds a small model)"
+        )
+    parts.check_room(torch.bfloat16, free)
+    return parts
