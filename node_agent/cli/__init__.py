@@ -6,24 +6,25 @@ import sys
 
 import typer
 
-from node_agent.cli import model
+from node_agent.cli import model, reels, render
 from node_agent.model_info import ModelError
+from node_agent.reel.reel import ReelError
 
 app = typer.Typer(
     help="What is done on a machine with cards.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(model.app, name="model")
 
-
-@app.callback()
-def _root() -> None:
-    """Keep `model` a command group, however few commands there are."""
+app.command(help=render.HELP)(render.render)
+app.command()(reels.extend)
+app.command()(reels.branch)
+app.command()(reels.redecode)
 
 
 def main() -> None:
     """Run the command line."""
     try:
         app()
-    except (ModelError, OSError) as error:
+    except (ModelError, ReelError, OSError) as error:
         typer.echo(str(error), err=True)
         sys.exit(1)

@@ -44,6 +44,10 @@ class ChildOptions:
     threads: int = 1
     seconds_per_chunk: float = 0.0
     """The test card's pace; 0 is as fast as it can."""
+    lanes: int = 1
+    """Clips that may be rendered in lockstep."""
+    loras: Path | None = None
+    """Directory of pinned LoRAs."""
     unrecorded_max: int = 2
     """Chunks that may be begun and not yet recorded; 2 is what the farm promises."""
 
@@ -65,8 +69,9 @@ class ChildOptions:
         arguments = ["--renderer", self.renderer, "--device", self.device]
         arguments += ["--threads", str(self.threads)]
         arguments += ["--seconds-per-chunk", repr(self.seconds_per_chunk)]
-        arguments += ["--unrecorded-max", str(self.unrecorded_max)]
-        for flag, path in (("--model", self.model), ("--stamps", self.stamps)):
+        arguments += ["--unrecorded-max", str(self.unrecorded_max), "--lanes", str(self.lanes)]
+        files = (("--model", self.model), ("--stamps", self.stamps), ("--loras", self.loras))
+        for flag, path in files:
             if path is not None:
                 arguments += [flag, str(path)]
         return arguments

@@ -124,6 +124,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--stamps", type=Path, help="file that remembers verified hashes (helios)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda:N (helios)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads for arithmetic")
+    parser.add_argument("--lanes", type=int, default=1, help="clips rendered in lockstep at most")
+    parser.add_argument("--loras", type=Path, help="directory of pinned LoRAs (helios)")
     parser.add_argument("--seconds-per-chunk", type=float, default=0.0, help="testcard's pace")
     parser.add_argument(
         "--unrecorded-max", type=int, default=2, help="chunks begun and not yet recorded, at most"
