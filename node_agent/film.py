@@ -7,6 +7,7 @@ edit suite or an archive, by one encoder over all frames, so its bytes may chang
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -22,6 +23,9 @@ from av.video.reformatter import VideoReformatter as Reformatter
 from node_agent.encode import EncodeError, bt709, say_bt709
 from node_agent.files import atomic_path
 from node_agent.render.renderer import Frames
+
+# SVT-AV1 writes to stderr past every logger: let it tell of errors alone.
+os.environ.setdefault("SVT_LOG", "1")
 
 _BIT_EXACT: Final = {"fflags": "+bitexact"}
 """No dates, no random ids: equal packets give equal files."""

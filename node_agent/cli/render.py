@@ -15,7 +15,7 @@ from node_agent.cli.rendering import Asked, finish, take_up
 from node_agent.files import sha256_of_file
 from node_agent.models import describe, load_manifest
 from node_agent.reel.presets import help_text
-from node_agent.reel.reel import Record
+from node_agent.reel.reel import RECORD_NAME, Record, Reel, reel_of
 from node_agent.render.helios.recipe import recipe_for
 from node_agent.render.renderer import BLEND_CHUNKS, PromptError, RenderSpec
 
@@ -44,7 +44,7 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Start over: drop the reel 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Threads = Annotated[
     int | None,
-    typer.Option(min=1, help="CPU threads for arithmetic.", show_default="all that there are"),
+    typer.Option(min=1, help="CPU threads for arithmetic.", show_default="the reel's, or all"),
 ]
 Device = Annotated[
     str, typer.Option(help="cpu, or cuda:N.", show_default="cuda:0 if there is one, else cpu")
@@ -107,14 +107,20 @@ def render(
         skip_first_chunk=skip_first_chunk,
         loras=parse.loras(lora or ()),
     )
+    threads = threads or threads_of(film)
     wanted = record_of(spec, fps, model.absolute(), parse.device(device), threads)
     reel = take_up(film, wanted, fresh=fresh)
     finish(reel, film, loras=loras, as_json=as_json)
 
 
-def record_of(
-    spec: RenderSpec, fps: int, model: Path, device: str, threads: int | None = None
-) -> Record:
+def threads_of(film: Path) -> int:
+    """As many as its reel was begun with, or all."""
+    if (reel_of(film) / RECORD_NAME).is_file():
+        return Reel.open(reel_of(film)).record.threads
+    return len(os.sched_getaffinity(0))
+
+
+def record_of(spec: RenderSpec, fps: int, model: Path, device: str, threads: int) -> Record:
     """The record of a reel without chunks. Raises `Asked`, `ModelError`, OSError."""
     info, manifest = describe(model), load_manifest(model)
     try:
@@ -130,5 +136,5 @@ def record_of(
         recipe=json.loads(json.dumps(recipe.record())),  # as it will be read back
         inputs={kind: sha256_of_file(Path(path)) for kind, path in inputs.items() if path},
         device=device,
-        threads=threads or len(os.sched_getaffinity(0)),
+        threads=threads,
     )

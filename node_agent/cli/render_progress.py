@@ -78,9 +78,9 @@ class BarProgress(LineProgress):
         self._row = self._bar.add_task(clip_id, total=chunks)
         self._bar.start()
 
-    def chunk(self, done: ChunkDone) -> None:
+    def chunk(self, done: ChunkDone) -> None:  # noqa: ARG002 - the bar counts
         """A chunk is safe."""
-        self._bar.update(self._row, advance=1, refresh=done.chunk == 0)
+        self._bar.advance(self._row)
 
     def close(self) -> None:
         """Leave the bar as it is."""

@@ -11,7 +11,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import typer
@@ -36,8 +36,8 @@ class Asked(typer.BadParameter):
 def take_up(film: Path, wanted: Record, *, fresh: bool, source: Path | None = None) -> Reel:
     """The reel of `film`: the one that is there, if it is of the same clip, else a new one.
 
-    `source` is the reel that the record's files come from. Raises `Asked` when another clip's
-    reel, or a film without one, is in the way.
+    Either is rendered where `wanted` says. `source` is the reel that its files come from. Raises
+    `Asked` when another clip's reel, or a film without one, is in the way.
     """
     folder = reel_of(film)
     if folder.is_dir() and any(folder.iterdir()):
@@ -50,7 +50,10 @@ def take_up(film: Path, wanted: Record, *, fresh: bool, source: Path | None = No
                     f"{folder} holds another clip: {'; '.join(unlike)}. Ask for the same, or"
                     " choose another --out, or start over with --fresh"
                 )
-            return there
+            placed = replace(
+                there.record, model=wanted.model, device=wanted.device, threads=wanted.threads
+            )
+            return Reel(folder, placed)
         with there.held():
             there.remove()
     elif film.exists() and not fresh:
@@ -115,11 +118,9 @@ def follow(
             asyncio.run(run(options, start, log, ready=ready, record=taken))
         except KeyboardInterrupt:
             progress.close()
-            there = len(reel.record.chunks)
+            kept = f"{len(reel.record.chunks)} of {start.spec.chunks} chunks are kept"
             typer.echo(
-                f"{start.spec.clip_id}: stopped; {there} of {start.spec.chunks} chunks are kept."
-                f" To go on: {command_line()}",
-                err=True,
+                f"{start.spec.clip_id}: stopped; {kept}. To go on: {command_line()}", err=True
             )
             raise typer.Exit(INTERRUPTED) from None
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -94,6 +95,7 @@ class Record:
     """SHA-256 of the `image` or `video` that the clip starts from."""
     device: str = "cpu"
     threads: int = 1
+    """CPU threads for arithmetic, which decide sums' last bits."""
     fork: Fork | None = None
     """Set in a branch with a seed of its own."""
     init: ReelFile | None = None
@@ -142,16 +144,23 @@ class Reel:
         """Begin a reel; the files of its record are taken from the reel in `source`.
 
         They are hard links where the file system has them, copies elsewhere: no file of a reel is
-        ever changed in place. Raises OSError, `ReelError` for a file that is missing or damaged.
+        ever changed in place. The folder appears whole or not at all; one that is there must be
+        empty. Raises OSError, `ReelError` for a file that is missing or damaged.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        if source is not None:
-            Reel(source, record).check_files()
-            for file in record.files:
-                _link(source / file.name, folder / file.name)
-        reel = cls(folder, record)
-        reel._write()
-        return reel
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        making = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            if source is not None:
+                Reel(source, record).check_files()
+                for file in record.files:
+                    _link(source / file.name, making / file.name)
+            cls(making, record)._write()
+            making.chmod(0o755)
+            making.rename(folder)
+        except BaseException:
+            shutil.rmtree(making, ignore_errors=True)
+            raise
+        return cls(folder, record)
 
     def path(self, file: ReelFile) -> Path:
         """Where a file lies."""
@@ -223,7 +232,6 @@ def _entry(file: FileRecord | None) -> ReelFile | None:
 
 
 def _link(source: Path, destination: Path) -> None:
-    destination.unlink(missing_ok=True)
     try:
         os.link(source, destination)
     except OSError:  # another file system, or one without links

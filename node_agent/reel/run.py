@@ -11,6 +11,7 @@ from node_agent.render.messages import (
     ChunkDone,
     Done,
     Failed,
+    Failure,
     LoadFailed,
     Ready,
     Recorded,
@@ -40,7 +41,7 @@ async def run(
         child = RenderChild(options, log=stream)
         await child.start()
         try:
-            await _follow(child, start, ready, record)
+            await _follow(child, start, log, ready, record)
         except ChildGone as error:
             raise RenderFailed(f"{start.spec.clip_id}: {error}; see {log}") from error
         finally:
@@ -50,6 +51,7 @@ async def run(
 async def _follow(
     child: RenderChild,
     start: Start,
+    log: Path,
     ready: Callable[[Ready], None],
     record: Callable[[ChunkDone], None],
 ) -> None:
@@ -67,7 +69,8 @@ async def _follow(
             case Done():
                 return
             case LoadFailed() | Failed():
-                raise RenderFailed(f"{clip}: {report.message}")
+                where = f"; see {log}" if report.failure is Failure.NODE else ""
+                raise RenderFailed(f"{clip}: {report.message}{where}")
             case _:
                 raise RenderFailed(f"{clip}: given up by the render child ({report.kind})")
     raise ChildGone(str(await child.wait()))

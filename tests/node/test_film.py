@@ -37,8 +37,9 @@ def test_a_lossless_piece_gives_back_the_very_frames_and_equal_frames_are_equal_
 @pytest.mark.parametrize(
     ("codec", "ending"), [(name, end) for name, codec in CODECS.items() for end in codec.endings]
 )
-def test_each_encoding_holds_every_frame_in_its_time_and_colour(tmp_path, codec, ending):
+def test_each_encoding_holds_every_frame_in_its_time_and_colour(tmp_path, capfd, codec, ending):
     path = written(tmp_path / f"film{ending}", codec, noise(5), noise(4, seed=1))
+    assert capfd.readouterr() == ("", ""), "encoders keep their talk to themselves"
     with av.open(str(path)) as film:
         track = film.streams.video[0]
         times = [float(frame.pts * track.time_base) for frame in film.decode(track)]
