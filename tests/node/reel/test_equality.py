@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 
+from node_agent.files import sha256_of_file
 from node_agent.film import pictures
 from node_agent.reel.reel import Reel, reel_of
 from node_agent.render.renderer import CHUNK_FRAMES
@@ -103,6 +105,15 @@ def test_decoded_again_as_a_take_is_encoded_it_is_the_take(studio, whole):
     again = studio.make("again.mp4", "redecode", whole)
     assert again.read_bytes() == whole.read_bytes()
     assert not list(studio.folder.glob(".again*")), "no piece stays behind"
+
+
+def test_sidecars_follow_the_farms_schema(whole, longer):
+    schema = json.loads((Path(__file__).parents[3] / "docs" / "sidecar.schema.json").read_text())
+    for film in (whole, longer):
+        sidecar = json.loads(film.with_suffix(".json").read_text())
+        jsonschema.validate(sidecar, schema)
+        assert sidecar["take_sha256"] == sha256_of_file(film)
+        assert [chunk["frames"] for chunk in sidecar["chunks"]] == [33, 33, 24]
 
 
 def test_a_finished_clip_asked_for_again_needs_no_render_child(studio, whole):

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from node_agent.film import pictures
 from node_agent.reel.reel import Reel, reel_of
-from tests.node.reel.conftest import Said, Studio, farm_node
+from tests.node.reel.conftest import Said, Studio, farm_node, files
 
 LIMIT = 20_000
 """Bytes of a file: enough for a record, too few for a negative."""
@@ -40,22 +41,24 @@ def refused(said: Said, code: int, *words: str) -> None:
 
 def test_ctrl_c_leaves_the_reel_and_the_same_command_goes_on(studio, whole):
     film = studio.folder / "stopped.mp4"
-    asked = (*studio.asked("--frames", 90), "--out", film)
-    process = subprocess.Popen(command(*asked), stderr=subprocess.PIPE, text=True)
-    first = process.stderr.readline()
-    process.send_signal(signal.SIGINT)
-    rest = process.stderr.read()
-    assert process.wait() == 130, rest
+    asked = (*studio.asked("--frames", 190), "--out", film)
+    with subprocess.Popen(command(*asked), stderr=subprocess.PIPE, text=True) as process:
+        first = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130, rest
     assert first.startswith("chunk 0: 33 frames")
     kept = len(Reel.open(reel_of(film)).record.chunks)
-    assert f"{kept} of 3 chunks are kept. To go on: farm-node render" in rest
+    assert f"{kept} of 6 chunks are kept. To go on: farm-node render" in rest
     assert not film.exists()
-    assert 1 <= kept < 3
+    assert 1 <= kept < 6
 
     said = farm_node(*asked)
     assert said.code == 0, said
-    assert "chunk 0" not in said.err
-    assert film.read_bytes() == whole.read_bytes()
+    assert f"chunk {kept - 1}:" not in said.err
+    assert f"chunk {kept}:" in said.err
+    assert files(film, "negative")[:3] == files(whole, "negative")
+    assert len(list(pictures(film))) == 190
 
 
 def test_a_full_disk_is_named_with_the_clip_and_the_clip_goes_on(studio, trimmed):
