@@ -12,6 +12,7 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+from PIL import Image
 
 from node_agent.files import sha256_of_file
 from node_agent.film import pictures
@@ -73,6 +74,17 @@ def test_an_extension_with_a_new_prompt_is_the_clip_with_that_schedule(studio, t
     )
     assert grown.read_bytes() == planned.read_bytes()
     assert json.loads(planned.with_suffix(".json").read_text())["mode"] == "interactive"
+
+
+def test_a_clip_from_a_picture_grows_without_it(studio, tmp_path):
+    picture = tmp_path / "start.png"
+    Image.linear_gradient("L").resize((100, 80)).save(picture)
+    options = ("--image", picture, "--skip-first-chunk", "--frames")
+    short = studio.render("short.mp4", *options, 34)
+    at_once = studio.render("at_once.mp4", *options, 70)
+    picture.unlink()
+    grown = studio.make("from_picture.mp4", "extend", short, "--frames", 70)
+    assert grown.read_bytes() == at_once.read_bytes()
 
 
 def test_a_branch_without_anything_new_is_the_clip_itself(studio, whole):
