@@ -12,12 +12,13 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -69,6 +70,13 @@ class FarmConfig(BaseSettings):
         description="Directory of the model to render with. For CPU cards a small one is built.",
     )
     seconds_per_chunk: float = Field(0.0, ge=0, le=3600, description="The test card's pace.")
+    lanes: int = Field(1, ge=1, le=16, description="Clips that a card renders in lockstep.")
+    loras: Path | None = Field(None, description="Directory of pinned LoRAs, on every node.")
+    inputs: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (),
+        description="Directories of the nodes that clips may start from files of; on loopback "
+        "none means anywhere. In the environment they stand apart by colons.",
+    )
     s3_endpoint: str = Field("", description="URL of the object store; empty starts one here.")
     s3_bucket: str = Field("heliostat", min_length=3, max_length=63, description="Its bucket.")
     s3_region: str = Field("us-east-1", description="Its region.")
@@ -96,6 +104,25 @@ class FarmConfig(BaseSettings):
         pattern=r"^(\d{1,4}(,\d{1,4})*)?$",
         description="Its steps, as in `2,2,2`; empty: 1,1,1.",
     )
+    mark_seam_flicker: float = Field(
+        4.0,
+        ge=0,
+        le=1e6,
+        description="A take is marked when the worst chunk boundary changes this many times as "
+        "much as the rest.",
+    )
+    mark_black_frames: int = Field(
+        12, ge=0, le=1_000_000, description="Or when more near-black frames follow each other."
+    )
+    mark_frozen_frames: int = Field(
+        12, ge=0, le=1_000_000, description="Or when more frames in a row repeat the one before."
+    )
+    mark_over_saturation: float = Field(
+        0.25, ge=0, le=1, description="Or when a larger share of it is, or becomes, over-saturated."
+    )
+    mark_drift: float = Field(
+        0.15, ge=0, le=2, description="Or when colour, contrast and saturation drift further."
+    )
     endpoint: str = Field("", description="HOST:PORT of the farm to talk to; empty: the local one.")
     ca: Path | None = Field(None, description="PEM file of the authority of a farm with TLS.")
     project: str = Field("default", min_length=1, description="Whose work a submission is.")
@@ -105,10 +132,20 @@ class FarmConfig(BaseSettings):
         """Cards that a small model is good enough for: one is built where none is named."""
         return self.cpu_cards > 0 and self.gpu_cards == 0
 
-    @field_validator("data_dir", "model", "ca", "tls_certificate", "tls_key")
+    @field_validator("data_dir", "model", "loras", "ca", "tls_certificate", "tls_key")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else None
+
+    @field_validator("inputs", mode="before")
+    @classmethod
+    def _apart(cls, value: Any) -> Any:
+        return [part for part in value.split(":") if part] if isinstance(value, str) else value
+
+    @field_validator("inputs")
+    @classmethod
+    def _in_order(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(Path(os.path.abspath(path.expanduser())) for path in paths)
 
 
 def load(

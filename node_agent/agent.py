@@ -12,7 +12,7 @@ import logging
 import random
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +24,9 @@ from node_agent.engine import Engine, StallLimits
 from node_agent.files import bytes_below
 from node_agent.links.link import Link, LinkDown
 from node_agent.outbox import AttemptKey, Outbox
+from node_agent.quality.signals import Thresholds
 from node_agent.render.child import ChildOptions
+from node_agent.telemetry import CardSenses, CardWatch
 from node_agent.upload import ObjectTransfer
 
 logger = logging.getLogger(__name__)
@@ -50,7 +52,11 @@ class CardSettings:
     child: ChildOptions
     stall: StallLimits = field(default_factory=StallLimits)
     prefetch: int = 1
-    """Clips held beside the one in render, so that the card need not wait for the next."""
+    """Clips held beside those in render, so that the card need not wait for the next."""
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    """Which signals of quality mark a take."""
+    inputs: Sequence[str] | None = None
+    """Directories of this node that clips may start from files of; None is anywhere."""
     ca_file: str | None = None
     """Certificates that the object store's is checked against; None is the system's."""
 
@@ -58,11 +64,13 @@ class CardSettings:
 class Agent:
     """One incarnation of a card's agent."""
 
-    def __init__(self, settings: CardSettings, link: Link) -> None:
+    def __init__(self, settings: CardSettings, link: Link, watch: CardWatch | None = None) -> None:
+        """`watch` is by default one of the settings' device."""
         self.incarnation = secrets.token_hex(8)
         self._settings = settings
         self._link = link
         self._outbox = Outbox()
+        self._watch = watch or CardWatch(settings.device)
         self._counters = Counters()
         self._engine = Engine(settings.child, self._outbox.changed.set, settings.stall)
         self._spool = settings.spool / self.incarnation
@@ -71,6 +79,7 @@ class Agent:
     async def run(self) -> None:
         """Serve the card until cancelled."""
         await asyncio.to_thread(self._take_over_spool)
+        self._watch.start()
         bench = Bench(
             card_id=self._settings.card_id,
             engine=self._engine,
@@ -80,12 +89,15 @@ class Agent:
             ),
             counters=self._counters,
             spool=self._spool,
+            thresholds=self._settings.thresholds,
+            inputs=self._settings.inputs,
         )
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._engine.run())
                 group.create_task(self._exchange_for_ever(bench, group))
         finally:
+            self._watch.close()
             await asyncio.to_thread(shutil.rmtree, self._spool, ignore_errors=True)
 
     def _take_over_spool(self) -> None:
@@ -101,7 +113,7 @@ class Agent:
         while True:
             self._outbox.changed.clear()
             try:
-                raw = await self._link.exchange(self._request().SerializeToString())
+                raw = await self._link.exchange(self.request().SerializeToString())
             except LinkDown as error:
                 logger.info("farm not reached: %s", error)
                 await asyncio.sleep(random.uniform(0.5, 1.0) * pause)  # noqa: S311 - jitter
@@ -117,41 +129,68 @@ class Agent:
                 async with asyncio.timeout(seconds):
                     await self._outbox.changed.wait()
 
-    def _request(self) -> node_pb.ExchangeRequest:
-        settings, about, counters = self._settings, self._engine.about, self._counters
+    def request(self) -> node_pb.ExchangeRequest:
+        """What the farm is told now: everything."""
         attempts = [attempt for attempt, _ in self._attempts.values()]
         finishing = min(FINISHING_MAX, sum(attempt.finishing for attempt in attempts))
+        senses = self._watch.latest()
+        settings = self._settings
+        capacity = settings.child.lanes + settings.prefetch + finishing
         request = node_pb.ExchangeRequest(
-            card=node_pb.CardReport(
-                card_id=settings.card_id,
-                node_id=settings.node_id,
-                incarnation=self.incarnation,
-                hostname=settings.hostname,
-                slot=settings.slot,
-                device=settings.device,
-                renderer=about.renderer if about else settings.child.renderer,
-                model_digest=about.model_digest if about else "",
-                stack_id=about.stack_id if about else "",
-                condition=self._engine.condition,
-            ),
+            card=self._card(senses),
             held=[
                 node_pb.HeldAttempt(clip_id=a.key[0], attempt=a.key[1], started=a.started)
                 for a in attempts
             ],
-            capacity=1 + settings.prefetch + finishing if self._engine.ready else 0,
-            telemetry=types_pb.CardTelemetry(
-                frames_rendered=counters.frames_rendered,
-                chunks_rendered=counters.chunks_rendered,
-                render_seconds=counters.render_seconds,
-                bytes_uploaded=counters.bytes_uploaded,
-                upload_seconds=counters.upload_seconds,
-                upload_retries=counters.upload_retries,
-                child_restarts=self._engine.restarts,
-                spool_bytes=bytes_below(self._spool),
-            ),
+            capacity=capacity if self._engine.ready else 0,
+            telemetry=self._telemetry(senses),
         )
         self._outbox.fill(request)
         return request
+
+    def _card(self, senses: CardSenses) -> node_pb.CardReport:
+        settings, about, card = self._settings, self._engine.about, senses.identity
+        return node_pb.CardReport(
+            card_id=settings.card_id,
+            node_id=settings.node_id,
+            incarnation=self.incarnation,
+            hostname=settings.hostname,
+            slot=settings.slot,
+            device=card.name if card and card.name else settings.device,
+            vram_bytes=card.vram_bytes if card and card.vram_bytes else 0,
+            renderer=about.renderer if about else settings.child.renderer,
+            model_digest=about.model_digest if about else "",
+            stack_id=about.stack_id if about else "",
+            condition=self._engine.condition,
+        )
+
+    def _telemetry(self, senses: CardSenses) -> types_pb.CardTelemetry:
+        counters, sample = self._counters, senses.sample
+        return types_pb.CardTelemetry(
+            frames_rendered=counters.frames_rendered,
+            chunks_rendered=counters.chunks_rendered,
+            render_seconds=counters.render_seconds,
+            bytes_uploaded=counters.bytes_uploaded,
+            upload_seconds=counters.upload_seconds,
+            upload_retries=counters.upload_retries,
+            child_restarts=self._engine.restarts,
+            spool_bytes=bytes_below(self._spool),
+            gpu_uuid=senses.identity.uuid if senses.identity else "",
+            power_watts=sample.power_watts,
+            energy_joules=senses.energy_joules,
+            energy_method=senses.energy_method or "",
+            temperature_celsius=sample.temperature_celsius,
+            sm_clock_hertz=sample.sm_clock_hertz,
+            memory_clock_hertz=sample.memory_clock_hertz,
+            throttled_seconds=senses.throttled_seconds,
+            vram_used_bytes=sample.vram_used_bytes,
+            xid_errors=sample.xid_errors,
+            utilization_ratio=sample.utilization_ratio,
+            fan_ratio=sample.fan_ratio,
+            pcie_generation=sample.pcie_generation,
+            pcie_width=sample.pcie_width,
+            host_ram_used_bytes=senses.host_ram_used_bytes,
+        )
 
     async def _reconcile(
         self, wanted: Iterable[node_pb.Lease], bench: Bench, group: asyncio.TaskGroup

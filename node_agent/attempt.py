@@ -16,10 +16,12 @@ from pathlib import Path
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
 from node_agent.bench import Bench
-from node_agent.chunks import INIT, NEGATIVE, SEGMENT, ChunkFiles, fetch
+from node_agent.chunks import EMBEDDINGS, INIT, NEGATIVE, SEGMENT, ChunkFiles, fetch
 from node_agent.delivery import Artifact, AttemptFailed, Delivery, StaleAttempt
 from node_agent.encode import TakeError
 from node_agent.engine import ChildDied, Inbox
+from node_agent.inputs import Inputs, fetch_inputs
+from node_agent.orders import mark_messages, render_spec
 from node_agent.outbox import AttemptKey
 from node_agent.render.messages import (
     Cancelled,
@@ -31,7 +33,6 @@ from node_agent.render.messages import (
     Started,
     Yielded,
 )
-from node_agent.render.renderer import RenderSpec
 from node_agent.sidecar import ChunkRecord
 from node_agent.take import TakeMaker
 
@@ -59,6 +60,7 @@ class Attempt:
         self._delivery = Delivery(self.key, bench)
         self._inbox: Inbox = asyncio.Queue()
         self._files = ChunkFiles()
+        self._inputs = Inputs()
         self._directory = bench.spool / f"{lease.clip_id}-a{lease.attempt}"
         self._yield_asked = False
 
@@ -106,11 +108,19 @@ class Attempt:
 
     async def _work(self) -> None:
         await asyncio.to_thread(self._directory.mkdir, parents=True, exist_ok=True)
-        recorded = self._order.recorded
-        self._files = await fetch(recorded, self._directory, self._bench.transfer)
+        order, bench = self._order, self._bench
+        self._files = await fetch(
+            order.recorded,
+            self._directory,
+            bench.transfer,
+            skip_first_chunk=order.spec.skip_first_chunk,
+        )
+        is_rendered = len(order.recorded) >= render_spec(self.key[0], order, self._inputs).chunks
+        if not is_rendered:
+            self._inputs = await fetch_inputs(order, self._directory, bench.transfer, bench.inputs)
         async with asyncio.TaskGroup() as deliveries:
             yielded = False
-            if len(recorded) < self._spec().chunks:
+            if not is_rendered:
                 yielded = await self._render(deliveries)
             self.finishing = True
             self._bench.outbox.changed.set()  # there is room for another clip
@@ -150,31 +160,17 @@ class Attempt:
 
     async def _start_child(self) -> None:
         start = Start(
-            spec=self._spec(),
+            spec=render_spec(self.key[0], self._order, self._inputs),
             attempt=self.key[1],
             fps=self._order.spec.fps,
             directory=str(self._directory),
             resume_chunk=len(self._order.recorded),
             negatives={chunk: str(path) for chunk, path in self._files.negatives.items()},
+            embeddings=str(self._files.embeddings) if self._files.embeddings else None,
         )
         await self._bench.engine.start(start, self._inbox)
         if self._yield_asked:
             await self._bench.engine.give_up(self.key)
-
-    def _spec(self) -> RenderSpec:
-        spec = self._order.spec
-        return RenderSpec(
-            clip_id=self.key[0],
-            name=self._order.name,
-            prompt=spec.prompt,
-            negative_prompt=spec.negative_prompt,
-            frames=spec.frames,
-            height=spec.height,
-            width=spec.width,
-            seed=spec.seed,
-            steps=tuple(spec.steps),
-            guidance_scale=spec.guidance_scale if spec.HasField("guidance_scale") else None,
-        )
 
     def _keep(self, report: ChunkDone) -> dict[Artifact, Path]:
         """Note a chunk that the child has made: its files, and how it was made."""
@@ -188,12 +184,17 @@ class Attempt:
             render_seconds=report.render_seconds,
             card_id=self._bench.card_id,
             attempt=self.key[1],
+            energy_joules=report.energy_joules,
+            lanes=report.lanes,
+            steered=report.steered,
         )
         files = [(SEGMENT, report.segment)]
         if report.init is not None and report.chunk == 0:
             files.append((INIT, report.init))
         if report.negative is not None:
             files.append((NEGATIVE, report.negative))
+        if report.embeddings is not None and report.chunk == 0:
+            files.append((EMBEDDINGS, report.embeddings))
         for kind, file in files:
             self._files.keep(report.chunk, kind, Path(file.path))
         return {Artifact.of(kind, report.chunk, file): Path(file.path) for kind, file in files}
@@ -206,21 +207,29 @@ class Attempt:
             render_seconds=report.render_seconds,
             encode_seconds=report.encode_seconds,
             artifacts=[artifact.message for artifact in artifacts],
+            energy_joules=report.energy_joules,
+            lanes=report.lanes,
+            steered=mark_messages(report.steered),
         )
         await self._delivery.deliver(artifacts, node_pb.OutboxEntry(chunk=entry))
         await self._bench.engine.recorded(self.key, report.chunk)
 
     async def _deliver_take(self) -> None:
         """Put the take together, upload it with its sidecar, report it."""
-        maker = TakeMaker(self.key, self._order, self._bench)
-        take, sidecar = await asyncio.to_thread(maker.make, self._files, self._directory)
-        video = Artifact.of(types_pb.ARTIFACT_KIND_TAKE, 0, take)
-        data = Artifact.of(types_pb.ARTIFACT_KIND_SIDECAR, 0, sidecar)
+        maker = TakeMaker(self.key, self._order, self._inputs, self._bench)
+        made = await asyncio.to_thread(maker.make, self._files, self._directory)
+        video = Artifact.of(types_pb.ARTIFACT_KIND_TAKE, 0, made.video)
+        data = Artifact.of(types_pb.ARTIFACT_KIND_SIDECAR, 0, made.sidecar)
         report = node_pb.TakeReport(
-            frames=self._order.spec.frames, video=video.message, sidecar=data.message
+            frames=self._order.spec.frames,
+            video=video.message,
+            sidecar=data.message,
+            signals=node_pb.Signals(**made.signals.known),
+            marks=made.marks,
         )
         await self._delivery.deliver(
-            {video: Path(take.path), data: Path(sidecar.path)}, node_pb.OutboxEntry(take=report)
+            {video: Path(made.video.path), data: Path(made.sidecar.path)},
+            node_pb.OutboxEntry(take=report),
         )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from node_agent.engine import Engine
 from node_agent.outbox import Outbox
+from node_agent.quality.signals import Thresholds
 from node_agent.upload import ObjectTransfer
 
 
@@ -32,3 +34,7 @@ class Bench:
     transfer: ObjectTransfer
     counters: Counters
     spool: Path
+    thresholds: Thresholds
+    """Which signals mark a take."""
+    inputs: Sequence[str] | None = None
+    """Directories that clips may start from files of; None is anywhere."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
 from node_agent.delivery import STORE_DOWN_SECONDS, AttemptFailed
+from node_agent.orders import read_marks
 from node_agent.render.renderer import needed_negatives
 from node_agent.sidecar import ChunkRecord
 from node_agent.upload import Missing, ObjectTransfer, Refused, Unavailable, UrlExpired
@@ -17,13 +18,15 @@ from node_agent.upload import Missing, ObjectTransfer, Refused, Unavailable, Url
 SEGMENT = types_pb.ARTIFACT_KIND_SEGMENT
 INIT = types_pb.ARTIFACT_KIND_INIT
 NEGATIVE = types_pb.ARTIFACT_KIND_NEGATIVE
+EMBEDDINGS = types_pb.ARTIFACT_KIND_EMBEDDINGS
 
 
 @dataclass(slots=True)
 class ChunkFiles:
-    """Where a clip's init segment, segments and negatives lie, and how its chunks were made."""
+    """Where a clip's segments, negatives and embeddings lie, and how its chunks were made."""
 
     init: Path | None = None
+    embeddings: Path | None = None
     segments: dict[int, Path] = field(default_factory=dict)
     negatives: dict[int, Path] = field(default_factory=dict)
     records: dict[int, ChunkRecord] = field(default_factory=dict)
@@ -36,17 +39,23 @@ class ChunkFiles:
             self.negatives[chunk] = path
         elif kind == INIT:
             self.init = path
+        elif kind == EMBEDDINGS:
+            self.embeddings = path
 
 
 async def fetch(
-    recorded: Sequence[node_pb.RecordedChunk], directory: Path, transfer: ObjectTransfer
+    recorded: Sequence[node_pb.RecordedChunk],
+    directory: Path,
+    transfer: ObjectTransfer,
+    *,
+    skip_first_chunk: bool = False,
 ) -> ChunkFiles:
-    """Download what earlier attempts made: all segments, and the negatives to go on from.
+    """Download what earlier attempts made: all segments, and what a render goes on from.
 
     Raises `AttemptFailed` when an object is gone or damaged; waits for a store that is down.
     """
     files = ChunkFiles()
-    wanted = needed_negatives(len(recorded))
+    wanted = needed_negatives(len(recorded), skip_first_chunk=skip_first_chunk)
     downloads = []
     for chunk in recorded:
         files.records[chunk.chunk] = ChunkRecord(
@@ -55,6 +64,9 @@ async def fetch(
             render_seconds=chunk.render_seconds,
             card_id=chunk.card_id,
             attempt=chunk.attempt,
+            energy_joules=chunk.energy_joules if chunk.HasField("energy_joules") else None,
+            lanes=chunk.lanes or 1,
+            steered=read_marks(chunk.steered),
         )
         for source in chunk.artifacts:
             kind = source.artifact.kind

@@ -61,12 +61,12 @@ class Engine:
         on_change: Callable[[], None],
         stall: StallLimits | None = None,
     ) -> None:
-        self._options = options
+        self.options = options
         self._on_change = on_change
         self._stall = stall or StallLimits()
         self._inboxes: dict[AttemptKey, Inbox] = {}
         self._child: RenderChild | None = None
-        self._rendering: AttemptKey | None = None
+        self._rendering: set[AttemptKey] = set()
         self._progress_at = 0.0
         self._chunk_seconds_max = 0.0
         self._unrecorded: set[tuple[AttemptKey, int]] = set()
@@ -136,9 +136,10 @@ class Engine:
         await self._child.send(command)
 
     async def _run_child(self) -> None:
-        child = RenderChild(self._options)
+        child = RenderChild(self.options)
         await child.start()
-        self._child, self._stalled, self._rendering = child, False, None
+        self._child, self._stalled = child, False
+        self._rendering.clear()
         self._unrecorded.clear()
         watch = asyncio.create_task(self._watch(child))
         try:
@@ -171,13 +172,14 @@ class Engine:
                 return
         key = (report.clip_id, report.attempt)
         if isinstance(report, Started):
-            self._rendering, self._progress_at = key, time.monotonic()
+            self._rendering.add(key)
+            self._progress_at = time.monotonic()
         elif isinstance(report, ChunkDone):
             self._progress_at = time.monotonic()
             self._unrecorded.add((key, report.chunk))
             self._chunk_seconds_max = max(self._chunk_seconds_max, report.render_seconds)
-        elif self._rendering == key:
-            self._rendering = None
+        else:
+            self._rendering.discard(key)
         inbox = self._inboxes.get(key)
         if inbox is not None:
             inbox.put_nowait(report)
@@ -188,8 +190,9 @@ class Engine:
         """Kill the child when it has been silent for too long in the midst of a clip."""
         while True:
             await asyncio.sleep(1.0)
-            waits_for_farm = len(self._unrecorded) >= self._options.unrecorded_max
-            if self._rendering is None or waits_for_farm:
+            limit = self.options.unrecorded_max * self.options.lanes
+            waits_for_farm = len(self._unrecorded) >= limit
+            if not self._rendering or waits_for_farm:
                 continue
             silent = time.monotonic() - self._progress_at
             if silent > self.stall_seconds():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -21,15 +21,20 @@ def atomic_path(destination: Path) -> Iterator[Path]:
     temporary = destination.with_name(f".{destination.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        descriptor = os.open(temporary, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_file(temporary)
         temporary.replace(destination)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def sync_file(path: Path) -> None:
+    """Return when a file's content is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_atomic(destination: Path, content: bytes) -> None:
@@ -38,12 +43,13 @@ def write_atomic(destination: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def sha256_of_file(path: Path) -> str:
-    """SHA-256 of a file's content, in hex."""
+def sha256_of_file(path: Path, tell: Callable[[int], None] = lambda _: None) -> str:
+    """SHA-256 of a file's content, in hex; `tell` is told of every block how long it was."""
     digest = hashlib.sha256()
     with path.open("rb") as source:
         while block := source.read(_READ_BYTES):
             digest.update(block)
+            tell(len(block))
     return digest.hexdigest()
 
 

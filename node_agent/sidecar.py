@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from node_agent.quality.signals import Signals
+from node_agent.render.renderer import LoraUse, PromptMark
 
 FORMAT_VERSION = 1
 """Raised when a reader of the version before would misread."""
@@ -26,6 +29,22 @@ class ChunkRecord:
     render_seconds: float
     card_id: str
     attempt: int
+    energy_joules: float | None = None
+    """None where the card could not measure it."""
+    lanes: int = 1
+    """Clips that were rendered in lockstep with it, itself included."""
+    steered: tuple[PromptMark, ...] = ()
+    """Changes of prompt that came while the clip rendered, up to and with this chunk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputRecord:
+    """A picture or video that the clip started from."""
+
+    name: str
+    """The last part of its path or key."""
+    sha256: str | None = None
+    """None where only the take was left to make: the file was not looked at again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +74,19 @@ class Sidecar:
     """None: the model's default."""
     quality: str
     mode: str
+    image: InputRecord | None = None
+    """None for a clip that starts from no image; `video` likewise."""
+    video: InputRecord | None = None
+    schedule: tuple[PromptMark, ...] = ()
+    """Prompts that follow `prompt`, as asked for."""
+    loras: tuple[LoraUse, ...] = ()
+    skip_first_chunk: bool = False
+    amplify_first_chunk: bool | None = None
+    """None: the model's default, as of the noises (lowest and highest sigma)."""
+    image_noise: tuple[float, float] | None = None
+    video_noise: tuple[float, float] | None = None
+    recipe: Mapping[str, Any] | None = None
+    """What quality and parameters meant for the model (`helios.recipe.Recipe`); None without."""
     renderer: str
     model_digest: str
     """Empty for a renderer without a model."""
@@ -66,15 +98,31 @@ class Sidecar:
     chunks: tuple[ChunkRecord, ...]
     take_sha256: str
     take_size_bytes: int
+    signals: Signals
+    """What its pixels tell of its quality."""
+    marks: tuple[str, ...]
+    """Names of the signals that lie beyond the farm's thresholds."""
     energy_joules: float | None = None
     """None where the card cannot measure it."""
 
 
 def sidecar_bytes(sidecar: Sidecar) -> bytes:
     """The sidecar's file. Raises ValueError for numbers that JSON does not have."""
-    content: dict[str, Any] = asdict(sidecar)
+    content: dict[str, Any] = _known(asdict(sidecar))
     content["format_version"] = FORMAT_VERSION
     content["prompt_sha256"] = hashlib.sha256(sidecar.prompt.encode()).hexdigest()
-    known = {name: value for name, value in content.items() if value is not None}
-    text = json.dumps(known, ensure_ascii=False, allow_nan=False, indent=2, sort_keys=True)
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=2, sort_keys=True)
     return text.encode() + b"\n"
+
+
+def energy_of(chunks: Sequence[ChunkRecord]) -> float | None:
+    """Joules of all chunks together; None unless each was measured."""
+    known = [chunk.energy_joules for chunk in chunks if chunk.energy_joules is not None]
+    return sum(known) if len(known) == len(chunks) else None
+
+
+def _known(value: Any) -> Any:
+    """A value without its fields that are None, at any depth."""
+    if isinstance(value, dict):
+        return {name: _known(each) for name, each in value.items() if each is not None}
+    return [_known(each) for each in value] if isinstance(value, list | tuple) else value

@@ -1,29 +1,54 @@
-"""The take and its sidecar, made from a clip's segments."""
+"""The take and its sidecar, made from a clip's segments, and looked at once."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from heliostat.v1 import node_service_pb2 as node_pb
 from node_agent.bench import Bench
 from node_agent.chunks import ChunkFiles
 from node_agent.encode import TakeError, assemble
 from node_agent.files import sha256_of_file, write_atomic
+from node_agent.inputs import Inputs
+from node_agent.models import describe
+from node_agent.orders import amplify_of, read_marks, render_spec, sigmas_of
 from node_agent.outbox import AttemptKey
+from node_agent.quality.measure import measure
+from node_agent.quality.signals import Signals
+from node_agent.render.helios.recipe import recipe_for
 from node_agent.render.messages import FileRecord
-from node_agent.sidecar import Sidecar, sidecar_bytes
+from node_agent.render.renderer import LoraUse
+from node_agent.sidecar import InputRecord, Sidecar, energy_of, sidecar_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MadeTake:
+    """A finished take: its files, and what its pixels tell."""
+
+    video: FileRecord
+    sidecar: FileRecord
+    signals: Signals
+    marks: tuple[str, ...]
 
 
 class TakeMaker:
     """Makes the finished file of one attempt, without a second encode."""
 
-    def __init__(self, key: AttemptKey, order: node_pb.ClipOrder, bench: Bench) -> None:
+    def __init__(
+        self, key: AttemptKey, order: node_pb.ClipOrder, inputs: Inputs, bench: Bench
+    ) -> None:
         self._key = key
+        self._inputs = inputs
         self._order = order
         self._bench = bench
 
-    def make(self, files: ChunkFiles, directory: Path) -> tuple[FileRecord, FileRecord]:
-        """Write take and sidecar into `directory`. Raises `TakeError`, OSError."""
+    def make(self, files: ChunkFiles, directory: Path) -> MadeTake:
+        """Write take and sidecar into `directory`. Raises `TakeError`, OSError.
+
+        The take is decoded from end to end: one that does not play is an error here.
+        """
         if files.init is None:
             raise TakeError("the clip's init segment is missing")
         take = assemble(
@@ -34,13 +59,19 @@ class TakeMaker:
             fps=self._order.spec.fps,
         )
         video = FileRecord(path=str(take.path), size=take.size, sha256=take.sha256)
+        signals = measure(take.path, frames=take.frames)
+        marks = self._bench.thresholds.marks(signals)
         path = directory / "take.json"
-        write_atomic(path, sidecar_bytes(self._sidecar(files, video)))
+        write_atomic(path, sidecar_bytes(self._sidecar(files, video, signals, marks)))
         size, digest = path.stat().st_size, sha256_of_file(path)
-        return video, FileRecord(path=str(path), size=size, sha256=digest)
+        sidecar = FileRecord(path=str(path), size=size, sha256=digest)
+        return MadeTake(video, sidecar, signals, marks)
 
-    def _sidecar(self, files: ChunkFiles, video: FileRecord) -> Sidecar:
+    def _sidecar(
+        self, files: ChunkFiles, video: FileRecord, signals: Signals, marks: tuple[str, ...]
+    ) -> Sidecar:
         order, spec, about = self._order, self._order.spec, self._bench.engine.about
+        chunks = tuple(files.records[index] for index in sorted(files.records))
         return Sidecar(
             project=order.project,
             batch_id=order.batch_id,
@@ -61,12 +92,39 @@ class TakeMaker:
             guidance_scale=spec.guidance_scale if spec.HasField("guidance_scale") else None,
             quality=spec.quality,
             mode=spec.mode,
+            image=self._input("image", spec.image),
+            video=self._input("video", spec.video),
+            schedule=read_marks(spec.schedule),
+            loras=tuple(LoraUse(name=lora.name, scale=lora.scale) for lora in spec.loras),
+            skip_first_chunk=spec.skip_first_chunk,
+            amplify_first_chunk=amplify_of(spec),
+            image_noise=sigmas_of(spec, "image_noise"),
+            video_noise=sigmas_of(spec, "video_noise"),
             renderer=about.renderer if about else "",
             model_digest=about.model_digest if about else "",
             stack_id=about.stack_id if about else "",
             card_id=self._bench.card_id,
             attempts=self._key[1],
-            chunks=tuple(files.records[index] for index in sorted(files.records)),
+            chunks=chunks,
             take_sha256=video.sha256,
             take_size_bytes=video.size,
+            recipe=self._recipe(),
+            signals=signals,
+            marks=marks,
+            energy_joules=energy_of(chunks),
         )
+
+    def _recipe(self) -> dict[str, Any] | None:
+        """What the clip's quality meant on this card; None for a renderer without a model."""
+        options = self._bench.engine.options
+        if options.model is None or options.renderer != "helios":
+            return None
+        spec = render_spec(self._key[0], self._order, self._inputs)
+        return recipe_for(spec, describe(options.model), on_gpu=options.device != "cpu").record()
+
+    def _input(self, name: str, place: str) -> InputRecord | None:
+        """What is known of the image or video that the clip names."""
+        if not place:
+            return None
+        file = self._inputs.files.get(name)
+        return InputRecord(name=PurePosixPath(place).name, sha256=file.sha256 if file else None)

@@ -1,7 +1,7 @@
 """Bytes to and from the object store by presigned URLs: a node holds no keys.
 
 Whatever may pass by itself (500, 503, an error inside a 200, resets, timeouts, damage on the
-way) is tried again with jittered backoff. What remains is one of four errors that say what to
+way) is tried again with jittered backoff. What remains is one of five errors that say what to
 do next.
 """
 
@@ -64,6 +64,10 @@ class Missing(StorageError):
     """There is no such object."""
 
 
+class TooLarge(StorageError):
+    """The object has more bytes than may be fetched."""
+
+
 class Unavailable(StorageError):
     """No usable answer after all tries: keep the file, try again later."""
 
@@ -124,13 +128,31 @@ class ObjectTransfer:
 
         `sha256` is lower-case hex. Raises `UrlExpired`, `Missing`, `Refused`, `Unavailable`.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{secrets.token_hex(8)}.part")
-        try:
-            self._retry(f"download of {path.name}", lambda: self._get_once(url, part, sha256, size))
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+
+        def once(part: Path) -> None:
+            found, count, head = self._get_once(url, part, size)
+            if found != sha256 or count != size:
+                if _ERROR_BODY.match(head):
+                    _raise_for(200, head)
+                raise _Passing(f"{count} bytes came, not the {size} with SHA-256 {sha256}")
+
+        self._to_path(path, once)
+
+    def fetch(self, url: str, path: Path, *, size_max: int) -> str:
+        """Download an object of which nothing is known to `path`; returns its SHA-256 in hex.
+
+        Raises `TooLarge` above `size_max` bytes, and what `get` raises.
+        """
+
+        def once(part: Path) -> str:
+            found, count, head = self._get_once(url, part, size_max)
+            if count > size_max:
+                raise TooLarge(f"it has more than {size_max} bytes, at most so many are fetched")
+            if _ERROR_BODY.match(head):
+                _raise_for(200, head)
+            return found
+
+        return self._to_path(path, once)
 
     def close(self) -> None:
         """Close idle connections."""
@@ -158,7 +180,19 @@ class ObjectTransfer:
             return
         _raise_for(answer.status, text, lambda: _is_granted_file(headers, path))
 
-    def _get_once(self, url: str, part: Path, sha256: str, size: int) -> None:
+    def _to_path(self, path: Path, once: Callable[[Path], _T]) -> _T:
+        """Have `once` write a file beside `path` until it succeeds, then give it its name."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{secrets.token_hex(8)}.part")
+        try:
+            found = self._retry(f"download of {path.name}", lambda: once(part))
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        return found
+
+    def _get_once(self, url: str, part: Path, size_max: int) -> tuple[str, int, bytes]:
+        """SHA-256 in hex, bytes and beginning of what came; it stops above `size_max` bytes."""
         answer = self._pool.request(
             "GET",
             url,
@@ -174,7 +208,7 @@ class ObjectTransfer:
                 for block in answer.stream(_BLOCK_BYTES):
                     head = head or block[:_ERROR_BYTES_MAX]
                     count += len(block)
-                    if count > size:
+                    if count > size_max:
                         break
                     digest.update(block)
                     file.write(block)
@@ -182,13 +216,9 @@ class ObjectTransfer:
                 os.fsync(file.fileno())
         finally:
             answer.close() if answer.length_remaining else answer.release_conn()
-        if digest.hexdigest() == sha256 and count == size:
-            return
-        if _ERROR_BODY.match(head):
-            _raise_for(200, head)
-        raise _Passing(f"{count} bytes came, not the {size} with SHA-256 {sha256}")
+        return digest.hexdigest(), count, head
 
-    def _retry(self, what: str, attempt: Callable[[], None]) -> None:
+    def _retry(self, what: str, attempt: Callable[[], _T]) -> _T:
         limits = self._limits
         retrying = Retrying(
             retry=retry_if_exception_type((_Passing, HTTPError, ConnectionError, TimeoutError)),
@@ -200,7 +230,7 @@ class ObjectTransfer:
             before_sleep=self._tell,
         )
         try:
-            retrying(attempt)
+            return retrying(attempt)
         except RetryError as error:
             cause = error.last_attempt.exception()
             tries = error.last_attempt.attempt_number

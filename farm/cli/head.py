@@ -34,6 +34,14 @@ Model = Annotated[
     Path | None, typer.Option(help="Directory of the model; for CPU cards a small one is built.")
 ]
 Pace = Annotated[float | None, typer.Option(help="The test card's pace. [default: 0]")]
+Lanes = Annotated[
+    int | None, typer.Option(help="Clips that a card renders in lockstep, 1 to 16. [default: 1]")
+]
+Loras = Annotated[Path | None, typer.Option(help="Directory of pinned LoRAs, on every node.")]
+Inputs = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="DIR", help="Clips may start from files below it; may be repeated."),
+]
 S3Endpoint = Annotated[
     str | None, typer.Option(help="URL of the object store. [default: one is started here]")
 ]
@@ -54,6 +62,9 @@ def up(
     renderer: Renderer = None,
     model: Model = None,
     seconds_per_chunk: Pace = None,
+    lanes: Lanes = None,
+    loras: Loras = None,
+    inputs: Inputs = None,
     s3_endpoint: S3Endpoint = None,
     s3_bucket: S3Bucket = None,
     s3_region: S3Region = None,
@@ -77,6 +88,9 @@ def up(
         renderer=renderer,
         model=model,
         seconds_per_chunk=seconds_per_chunk,
+        lanes=lanes,
+        loras=loras,
+        inputs=inputs or None,
         s3_endpoint=s3_endpoint,
         s3_bucket=s3_bucket,
         s3_region=s3_region,

@@ -24,6 +24,7 @@ from farm.client import submission
 from farm.client import watch as watching
 from farm.client.connection import Connection
 from farm.client.errors import Refused
+from farm.client.inputs import BesideFile, absolute_settings
 from farm.client.local import find_local
 from farm.domain.spec import Problem
 from heliostat.v1 import batch_service_pb2 as pb
@@ -99,15 +100,18 @@ class Farm:
         """Submit a file, or rows of text by column: all of it is accepted or none.
 
         Raises `Refused` with every problem. The same `request_id` twice is one batch; one is
-        made up for each call that gives none. `name` is by default the file's.
+        made up for each call that gives none. `name` is by default the file's. Relative paths
+        of images and videos start where the file lies; a program's rows have absolute ones.
         """
-        column_map = column_map or {}
+        column_map, set_fields = column_map or {}, set_fields or {}
+        if isinstance(what, Path):
+            set_fields = absolute_settings(set_fields, what.parent)
         options = submission.SubmitOptions(
             name=name or (what.stem if isinstance(what, Path) else "batch"),
             project=project,
             priority=priority,
             column_map=column_map,
-            set_fields=set_fields or {},
+            set_fields=set_fields,
             dry_run=dry_run,
             request_id=request_id or uuid.uuid4().hex,
         )
@@ -118,6 +122,8 @@ class Farm:
         source = checked.source
         if source is None or not checked.rows:
             raise Refused(checked.problems)
+        if isinstance(what, Path):
+            source = BesideFile(source, what.parent, column_map)
         only_check = dry_run or bool(checked.problems)
         answer: pb.SubmitResponse = self._connection.send(
             self._batches.Submit,

@@ -16,12 +16,13 @@ KINDS: Final = MappingProxyType(
         types_pb.ARTIFACT_KIND_NEGATIVE: "negative",
         types_pb.ARTIFACT_KIND_TAKE: "take",
         types_pb.ARTIFACT_KIND_SIDECAR: "sidecar",
+        types_pb.ARTIFACT_KIND_EMBEDDINGS: "embeddings",
     }
 )
 
 EXPECTED: Final = MappingProxyType(
     {
-        "chunk": ({"segment"}, {"segment", "init", "negative"}),
+        "chunk": ({"segment"}, {"segment", "init", "negative", "embeddings"}),
         "take": ({"take", "sidecar"}, {"take", "sidecar"}),
     }
 )
@@ -50,3 +51,5 @@ def check_shape(entry: node_pb.OutboxEntry) -> None:
         raise ValueError(f"a {what} has {', '.join(sorted(may))}, this one {', '.join(kinds)}")
     if any(artifact.chunk != entry.chunk.chunk for artifact in artifacts):
         raise ValueError("one of its objects belongs to another chunk")
+    if "embeddings" in kinds and entry.chunk.chunk:
+        raise ValueError("the prompts' embeddings come with chunk 0 alone")

@@ -22,6 +22,7 @@ from farm.domain.clip import (
 )
 from farm.domain.errors import InvalidTransition
 from farm.domain.ledger import ChunkRow, StoredObject, TakeRow
+from farm.domain.spec import PromptMark
 from farm.plan.retry import Failure, after_failure
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
@@ -120,6 +121,12 @@ class Reports:
                 render_seconds=report.render_seconds,
                 encode_seconds=report.encode_seconds,
                 objects=tuple(_stored(artifact) for artifact in report.artifacts),
+                energy_joules=report.energy_joules if report.HasField("energy_joules") else None,
+                lanes=report.lanes or 1,
+                steered=tuple(
+                    PromptMark(mark.chunk, mark.prompt, mark.blend_chunks)
+                    for mark in report.steered
+                ),
             )
         )
         books.count(chunks_recorded=1)

@@ -29,6 +29,15 @@ FIELDS: Final = (
     "guidance_scale",
     "quality",
     "mode",
+    "image",
+    "video",
+    "schedule",
+    "blend_chunks",
+    "lora",
+    "skip_first_chunk",
+    "amplify_first_chunk",
+    "image_noise",
+    "video_noise",
 )
 """What a row can say about its clip."""
 
@@ -36,7 +45,9 @@ OWN: Final = ""
 """Stands for a field where a column is the batch's own."""
 
 # One slip away from a field, but words of their own that a production's sheet may well use.
-_INNOCENT: Final = frozenset({"model", "weight", "quantity", "flames"})
+_INNOCENT: Final = frozenset(
+    {"model", "weight", "quantity", "flames", "flora", "scheduled", "scheduler"}
+)
 
 _SYNONYMS: Final = {
     "caption": "prompt",
@@ -54,6 +65,24 @@ _SYNONYMS: Final = {
     "cfg": "guidance_scale",
     "cfg_scale": "guidance_scale",
     "guidance": "guidance_scale",
+    "image_path": "image",
+    "init_image": "image",
+    "input_image": "image",
+    "start_image": "image",
+    "first_frame": "image",
+    "video_path": "video",
+    "init_video": "video",
+    "input_video": "video",
+    "start_video": "video",
+    "prompt_schedule": "schedule",
+    "interactive_prompts": "schedule",
+    "interpolation_steps": "blend_chunks",
+    "lora_name": "lora",
+    "lora_path": "lora",
+    "is_skip_first_chunk": "skip_first_chunk",
+    "is_amplify_first_chunk": "amplify_first_chunk",
+    "image_noise_sigma": "image_noise",
+    "video_noise_sigma": "video_noise",
 }
 """Names that others use for our fields: kept as own data, with a warning."""
 

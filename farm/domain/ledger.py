@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from farm.domain.batch import Batch
 from farm.domain.clip import Clip, EventKind
-from farm.domain.spec import ClipSpec
+from farm.domain.spec import ClipSpec, PromptMark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +15,7 @@ class StoredObject:
     """An object in the object store, verified."""
 
     kind: str
-    """segment, init, negative, take or sidecar."""
+    """segment, init, negative, embeddings, take or sidecar."""
     key: str
     sha256: str
     size_bytes: int
@@ -33,6 +33,12 @@ class ChunkRow:
     render_seconds: float
     encode_seconds: float
     objects: tuple[StoredObject, ...]
+    energy_joules: float | None = None
+    """GPU board only; None where the card could not measure it."""
+    lanes: int = 1
+    """Clips that were rendered in lockstep with it, itself included."""
+    steered: tuple[PromptMark, ...] = ()
+    """Changes of prompt that came while the clip rendered, up to and with this chunk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

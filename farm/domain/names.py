@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-OBJECT_KINDS: Final = ("segment", "init", "negative", "take", "sidecar")
+OBJECT_KINDS: Final = ("segment", "init", "negative", "embeddings", "take", "sidecar")
 """What an object can be."""
 
 SLUG_BYTES_MAX: Final = 64
@@ -28,7 +28,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _EXTENSION = re.compile(r"[a-z0-9]{1,16}")
 _KEY = re.compile(
     r"(?P<project>[^/]+)/(?P<batch>[^/]+)/(?P<clip>[^/]+)/v(?P<version>\d{3,})/a(?P<attempt>\d+)/"
-    r"(?P<kind>segment|init|negative|take|sidecar)-(?P<chunk>\d{5})-(?P<sha16>[0-9a-f]{16})"
+    r"(?P<kind>segment|init|negative|embeddings|take|sidecar)-(?P<chunk>\d{5})-(?P<sha16>[0-9a-f]{16})"
     r"\.(?P<ext>[a-z0-9]{1,16})"
 )
 

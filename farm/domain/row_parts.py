@@ -7,8 +7,10 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from farm.domain import values
+from farm.domain import modes, values
 from farm.domain.columns import FIELDS, near_miss, normal
+from farm.domain.inputs import source
+from farm.domain.schedule import blend_chunks, entries
 from farm.domain.spec import Problem
 from farm.domain.tokens import TokenLimit
 from farm.domain.values import BadValue, Limits, shown
@@ -39,6 +41,15 @@ def readers(limits: Limits) -> Readers:
         "guidance_scale": lambda text: values.guidance_scale(text, limits),
         "quality": values.quality,
         "mode": values.mode,
+        "image": lambda text: source(text, limits),
+        "video": lambda text: source(text, limits),
+        "schedule": lambda text: entries(text, limits),
+        "blend_chunks": blend_chunks,
+        "lora": lambda text: modes.loras(text, limits),
+        "skip_first_chunk": modes.flag,
+        "amplify_first_chunk": modes.flag,
+        "image_noise": modes.sigma_range,
+        "video_noise": modes.sigma_range,
     }
 
 
@@ -73,13 +84,16 @@ def _setting(name: str, key: str, text: str, read: Readers, tokens: TokenLimit |
     value = read[name](text)
     if tokens and "prompt" in name and (over := tokens.over([text])):
         raise too_many_tokens(over[0], tokens.limit)
+    if tokens and name == "schedule" and (over := tokens.over([each.prompt for each in value])):
+        at, count = next(iter(over.items()))
+        raise too_many_tokens(count, tokens.limit, f" at {value[at].mark}")
     return value
 
 
-def too_many_tokens(tokens: int, limit: int) -> BadValue:
+def too_many_tokens(tokens: int, limit: int, where: str = "") -> BadValue:
     """What is wrong with a prompt that the model would cut."""
     return BadValue(
-        f"the prompt has {tokens} tokens and the model reads {limit}",
+        f"the prompt{where} has {tokens} tokens and the model reads {limit}",
         f"shorten it by {tokens - limit} tokens or more",
     )
 

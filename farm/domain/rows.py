@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from farm.domain import values
 from farm.domain.columns import OWN, ColumnTable, two_columns
+from farm.domain.modes import MODE_FIELDS, settle
 from farm.domain.row_parts import (
     DEFAULT_SIZE,
     Given,
@@ -31,7 +32,9 @@ DEFAULT_FRAMES: Final = 120
 """Five seconds at the default rate."""
 DEFAULT_FPS: Final = 24
 
-_REMEMBERED: Final = frozenset({"frames", "size", "width", "height", "fps", "steps", "quality"})
+_REMEMBERED: Final = frozenset(
+    {"frames", "size", "width", "height", "fps", "steps", "quality", "mode", "lora"}
+)
 _REMEMBERED_MAX: Final = 4096
 
 
@@ -69,6 +72,7 @@ class RowChecker:
         self._has_no_prompts = False
         self._set, problems = read_settings(set_fields or {}, self._readers, self._tokens)
         self._ignored = frozenset(self._set)
+        self._sets_mode = not MODE_FIELDS.isdisjoint(self._set)
         if {"width", "height"} <= self._ignored:
             self._ignored |= {"size"}
         self._add(problems)
@@ -138,9 +142,11 @@ class RowChecker:
                 problems.append(size)
             else:
                 got["width"], got["height"] = size
+        spec = {"frames": DEFAULT_FRAMES, "fps": DEFAULT_FPS, **got, **self._set}
+        if self._sets_mode or not MODE_FIELDS.isdisjoint(given):
+            problems += settle(number, given, frozenset(given.keys() - got.keys()), spec)
         if problems or self._has_no_prompts:
             return None
-        spec = {"frames": DEFAULT_FRAMES, "fps": DEFAULT_FPS, **got, **self._set}
         spec.pop("size", None)
         spec.pop("id", None)
         if "seed" not in spec:
@@ -237,14 +243,25 @@ class RowChecker:
     ) -> None:
         if self._tokens is None:
             return
-        for field in ("prompt", "negative_prompt"):
+        for field in ("prompt", "negative_prompt", "schedule"):
             if field in self._set:
                 continue
-            texts = [(i, clip, getattr(clip.spec, field)) for i, clip in enumerate(clips) if clip]
-            texts = [each for each in texts if each[2]]
-            for at, tokens in self._tokens.over([text for _, _, text in texts]).items():
-                i, clip, _ = texts[at]
-                bad = too_many_tokens(tokens, self._limits.prompt_tokens_max)
+            if field == "schedule":
+                texts = [
+                    (i, clip, f" of chunk {mark.chunk}", mark.prompt)
+                    for i, clip in enumerate(clips)
+                    if clip and clip.spec.schedule
+                    for mark in clip.spec.schedule
+                ]
+            else:
+                texts = [
+                    (i, clip, "", text)
+                    for i, clip in enumerate(clips)
+                    if clip and (text := getattr(clip.spec, field))
+                ]
+            for at, tokens in self._tokens.over([text for *_, text in texts]).items():
+                i, clip, where, _ = texts[at]
+                bad = too_many_tokens(tokens, self._limits.prompt_tokens_max, where)
                 column = self._column_of(field) or field
                 found[i].append(Problem(clip.row, column, bad.what, bad.remedy))
 

@@ -4,6 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
+
+BLEND_CHUNKS: Final = 3
+"""Chunks over which a new prompt takes over, as Helios's authors do it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptMark:
+    """From chunk `chunk` on, the clip follows another prompt."""
+
+    chunk: int
+    prompt: str
+    blend_chunks: int = BLEND_CHUNKS
+    """Chunks over which it takes over; 1 is at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoraUse:
+    """A LoRA, by the name of its pinned directory, and how strongly it counts."""
+
+    name: str
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +43,18 @@ class ClipSpec:
     guidance_scale: float | None = None
     quality: str = "standard"
     mode: str = "text_to_video"
+    image: str = ""
+    """What the clip starts from: a path on the nodes, or `s3://BUCKET/KEY`."""
+    video: str = ""
+    """What the clip goes on from, in the same words; not together with `image`."""
+    schedule: tuple[PromptMark, ...] = ()
+    """Prompts that follow `prompt`, in order of their chunks, each chunk once, none for chunk 0."""
+    loras: tuple[LoraUse, ...] = ()
+    skip_first_chunk: bool = False
+    amplify_first_chunk: bool | None = None
+    """None is the model's default, as of the noises (lowest and highest sigma)."""
+    image_noise: tuple[float, float] | None = None
+    video_noise: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

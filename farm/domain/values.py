@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-MODES: Final = ("text_to_video",)
-"""What a clip can be made from."""
+MODES: Final = ("text_to_video", "image_to_video", "video_to_video", "interactive")
+"""What a clip can be made from; with prompts that follow it is interactive."""
 
 QUALITIES: Final = ("draft", "standard", "exact")
 """What a user asks for; the profile that serves it is the card's affair."""
@@ -21,7 +21,6 @@ SIZE_STEP_PX: Final = 64
 
 SEED_MAX: Final = 2**63 - 1
 
-_MODES_TO_COME: Final = frozenset({"image_to_video", "video_to_video", "interactive"})
 _WHOLE = re.compile(r"[0-9]{1,19}")
 _NEGATIVE = re.compile(r"-[0-9]+")
 _POINT_ZERO = re.compile(r"([0-9]{1,19})\.0+")
@@ -57,6 +56,12 @@ class Limits:
     """The batch's own columns and ours together."""
     cell_chars_max: int = 20_000
     """Of the batch's own columns."""
+    bucket: str = "heliostat"
+    """The farm's, which clips may start from objects of."""
+    inputs: tuple[str, ...] | None = None
+    """Directories of the nodes that clips may start from files of; None is anywhere."""
+    loras: bool = True
+    """The farm has a directory of LoRAs."""
 
 
 class BadValue(Exception):
@@ -205,8 +210,6 @@ def quality(text: str) -> str:
 def mode(text: str) -> str:
     """One of `MODES`, in any case; `-` and spaces count as `_`."""
     word = re.sub(r"[\s_-]+", "_", text.casefold())
-    if word in _MODES_TO_COME:
-        raise BadValue(f"the farm cannot render {word} yet", f"use {_any_of(MODES)}")
     if word not in MODES:
         raise BadValue(f"{shown(text)} is no mode", f"use {_any_of(MODES)}")
     return word

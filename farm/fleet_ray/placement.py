@@ -112,6 +112,10 @@ class Placement:
                 model=str(settings.model) if settings.model else "",
                 stamps=str(settings.data_dir / "models" / "verified.json"),
                 seconds_per_chunk=settings.seconds_per_chunk,
+                thresholds=settings.thresholds,
+                lanes=settings.lanes,
+                loras=str(settings.loras) if settings.loras else "",
+                inputs=settings.input_directories,
             )
         )
 

@@ -10,7 +10,7 @@ import socket
 import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from farm.fleet_ray.private_file import write_private
 from farm.objects.embedded import generate_keys
@@ -49,6 +49,12 @@ class HeadSettings:
     model: Path | None = None
     seconds_per_chunk: float = 0.0
     """The test card's pace."""
+    lanes: int = 1
+    """Clips that a card renders in lockstep."""
+    loras: Path | None = None
+    """Directory of pinned LoRAs, on every node."""
+    inputs: tuple[Path, ...] = ()
+    """Directories of the nodes that clips may start from files of."""
     s3_endpoint: str = ""
     """Empty: the embedded server."""
     s3_bucket: str = "heliostat"
@@ -58,6 +64,12 @@ class HeadSettings:
     baseline_fps: float = 0.0
     """Frames per second of the baseline as measured here; 0 is as published."""
     baseline_steps: str = ""
+    mark_seam_flicker: float = 4.0
+    """Beyond these, signals of quality mark a take; `thresholds` is how cards get them."""
+    mark_black_frames: int = 12
+    mark_frozen_frames: int = 12
+    mark_over_saturation: float = 0.25
+    mark_drift: float = 0.15
     tls_certificate: Path | None = None
     """PEM; None off loopback: the farm makes its own."""
     tls_key: Path | None = None
@@ -87,6 +99,13 @@ class HeadSettings:
     def anywhere(self) -> bool:
         """The gateway listens on every address of the machine."""
         return self.host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+
+    @property
+    def input_directories(self) -> tuple[str, ...] | None:
+        """Where files that clips start from lie; None is anywhere, on a desk that names none."""
+        if not self.inputs and self.on_loopback:
+            return None
+        return tuple(map(str, self.inputs))
 
     @property
     def local_host(self) -> str:
@@ -129,13 +148,19 @@ class HeadSettings:
         steps = tuple(int(step) for step in self.baseline_steps.split(",") if step)
         return own_baseline(self.baseline, self.baseline_fps, steps)
 
+    @property
+    def thresholds(self) -> dict[str, Any]:
+        """Which signals of quality mark a take, by the names that cards know them by."""
+        values = asdict(self).items()
+        return {n.removeprefix("mark_"): value for n, value in values if n.startswith("mark_")}
+
     def secret(self, name: str) -> Path:
         """A file that only its owner reads."""
         return self.data_dir / "secrets" / name
 
     def save(self) -> None:
         """Write the settings for the farm's own processes."""
-        content = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(self).items()}
+        content = {name: _plain(value) for name, value in asdict(self).items()}
         path = self.data_dir / "head.json"
         path.write_text(json.dumps(content, indent=2) + "\n")
 
@@ -145,8 +170,9 @@ class HeadSettings:
         content = json.loads((data_dir / "head.json").read_text())
         known = {field.name for field in fields(cls)}
         values = {name: value for name, value in content.items() if name in known}
-        for name in ("data_dir", "model", "tls_certificate", "tls_key"):
+        for name in ("data_dir", "model", "loras", "tls_certificate", "tls_key"):
             values[name] = Path(values[name]) if values.get(name) else None
+        values["inputs"] = tuple(map(Path, values.get("inputs", ())))
         return cls(**values)
 
 
@@ -201,6 +227,13 @@ def s3_settings(settings: HeadSettings, keys: Secrets) -> S3Settings:
         access_key=keys.s3_access_key,
         secret_key=keys.s3_secret_key,
     )
+
+
+def _plain(value: object) -> object:
+    """A setting as JSON has it."""
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def get_node_address() -> str:

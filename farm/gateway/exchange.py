@@ -184,6 +184,8 @@ class Exchanger:
         if what == "chunk":
             self._meters.chunk_render_seconds.observe(entry.chunk.render_seconds)
             self._meters.chunk_encode_seconds.observe(entry.chunk.encode_seconds)
+        else:
+            self._meters.quality.count(entry.take)
         for artifact in artifacts_of(entry):
             kind = KINDS[artifact.kind]
             self._meters.recorded_bytes.labels(kind).inc(artifact.size_bytes)

@@ -34,6 +34,7 @@ FORMS: Final = MappingProxyType(
         types_pb.ARTIFACT_KIND_NEGATIVE: ArtifactForm("safetensors", "application/octet-stream"),
         types_pb.ARTIFACT_KIND_TAKE: ArtifactForm("mp4", "video/mp4"),
         types_pb.ARTIFACT_KIND_SIDECAR: ArtifactForm("json", "application/json"),
+        types_pb.ARTIFACT_KIND_EMBEDDINGS: ArtifactForm("safetensors", "application/octet-stream"),
     }
 )
 

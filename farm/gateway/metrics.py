@@ -23,7 +23,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 import farm
+from farm.gateway.card_senses import sense_metrics
 from farm.gateway.fleet import Fleet
+from farm.gateway.quality import QualityMeters
 from farm.gateway.verify import Found
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
 from heliostat.v1 import types_pb2 as types_pb
@@ -102,6 +104,7 @@ class Meters:
             f"{p}recorded_bytes", "Bytes of objects that were verified and recorded.", ["kind"],
             registry=registry,
         )  # fmt: skip
+        self.quality = QualityMeters(registry)
         self.submissions = Counter(
             f"{p}submissions", "Submissions of batches.", ["outcome"], registry=registry
         )
@@ -206,11 +209,11 @@ def _counts(fleet: Fleet) -> Iterator[Metric]:
 
 
 def _cards(cards: list[types_pb.Card]) -> Iterator[Metric]:
-    """Fewer than 20 series for each card."""
+    """Fewer than 40 series for each card."""
     info = GaugeMetricFamily(
         "heliostat_card_info",
         "What a card is.",
-        labels=["card", "node", "hostname", "slot", "device", "renderer"],
+        labels=["card", "node", "hostname", "slot", "device", "renderer", "uuid"],
     )
     gauges = {
         name: GaugeMetricFamily(f"heliostat_card_{name}", text, labels=["card"])
@@ -230,9 +233,9 @@ def _cards(cards: list[types_pb.Card]) -> Iterator[Metric]:
     }
     for card in cards:
         labels = [card.card_id]
+        place = [card.node_id, card.hostname, str(card.slot)]
         info.add_metric(
-            [card.card_id, card.node_id, card.hostname, str(card.slot), card.device, card.renderer],
-            1,
+            [card.card_id, *place, card.device, card.renderer, card.telemetry.gpu_uuid], 1
         )
         for name, value in _card_gauges(card).items():
             gauges[name].add_metric(labels, value)
@@ -243,6 +246,7 @@ def _cards(cards: list[types_pb.Card]) -> Iterator[Metric]:
     yield info
     yield from gauges.values()
     yield from counters.values()
+    yield from sense_metrics(cards)
 
 
 def _card_gauges(card: types_pb.Card) -> dict[str, float]:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from farm.domain.inputs import object_key
 from farm.domain.ledger import ChunkRow, ClipRow
+from farm.domain.spec import ClipSpec
 from farm.gateway.keys import FORMS, Place
-from farm.gateway.views import artifact_view, spec_view
+from farm.gateway.views import artifact_view, mark_views, spec_view
 from farm.ports import Ledger, ObjectStore
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
@@ -30,6 +32,7 @@ def read_orders(
             [_recorded(chunk, objects) for chunk in ledger.chunks(clip_id)]
             if row.clip.chunks_done
             else [],
+            _inputs(row.spec, objects),
         )
         for clip_id, row in rows.items()
         if clip_id in places
@@ -76,7 +79,10 @@ def make_grants(
 
 
 def _order(
-    row: ClipRow, place: Place, recorded: Sequence[node_pb.RecordedChunk]
+    row: ClipRow,
+    place: Place,
+    recorded: Sequence[node_pb.RecordedChunk],
+    inputs: Sequence[node_pb.InputUrl],
 ) -> node_pb.ClipOrder:
     return node_pb.ClipOrder(
         spec=spec_view(row.spec),
@@ -88,7 +94,17 @@ def _order(
         columns=row.columns,
         row=row.row,
         recorded=recorded,
+        inputs=inputs,
     )
+
+
+def _inputs(spec: ClipSpec, objects: ObjectStore) -> list[node_pb.InputUrl]:
+    """Presigned GETs of what the clip starts from, where that is an object of the farm's."""
+    return [
+        node_pb.InputUrl(name=name, url=objects.presign_get(key))
+        for name, place in (("image", spec.image), ("video", spec.video))
+        if (key := object_key(place))
+    ]
 
 
 def _recorded(chunk: ChunkRow, objects: ObjectStore) -> node_pb.RecordedChunk:
@@ -104,4 +120,7 @@ def _recorded(chunk: ChunkRow, objects: ObjectStore) -> node_pb.RecordedChunk:
             )
             for stored in chunk.objects
         ],
+        energy_joules=chunk.energy_joules,
+        lanes=chunk.lanes,
+        steered=mark_views(chunk.steered),
     )

@@ -138,7 +138,13 @@ class Gateway:
 
 
 def _row_limits(settings: GatewaySettings) -> RowLimits:
-    limits, model = RowLimits(clips_max=settings.limits.rows_max), settings.model
+    model = settings.model
+    limits = RowLimits(
+        clips_max=settings.limits.rows_max,
+        bucket=settings.bucket,
+        inputs=settings.inputs,
+        loras=settings.loras,
+    )
     if model is None:
         return limits
     return replace(limits, stages=model.stages, guided=model.passes_per_step > 1)

@@ -65,6 +65,12 @@ class GatewaySettings:
     http_port: int = 0
     model_dir: Path | None = None
     """For counting prompts' tokens; without a model, words are counted."""
+    bucket: str = "heliostat"
+    """The farm's, which clips may start from objects of."""
+    inputs: tuple[str, ...] | None = None
+    """Directories of the nodes that clips may start from files of; None is anywhere."""
+    loras: bool = True
+    """The farm has a directory of LoRAs."""
     model: ModelShape | None = None
     """What the fleet renders with; None for test cards."""
     baseline: Baseline = H100

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from farm.domain.batch import Batch, BatchProgress, BatchState
 from farm.domain.clip import ClipState
 from farm.domain.ledger import ClipRow, EventRow, StoredObject, TakeRow
-from farm.domain.spec import ClipSpec, Problem
+from farm.domain.spec import ClipSpec, Problem, PromptMark
 from farm.plan.economics import Baseline
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
@@ -25,6 +25,7 @@ KINDS: Final = MappingProxyType(
         "negative": types_pb.ARTIFACT_KIND_NEGATIVE,
         "take": types_pb.ARTIFACT_KIND_TAKE,
         "sidecar": types_pb.ARTIFACT_KIND_SIDECAR,
+        "embeddings": types_pb.ARTIFACT_KIND_EMBEDDINGS,
     }
 )
 """The ledger's word for a kind of object → the contract's."""
@@ -103,7 +104,23 @@ def spec_view(spec: ClipSpec) -> types_pb.ClipSpec:
         guidance_scale=spec.guidance_scale,
         quality=spec.quality,
         mode=spec.mode,
+        image=spec.image,
+        video=spec.video,
+        schedule=mark_views(spec.schedule),
+        loras=[types_pb.Lora(name=lora.name, scale=lora.scale) for lora in spec.loras],
+        skip_first_chunk=spec.skip_first_chunk,
+        amplify_first_chunk=spec.amplify_first_chunk,
+        image_noise=_range_view(spec.image_noise),
+        video_noise=_range_view(spec.video_noise),
     )
+
+
+def mark_views(marks: Iterable[PromptMark]) -> list[types_pb.PromptMark]:
+    """Prompts and the chunks that they begin with."""
+    return [
+        types_pb.PromptMark(chunk=mark.chunk, prompt=mark.prompt, blend_chunks=mark.blend_chunks)
+        for mark in marks
+    ]
 
 
 def artifact_view(stored: StoredObject, chunk: int = 0) -> types_pb.Artifact:
@@ -165,6 +182,10 @@ def baseline_view(baseline: Baseline) -> fleet_pb.Baseline:
         basis=baseline.basis.value,
         source=baseline.source,
     )
+
+
+def _range_view(sigmas: tuple[float, float] | None) -> types_pb.SigmaRange | None:
+    return types_pb.SigmaRange(min=sigmas[0], max=sigmas[1]) if sigmas else None
 
 
 def _take_view(

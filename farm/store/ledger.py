@@ -172,6 +172,7 @@ def _whole_clips() -> Select[Any]:
             t.texts.c.prompt,
             t.texts.c.negative_prompt,
             t.texts.c.columns,
+            t.texts.c.options,
             *take,
         )
         .join(t.batches, t.batches.c.batch_id == t.clips.c.batch_id)

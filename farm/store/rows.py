@@ -21,9 +21,10 @@ from farm.domain.ledger import (
 )
 from farm.domain.spec import ClipSpec
 from farm.store import tables as t
-from farm.store.bulk import Values
+from farm.store.bulk import Values, json_text
+from farm.store.options import mark_values, options_of, read_marks
 
-CHUNK_OBJECTS: Final = ("segment", "init", "negative")
+CHUNK_OBJECTS: Final = ("segment", "init", "negative", "embeddings")
 """The objects of a chunk, in the order in which they are read back."""
 
 _STATES: Final = {state.value: state for state in ClipState}
@@ -114,6 +115,9 @@ def read_chunk(row: Row[Any]) -> ChunkRow:
         render_seconds=row.render_seconds,
         encode_seconds=row.encode_seconds,
         objects=objects,
+        energy_joules=row.energy_joules,
+        lanes=row.lanes,
+        steered=read_marks(row.steered),
     )
 
 
@@ -138,6 +142,7 @@ def read_clip_row(row: Row[Any]) -> ClipRow:
             guidance_scale=value["guidance_scale"],
             quality=value["quality"],
             mode=value["mode"],
+            **options_of(value["options"]),
         ),
         columns=value["columns"] or {},
         take=_take(clip.clip_id, value),
@@ -189,6 +194,9 @@ def chunk_values(chunk: ChunkRow, at: float) -> Values:
         "render_seconds": chunk.render_seconds,
         "encode_seconds": chunk.encode_seconds,
         "recorded_at": at,
+        "energy_joules": chunk.energy_joules,
+        "steered": json_text(mark_values(chunk.steered)),
+        "lanes": chunk.lanes,
     }
     objects = {stored.kind: stored for stored in chunk.objects}
     if len(objects) != len(chunk.objects) or not objects.keys() <= set(CHUNK_OBJECTS):

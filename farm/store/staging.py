@@ -24,6 +24,7 @@ from farm.domain.spec import NewClip
 from farm.store import tables as t
 from farm.store.bulk import Values, inserting, json_text
 from farm.store.commits import request_conflict, write_batch_event
+from farm.store.options import option_values
 from farm.store.rows import read_request
 
 _insert_clips: Final = inserting(
@@ -89,6 +90,7 @@ def insert_clips(connection: Connection, batch_id: str, clips: Sequence[NewClip]
                 "prompt": clip.spec.prompt,
                 "negative_prompt": clip.spec.negative_prompt,
                 "columns": json_text(dict(clip.columns)),
+                "options": json_text(option_values(clip.spec)),
             }
             for clip_id, clip in zip(ids, clips, strict=True)
         ],

@@ -157,8 +157,10 @@ texts: Final = Table(
     Column("prompt", Text, nullable=False),
     Column("negative_prompt", Text, nullable=False),
     Column("columns", _Json),
+    Column("options", _Json),
 )
-"""A clip's words, and its batch's own columns as they were given."""
+"""A clip's words, its batch's own columns as they were given, and what else was asked for that no
+plan looks at (`farm.store.options`); NULL where that is nothing."""
 
 tallies: Final = Table(
     "tallies",
@@ -189,9 +191,12 @@ chunks: Final = Table(
     Column("recorded_at", Double, nullable=False),
     *(
         Column(f"{kind}_{part}", type_)
-        for kind in ("segment", "init", "negative")
+        for kind in ("segment", "init", "negative", "embeddings")
         for part, type_ in (("key", Text()), ("sha256", Text()), ("size", BigInteger()))
     ),
+    Column("energy_joules", Double),
+    Column("steered", _Json),
+    Column("lanes", Integer, nullable=False, server_default="1"),
 )
 """Recorded chunks: each of a clip's chunks once, whoever rendered it."""
 

@@ -6,15 +6,19 @@ import sys
 
 import typer
 
-from node_agent.cli import model, reels, render
-from node_agent.model_info import ModelError
+from node_agent.burnin.errors import BurnInError
+from node_agent.cli import burn_in, doctor, inventory, model, reels, render
+from node_agent.models import ModelError
+from node_agent.node_file import NodeFileError
 from node_agent.reel.reel import ReelError
 
 app = typer.Typer(
     help="What is done on a machine with cards.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(model.app, name="model")
-
+app.command()(burn_in.burn_in)
+app.command()(doctor.doctor)
+app.command()(inventory.inventory)
 app.command(help=render.HELP)(render.render)
 app.command()(reels.extend)
 app.command()(reels.branch)
@@ -25,6 +29,9 @@ def main() -> None:
     """Run the command line."""
     try:
         app()
-    except (ModelError, ReelError, OSError) as error:
+    except ModuleNotFoundError as error:
+        typer.echo(f"{error.name} is not installed: this needs `heliostat[node]`", err=True)
+        sys.exit(1)
+    except (BurnInError, ModelError, NodeFileError, ReelError, OSError) as error:
         typer.echo(str(error), err=True)
         sys.exit(1)

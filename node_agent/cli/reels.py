@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from node_agent.cli import parse
-from node_agent.cli.render import Blend, Fresh, Json, Loras, Out
+from node_agent.cli.options import MODELS, Json, ModelsDir
+from node_agent.cli.render import Blend, Fresh, Out
 from node_agent.cli.rendering import Asked, check_model, facts, finish, follow, take_up
 from node_agent.models import describe, load_manifest
 from node_agent.reel.operations import all_again, branched, extended
@@ -40,7 +41,7 @@ def extend(
     model: Model = None,
     device: Device = "",
     threads: Threads = None,
-    loras: Loras = None,
+    models_dir: ModelsDir = MODELS,
     fresh: Fresh = False,
     as_json: Json = False,
 ) -> None:
@@ -54,7 +55,7 @@ def extend(
         longer = extended(record, target.stem, frames, prompt=prompt, blend_chunks=blend_chunks)
     except ReelError as error:
         raise Asked(f"{film}: {error}") from error
-    _go_on(source, target, longer, loras=loras, fresh=fresh, as_json=as_json)
+    _go_on(source, target, longer, models_dir=models_dir, fresh=fresh, as_json=as_json)
 
 
 def branch(
@@ -69,7 +70,7 @@ def branch(
     model: Model = None,
     device: Device = "",
     threads: Threads = None,
-    loras: Loras = None,
+    models_dir: ModelsDir = MODELS,
     fresh: Fresh = False,
     as_json: Json = False,
 ) -> None:
@@ -82,7 +83,7 @@ def branch(
         )
     except ReelError as error:
         raise Asked(f"{film}: {error}") from error
-    _go_on(source, target, other, loras=loras, fresh=fresh, as_json=as_json)
+    _go_on(source, target, other, models_dir=models_dir, fresh=fresh, as_json=as_json)
 
 
 def redecode(
@@ -98,7 +99,7 @@ def redecode(
     model: Model = None,
     device: Device = "",
     threads: Threads = None,
-    loras: Loras = None,
+    models_dir: ModelsDir = MODELS,
     fresh: Annotated[bool, typer.Option("--fresh", help="Replace the file that is there.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -120,7 +121,7 @@ def redecode(
         with Output(target, chosen, fps=record.fps, crf=crf, folder=Path(pieces)) as output:
             placed = Reel(source.folder, record)
             log = source.folder / LOG_NAME
-            follow(placed, start, log, loras=loras, keep=output.add)
+            follow(placed, start, log, models_dir=models_dir, keep=output.add)
         take = output.take()
     sidecar = target.with_name(f"{target.name}.json")
     write_sidecar(record, take, sidecar, encoder=output.encoder_id)
@@ -144,7 +145,7 @@ def _placed(record: Record, model: Path | None, device: str, threads: int | None
 
 
 def _go_on(
-    source: Reel, film: Path, record: Record, *, loras: Path | None, fresh: bool, as_json: bool
+    source: Reel, film: Path, record: Record, *, models_dir: Path, fresh: bool, as_json: bool
 ) -> None:
     if reel_of(film) == source.folder:
         raise Asked(f"{film} is the film itself; choose another --out")
@@ -156,4 +157,4 @@ def _go_on(
         raise Asked(f"{record.spec.clip_id}: {error}") from error
     placed = replace(record, recipe=json.loads(json.dumps(recipe.record())))
     reel = take_up(film, placed, fresh=fresh, source=source.folder)
-    finish(reel, film, loras=loras, as_json=as_json)
+    finish(reel, film, models_dir=models_dir, as_json=as_json)

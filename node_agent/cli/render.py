@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from node_agent.cli import parse
+from node_agent.cli.options import MODELS, Json, ModelsDir
 from node_agent.cli.rendering import Asked, finish, take_up
 from node_agent.files import sha256_of_file
 from node_agent.models import describe, load_manifest
@@ -41,7 +42,6 @@ Model = Annotated[Path, typer.Option(help="Directory of the model.", show_defaul
 Out = Annotated[Path, typer.Option(help="The film, an .mp4.", show_default=False)]
 Blend = Annotated[int, typer.Option(min=1, help="Chunks over which a new prompt takes over.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Start over: drop the reel that is there.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Threads = Annotated[
     int | None,
     typer.Option(min=1, help="CPU threads for arithmetic.", show_default="the reel's, or all"),
@@ -49,7 +49,6 @@ Threads = Annotated[
 Device = Annotated[
     str, typer.Option(help="cpu, or cuda:N.", show_default="cuda:0 if there is one, else cpu")
 ]
-Loras = Annotated[Path | None, typer.Option(help="Directory of pinned LoRAs.")]
 _File = typer.Option(exists=True, dir_okay=False, help="Start from it; see docs/rendering.md.")
 
 
@@ -77,7 +76,7 @@ def render(
     ] = None,
     blend_chunks: Blend = BLEND_CHUNKS,
     lora: Annotated[list[str] | None, typer.Option(help="NAME:0.8; again and again.")] = None,
-    loras: Loras = None,
+    models_dir: ModelsDir = MODELS,
     skip_first_chunk: Annotated[
         bool, typer.Option("--skip-first-chunk", help="The anchor is chunk 1's first frame.")
     ] = False,
@@ -110,7 +109,7 @@ def render(
     threads = threads or threads_of(film)
     wanted = record_of(spec, fps, model.absolute(), parse.device(device), threads)
     reel = take_up(film, wanted, fresh=fresh)
-    finish(reel, film, loras=loras, as_json=as_json)
+    finish(reel, film, models_dir=models_dir, as_json=as_json)
 
 
 def threads_of(film: Path) -> int:

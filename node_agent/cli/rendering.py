@@ -16,6 +16,7 @@ from pathlib import Path
 
 import typer
 
+from node_agent.cli.options import stamps
 from node_agent.cli.render_progress import progress_of
 from node_agent.encode import Take
 from node_agent.reel.operations import differences, remaining
@@ -61,14 +62,14 @@ def take_up(film: Path, wanted: Record, *, fresh: bool, source: Path | None = No
     return Reel.create(folder, wanted, source)
 
 
-def finish(reel: Reel, film: Path, *, loras: Path | None = None, as_json: bool) -> None:
+def finish(reel: Reel, film: Path, *, models_dir: Path, as_json: bool) -> None:
     """Make what is left of the clip, then the film and its sidecar, and say so."""
     began = time.monotonic()
     with reel.held():
         reel.check_files()
         start = remaining(reel.record, reel.folder)
         if start is not None:
-            follow(reel, start, reel.folder / LOG_NAME, loras=loras)
+            follow(reel, start, reel.folder / LOG_NAME, models_dir=models_dir)
         take = make_take(reel, film)
     facts(reel.record, take, reel.folder, time.monotonic() - began, as_json=as_json)
 
@@ -78,12 +79,13 @@ def follow(
     start: Start,
     log: Path,
     *,
-    loras: Path | None = None,
+    models_dir: Path,
     keep: Callable[[ChunkDone], None] | None = None,
 ) -> None:
     """Let a render child do `start` and show its chunks; `keep` takes them, by default the reel.
 
-    Raises `RenderFailed`, OSError; ends the command when Ctrl-C is pressed.
+    `models_dir` has the LoRAs, and what is known of models' hashes and of encoded prompts. Raises
+    `RenderFailed`, OSError; ends the command when Ctrl-C is pressed.
     """
     record, stack = reel.record, ""
     chunks = len(start.redecode) + start.spec.chunks - start.resume_chunk
@@ -92,7 +94,8 @@ def follow(
         model=Path(record.model) if record.model else None,
         device=record.device,
         threads=record.threads,
-        loras=loras,
+        stamps=stamps(models_dir),
+        loras=models_dir.expanduser(),
     )
     with progress_of(start.spec.clip_id, chunks) as progress:
 

@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ray.exceptions import RayError
 
 from node_agent.agent import Agent, CardSettings
 from node_agent.links.link import LinkDown
+from node_agent.quality.signals import Thresholds
 from node_agent.render.child import ChildOptions
 
 EXCHANGE_SECONDS = 60.0
@@ -64,6 +66,10 @@ class AgentActor:
         model: str,
         stamps: str,
         seconds_per_chunk: float,
+        thresholds: Mapping[str, Any],
+        lanes: int,
+        loras: str,
+        inputs: tuple[str, ...] | None,
     ) -> None:
         logging.basicConfig(
             level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr
@@ -74,6 +80,8 @@ class AgentActor:
             stamps=Path(stamps),
             device=device,
             seconds_per_chunk=seconds_per_chunk,
+            lanes=lanes,
+            loras=Path(loras) if loras else None,
         )
         settings = CardSettings(
             card_id=card_id,
@@ -83,6 +91,8 @@ class AgentActor:
             device=device,
             spool=Path(spool),
             child=child,
+            thresholds=Thresholds(**thresholds),
+            inputs=inputs,
         )
         self._agent = Agent(settings, RayLink(gateway, namespace))
         gc.freeze()  # full collections (0.3 s each) need not go through what start-up loaded

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from node_agent.model_info import MAX_PROMPT_TOKENS, ModelInfo
+from node_agent.models import MAX_PROMPT_TOKENS, ModelInfo
 from node_agent.render.helios.recipe import Recipe, recipe_for
 from node_agent.render.renderer import QUALITIES, RenderSpec
 

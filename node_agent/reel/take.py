@@ -7,6 +7,7 @@ from pathlib import Path
 
 from node_agent.encode import Take, TakeError, assemble, encoder_id
 from node_agent.files import write_atomic
+from node_agent.quality.measure import measure
 from node_agent.reel.reel import Record, Reel, ReelError
 from node_agent.render.renderer import RenderSpec
 from node_agent.sidecar import ChunkRecord, Sidecar, sidecar_bytes
@@ -26,16 +27,17 @@ def make_take(reel: Reel, film: Path) -> Take:
         take = assemble(
             reel.path(record.init), segments, film, frames=record.spec.frames, fps=record.fps
         )
+        write_sidecar(record, take, film.with_suffix(".json"))
     except TakeError as error:
         raise ReelError(str(error)) from error
-    write_sidecar(record, take, film.with_suffix(".json"))
     return take
 
 
 def write_sidecar(record: Record, take: Take, path: Path, *, encoder: str | None = None) -> None:
     """Everything known of a film, as the farm's sidecars say it; `encoder` made it, if no take's.
 
-    The stack id is the one of the last chunk's render.
+    The stack id is the one of the last chunk's render. The film is decoded from end to end for its
+    signals; thresholds that would mark it are a farm's. Raises TakeError when it does not play.
     """
     spec = record.spec
     card = f"{platform.node() or 'here'}:{record.device}"
@@ -80,6 +82,8 @@ def write_sidecar(record: Record, take: Take, path: Path, *, encoder: str | None
         ),
         take_sha256=take.sha256,
         take_size_bytes=take.size,
+        signals=measure(take.path, frames=take.frames),
+        marks=(),
         energy_joules=sum(joules) if len(joules) == len(record.chunks) else None,
     )
     write_atomic(path, sidecar_bytes(sidecar))

@@ -28,6 +28,7 @@ from node_agent.render.messages import (
     command_bytes,
     read_report,
 )
+from node_agent.telemetry.visible import CUDA_DEVICE_ORDER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +53,14 @@ class ChildOptions:
     """Chunks that may be begun and not yet recorded; 2 is what the farm promises."""
 
     def environment(self) -> dict[str, str]:
-        """What the child's memory allocator (glibc) is told.
+        """What the child's CUDA and its memory allocator (glibc) are told.
 
+        CUDA counts cards as NVML does, or another card's telemetry would be taken for this one's.
         Few arenas, or chunks that one thread allocates and another frees spread over all of them.
         The test card's buffers come and go in its own time, so they are kept or mapped by size;
         for a model on a CPU that would cost a third of its speed.
         """
-        settings = {"MALLOC_ARENA_MAX": "2"}
+        settings = {"CUDA_DEVICE_ORDER": CUDA_DEVICE_ORDER, "MALLOC_ARENA_MAX": "2"}
         if self.renderer == "testcard":
             settings |= {"MALLOC_MMAP_THRESHOLD_": str(4 << 20)}
             settings |= {"MALLOC_TRIM_THRESHOLD_": str(64 << 20)}

@@ -17,7 +17,6 @@ from node_agent.render.messages import (
     Cancel,
     Cancelled,
     Command,
-    Prepare,
     ProtocolError,
     Recorded,
     Report,
@@ -30,7 +29,7 @@ from node_agent.render.messages import (
 from node_agent.render.renderer import RenderSpec
 
 WAITING_MAX = 256
-"""Clips and prompt lists that may wait in a child; the agent prefetches far fewer."""
+"""Clips that may wait in a child; the agent prefetches far fewer."""
 
 Key = tuple[str, int]
 """A clip's id and the attempt."""
@@ -79,7 +78,7 @@ class Desk:
         self._report = report
         self._unrecorded_max = unrecorded_max * lanes
         self._changed = threading.Condition()
-        self._waiting: deque[Rendering | Prepare] = deque()
+        self._waiting: deque[Rendering] = deque()
         self._held: dict[Key, Rendering] = {}
         self._unrecorded: set[tuple[Key, int]] = set()
         self._stopping = False
@@ -90,8 +89,6 @@ class Desk:
             match command:
                 case Start():
                     self._enqueue(command)
-                case Prepare():
-                    self._append(command)
                 case Recorded():
                     key = command.clip_id, command.attempt
                     self._unrecorded.discard((key, command.chunk))
@@ -110,13 +107,13 @@ class Desk:
         """The child was told to stop."""
         return self._stopping
 
-    def next(self) -> Rendering | Prepare | None:
+    def next(self) -> Rendering | None:
         """Wait for the next thing to do; None when the child is to stop."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._stopping)
             return None if self._stopping else self._waiting.popleft()
 
-    def next_waiting(self) -> Rendering | Prepare | None:
+    def next_waiting(self) -> Rendering | None:
         """The next thing to do, if one waits."""
         with self._changed:
             return self._waiting.popleft() if self._waiting and not self._stopping else None
@@ -124,7 +121,7 @@ class Desk:
     def waiting_specs(self) -> list[RenderSpec]:
         """What the clips that wait ask for."""
         with self._changed:
-            return [item.start.spec for item in self._waiting if isinstance(item, Rendering)]
+            return [rendering.start.spec for rendering in self._waiting]
 
     def begin_chunks(self, chunks: Mapping[Rendering, int]) -> list[Rendering]:
         """Wait until these chunks may begin, one of each attempt; those that do not end instead."""
@@ -173,13 +170,10 @@ class Desk:
         rendering = Rendering(start)
         if rendering.key in self._held:
             raise ProtocolError(f"clip {rendering.key[0]} attempt {rendering.key[1]}: held already")
-        self._append(rendering)
-        self._held[rendering.key] = rendering
-
-    def _append(self, item: Rendering | Prepare) -> None:
         if len(self._waiting) >= WAITING_MAX:
             raise ProtocolError(f"{WAITING_MAX} clips wait already; start fewer ahead")
-        self._waiting.append(item)
+        self._waiting.append(rendering)
+        self._held[rendering.key] = rendering
 
     def _cancel(self, key: Key) -> None:
         rendering = self._held.get(key)

@@ -78,14 +78,6 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepare:
-    """Encode the prompts of clips that will come, so that the text encoder runs once for all."""
-
-    kind: Literal["prepare"] = "prepare"
-    specs: tuple[RenderSpec, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel:
     """Drop an attempt at once, even in the middle of a chunk; for one that ended, its credit."""
 
@@ -230,7 +222,7 @@ class Failed:
     """The accelerator is beyond use in this process: the child leaves, start another."""
 
 
-Command: TypeAlias = Start | Prepare | Cancel | Yield | Steer | Recorded | Stop
+Command: TypeAlias = Start | Cancel | Yield | Steer | Recorded | Stop
 Report: TypeAlias = Ready | LoadFailed | Started | ChunkDone | Done | Cancelled | Yielded | Failed
 Ending: TypeAlias = Done | Cancelled | Yielded | Failed
 

@@ -46,12 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _serve(options: argparse.Namespace, commands: BinaryIO, reports: BinaryIO) -> ExitCode:
     from node_agent.encode import encoder_id
     from node_agent.render.desk import Desk
+    from node_agent.render.energy import Energy
     from node_agent.render.failures import classify, describe
     from node_agent.render.messages import LoadFailed, Ready
     from node_agent.render.session import Session
+    from node_agent.telemetry import EnergyMeter
 
     mouth = _Mouth(reports)
-    desk = Desk(mouth.report, options.unrecorded_max)
+    desk = Desk(mouth.report, options.unrecorded_max, options.lanes)
     threading.Thread(target=_read, args=(commands, desk), name="reader", daemon=True).start()
     try:
         renderer = _renderer(options)
@@ -66,7 +68,9 @@ def _serve(options: argparse.Namespace, commands: BinaryIO, reports: BinaryIO) -
             stack_id=f"{renderer.stack_id},{encoder_id()}",
         )
     )
-    return ExitCode.STOPPED if Session(renderer, desk, mouth.report).run() else ExitCode.BROKEN
+    energy = Energy(EnergyMeter.for_device(options.device))
+    session = Session(renderer, desk, mouth.report, lanes=options.lanes, energy=energy)
+    return ExitCode.STOPPED if session.run() else ExitCode.BROKEN
 
 
 class _Mouth:
@@ -112,7 +116,12 @@ def _renderer(options: argparse.Namespace) -> Renderer:
     from node_agent.render.helios.renderer import HeliosRenderer
 
     return HeliosRenderer(
-        options.model, device=options.device, threads=options.threads, stamps=options.stamps
+        options.model,
+        device=options.device,
+        threads=options.threads,
+        stamps=options.stamps,
+        embeddings=options.stamps.with_name("embeddings") if options.stamps else None,
+        loras=options.loras,
     )
 
 

@@ -7,14 +7,14 @@ rendered together; of several groups the one that has waited longest goes first.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from node_agent.render.desk import Desk, Rendering
 from node_agent.render.energy import Energy
 from node_agent.render.failures import is_fatal
-from node_agent.render.messages import Prepare, Report, Start, Started
+from node_agent.render.messages import Report, Start, Started
 from node_agent.render.renderer import (
     Checkpoint,
     CheckpointError,
@@ -93,13 +93,11 @@ class Session:
             item = self._desk.next_waiting() if self._lanes else self._desk.next()
             if item is None:
                 break
-            if isinstance(item, Prepare):
-                self._prepare(item.specs)
-            else:
-                self._join(item)
+            self._join(item)
         return not self._desk.stopping
 
-    def _prepare(self, specs: tuple[RenderSpec, ...]) -> None:
+    def _prepare(self, specs: Sequence[RenderSpec]) -> None:
+        """Encode the prompts of all clips at hand with one start of the text encoder."""
         try:
             self._renderer.prepare(specs)
         except Exception:
@@ -111,7 +109,7 @@ class Session:
         try:
             if start.embeddings is not None:
                 self._renderer.take_over(Path(start.embeddings))
-            self._prepare((start.spec, *self._desk.waiting_specs()))
+            self._prepare([start.spec, *self._desk.waiting_specs()])
             checkpoint = _checkpoint(start, self._renderer.digest(start.spec))
             clip = self._renderer.start(start.spec, checkpoint)
         except Exception as error:

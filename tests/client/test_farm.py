@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +12,14 @@ import pytest
 
 from farm.client import AccessDenied, Farm, FarmUnreachable, Refused
 from farm.client.local import find_local
+from farm.domain import values
 from farm.domain.errors import NotFound, RequestConflict
 from heliostat.v1 import types_pb2 as types
 from tests.client.conftest import RunningFarm
 from tests.fixtures.gateway import TOKEN
 
 BENCH = Path(__file__).parents[2] / "examples" / "heliosbench_t2v.csv"
+MODES = BENCH.with_name("modes.yaml")
 
 
 def rows(count: int) -> list[dict[str, str]]:
@@ -37,6 +40,54 @@ class TestSubmit:
         done = farm.submit(rows(3), name="mine", set_fields={"size": "128x128"})
         assert done.batch is not None
         assert [clip.name for clip in farm.clips("mine")] == ["shot_0", "shot_1", "shot_2"]
+
+    def test_the_example_has_a_clip_of_each_mode(self, farm: Farm) -> None:
+        batch = farm.submit(MODES).batch
+        assert batch is not None
+        clips = list(farm.clips(batch.batch_id))
+        assert {clip.spec.mode for clip in clips} == set(values.MODES)
+        marks = [[(m.chunk, m.blend_chunks) for m in clip.spec.schedule] for clip in clips]
+        assert marks == [[], [], [], [(2, 3), (4, 1)], [(2, 2), (4, 2)]]
+        assert clips[1].spec.image == str(MODES.with_name("fox.png"))
+        assert clips[2].spec.skip_first_chunk
+
+    def test_lists_of_a_json_lines_file_lose_nothing(self, farm: Farm, tmp_path: Path) -> None:
+        prompt = 'It wakes.\n5: "not a mark" | 6: nor this'
+        row = {"prompt": "a", "frames": 240, "schedule": [{"at": 2, "prompt": prompt}]}
+        path = tmp_path / "f.jsonl"
+        path.write_text(json.dumps({**row, "lora": ["film:0.5", "grain"]}) + "\n")
+        batch = farm.submit(path).batch
+        assert batch is not None
+        (clip,) = farm.clips(batch.batch_id)
+        assert [mark.prompt for mark in clip.spec.schedule] == [prompt]
+        assert [(lora.name, lora.scale) for lora in clip.spec.loras] == [
+            ("film", 0.5),
+            ("grain", 1.0),
+        ]
+
+    def test_relative_paths_lie_beside_the_file(
+        self, farm: Farm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "show").mkdir()
+        (tmp_path / "show" / "f.csv").write_text(
+            "prompt,Image,start\na,in/../fox.png,\nb,/abs/fox.png,\nc,s3://heliostat/k,\n"
+            "d,,fox.mp4\n"
+        )
+        monkeypatch.chdir(tmp_path)
+        batch = farm.submit(Path("show/f.csv"), column_map={"start": "video"}).batch
+        assert batch is not None
+        specs = [clip.spec for clip in farm.clips(batch.batch_id)]
+        assert [spec.image or spec.video for spec in specs] == [
+            f"{tmp_path}/show/fox.png",
+            "/abs/fox.png",
+            "s3://heliostat/k",
+            f"{tmp_path}/show/fox.mp4",
+        ]
+        (tmp_path / "show" / "g.csv").write_text("prompt\na\n")
+        batch = farm.submit(Path("show/g.csv"), set_fields={"image": "fox.png"}).batch
+        assert batch is not None
+        (clip,) = farm.clips(batch.batch_id)
+        assert clip.spec.image == f"{tmp_path}/show/fox.png"
 
     def test_the_same_request_is_one_batch_however_often_it_comes(self, farm: Farm) -> None:
         with ThreadPoolExecutor(8) as pool:

@@ -51,6 +51,21 @@ class TestAuthentication:
 
 
 class TestSubmit:
+    async def test_files_are_taken_from_where_the_farm_was_told(self, rig: Rig) -> None:
+        rig.settings = replace(rig.settings, inputs=("/data/in",), bucket="show", loras=False)
+        await rig.restart_gateway()
+        rows = [
+            {"id": "1", "prompt": "p", "image": "/data/in/fox.png", "lora": ""},
+            {"id": "2", "prompt": "p", "image": "/data/in/../fox.png", "lora": ""},
+            {"id": "3", "prompt": "p", "image": "s3://show/fox.png", "lora": "film"},
+        ]
+        answer = await rig.batches.Submit(submission(rows))
+        assert [(problem.row, problem.column) for problem in answer.problems] == [
+            (3, "image"),
+            (4, "lora"),
+        ]
+        assert answer.problems[0].remedy.endswith("s3://show/KEY")
+
     async def test_an_accepted_batch_is_there_whole(self, rig: Rig) -> None:
         rows = [{"id": f"s{n}", "prompt": f"shot {n}", "frames": "66"} for n in range(1, 1201)]
         answer = await rig.batches.Submit(submission(rows, project="film"))

@@ -97,6 +97,26 @@ class TestMetrics:
         assert 10 < len(of_card) <= 100
         assert not any("memory_bytes{" in line for line in of_card), "unknown means absent"
 
+    async def test_a_card_tells_of_itself_and_what_it_cannot_tell_is_absent(self, rig: Rig) -> None:
+        senses = {
+            "gpu_uuid": "GPU-7", "power_watts": 151.5, "energy_joules": 12.5,
+            "energy_method": "counter", "temperature_celsius": 0.0, "throttled_seconds": 3.0,
+            "vram_used_bytes": 7 << 30,
+        }  # fmt: skip
+        await SimulatedCard(rig, card_id="told", senses=senses).exchange()
+        await SimulatedCard(rig, card_id="mute").exchange()
+        _, page = await rig.get("/metrics")
+        found = samples(page)
+        assert found['heliostat_card_power_watts{card="told"}'] == 151.5
+        assert found['heliostat_card_temperature_celsius{card="told"}'] == 0.0
+        assert found['heliostat_card_memory_used_bytes{card="told"}'] == 7 << 30
+        assert found['heliostat_card_throttled_seconds_total{card="told"}'] == 3.0
+        assert found['heliostat_card_energy_joules_total{card="told",method="counter"}'] == 12.5
+        assert any('card="told"' in name and 'uuid="GPU-7"' in name for name in found)
+        for name in ("power_watts", "energy_joules_total", "xid_errors_total", "fan_ratio"):
+            assert not any(each.startswith(f'heliostat_card_{name}{{card="mute"') for each in found)
+        assert not any(name.startswith("heliostat_card_xid_errors") for name in found)
+
     async def test_without_the_coordinator_the_fleet_is_absent_not_zero(self, rig: Rig) -> None:
         rig.link.is_down = True
         status, page = await rig.get("/metrics")

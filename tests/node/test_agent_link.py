@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,8 +105,11 @@ class Cards:
         self._spool = spool
         self._running: dict[str, tuple[Agent, asyncio.Task[None], FaultyLink]] = {}
 
-    def start(self, card_id: str, choose: Choice, seconds_per_chunk: float = 0.05) -> FaultyLink:
-        """A new incarnation of a card's agent."""
+    def start(
+        self, card_id: str, choose: Choice, seconds_per_chunk: float = 0.05, **more: Any
+    ) -> FaultyLink:
+        """A new incarnation of a card's agent, with `more` of its settings."""
+        child = ChildOptions(renderer="testcard", seconds_per_chunk=seconds_per_chunk)
         settings = CardSettings(
             card_id=card_id,
             node_id="node",
@@ -113,7 +117,7 @@ class Cards:
             slot=0,
             device="cpu",
             spool=self._spool / card_id,
-            child=ChildOptions(renderer="testcard", seconds_per_chunk=seconds_per_chunk),
+            **{"child": child, **more},
         )
         link = FaultyLink(self.rig, choose)
         agent = Agent(settings, link)
@@ -127,6 +131,10 @@ class Cards:
         with suppress(asyncio.CancelledError):
             await work
         await link.settle()
+
+    def agent(self, card_id: str) -> Agent:
+        """The agent that serves a card now."""
+        return self._running[card_id][0]
 
     async def stop_all(self) -> None:
         for card_id in list(self._running):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,6 @@ from node_agent.render.child import ChildGone, ChildOptions, RenderChild
 from node_agent.render.guard import ExitCode
 from node_agent.render.messages import (
     LoadFailed,
-    Prepare,
     Ready,
     Start,
     Started,
@@ -176,7 +176,8 @@ async def test_a_write_that_hangs_ends_when_the_child_is_killed(rehearse):
     stage = await rehearse()
     os.kill(stage.child.pid, signal.SIGSTOP)
     order = stage.order("long", frames=33)
-    flood = asyncio.create_task(stage.send(Prepare(specs=(order.spec,) * 5000)))
+    long = replace(order, spec=replace(order.spec, prompt="over and over " * 500_000))
+    flood = asyncio.create_task(stage.send(long))
     await asyncio.sleep(0)
     stage.child.kill()
     with pytest.raises(ChildGone):

@@ -21,7 +21,6 @@ from node_agent.render.messages import (
     Failed,
     Failure,
     FileRecord,
-    Prepare,
     Started,
     Yield,
     Yielded,
@@ -200,16 +199,6 @@ async def test_a_disk_that_takes_no_more_fails_the_attempt_as_storage(rehearse):
     await stage.send(stage.order("a", frames=66, attempt=2))
     await stage.next(Started)
     await stage.chunks(2)
-    await stage.next(Done)
-
-
-async def test_prompts_may_be_prepared_ahead(rehearse):
-    stage = await rehearse()
-    order = stage.order(frames=1)
-    await stage.send(Prepare(specs=(order.spec,) * 100))
-    await stage.send(order)
-    await stage.next(Started)
-    await stage.chunks(1)
     await stage.next(Done)
 
 

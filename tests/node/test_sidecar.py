@@ -10,9 +10,27 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from node_agent.sidecar import ChunkRecord, Sidecar, sidecar_bytes
+from node_agent.quality.signals import Signals
+from node_agent.render.renderer import LoraUse, PromptMark
+from node_agent.sidecar import ChunkRecord, InputRecord, Sidecar, energy_of, sidecar_bytes
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "sidecar.schema.json").read_text())
+SIGNALS = Signals(
+    frame_difference=0.03,
+    seam_flicker=1.25,
+    seam_flicker_worst=1.25,
+    seam_worst_chunk=1,
+    black_frames=0,
+    black_frames_longest=0,
+    frozen_frames=2,
+    frozen_frames_longest=1,
+    over_saturation=0.01,
+    over_saturation_growth=-0.005,
+    drift=0.3,
+    drift_colour=0.2,
+    drift_contrast=-0.1,
+    drift_saturation=0.2,
+)
 ADDED_ON_WRITING = {"format_version", "prompt_sha256"}
 
 
@@ -48,9 +66,35 @@ def a_sidecar(**changes: object) -> Sidecar:
             ),
             take_sha256="cd" * 32,
             take_size_bytes=12345,
+            signals=SIGNALS,
+            marks=("drift",),
         ),
         **changes,
     )
+
+
+EVERYTHING = {
+    "guidance_scale": 5.0,
+    "energy_joules": 812.5,
+    "image": InputRecord(name="fox.png", sha256="ef" * 32),
+    "video": InputRecord(name="before.mp4"),
+    "schedule": (PromptMark(chunk=1, prompt="It wakes.", blend_chunks=1),),
+    "loras": (LoraUse(name="film", scale=0.8),),
+    "skip_first_chunk": True,
+    "amplify_first_chunk": False,
+    "image_noise": (0.111, 0.135),
+    "video_noise": (0.0, 0.2),
+    "recipe": {
+        "variant": "distilled",
+        "quality": "draft",
+        "steps": (1, 1, 1),
+        "guidance_scale": 1.0,
+        "amplify_first_chunk": True,
+        "arithmetic": "bfloat16",
+        "vae": "bfloat16",
+    },
+}
+"""Values of all fields that a sidecar can be without."""
 
 
 def check(sidecar: Sidecar) -> dict[str, object]:
@@ -61,18 +105,36 @@ def check(sidecar: Sidecar) -> dict[str, object]:
 
 
 def test_it_follows_its_schema_and_carries_every_field():
-    content = check(a_sidecar(guidance_scale=5.0, energy_joules=812.5))
+    content = check(a_sidecar(**EVERYTHING))
     fields = {field.name for field in dataclasses.fields(Sidecar)}
     assert set(content) == fields | ADDED_ON_WRITING == set(SCHEMA["properties"])
     assert content["columns"] == {"shot": "010", "Künstler": "Žofie"}
     assert content["prompt_sha256"] == hashlib.sha256(a_sidecar().prompt.encode()).hexdigest()
     assert content["seed"] == 2**63 - 1
+    assert content["signals"] == dataclasses.asdict(SIGNALS)
+    assert set(content["signals"]) == set(SCHEMA["properties"]["signals"]["properties"])
+    assert content["marks"] == ["drift"]
+    assert content["image"] == {"name": "fox.png", "sha256": "ef" * 32}
+    assert content["video"] == {"name": "before.mp4"}
+    assert content["schedule"] == [{"chunk": 1, "prompt": "It wakes.", "blend_chunks": 1}]
+    assert content["image_noise"] == [0.111, 0.135]
 
 
 def test_what_is_not_measured_is_absent():
-    content = check(a_sidecar())
-    assert "energy_joules" not in content
-    assert "guidance_scale" not in content
+    short = dataclasses.replace(SIGNALS, seam_flicker=None, drift=None)
+    content = check(a_sidecar(signals=short, marks=()))
+    measured = dataclasses.asdict(SIGNALS).keys() - {"seam_flicker", "drift"}
+    assert content["signals"].keys() == measured
+    assert content["marks"] == []
+    unknown = EVERYTHING.keys() - {"schedule", "loras", "skip_first_chunk"}
+    assert not unknown & content.keys()
+    assert "energy_joules" not in content["chunks"][0]
+
+
+def test_a_takes_energy_is_the_sum_where_each_chunk_was_measured():
+    first, second = (dataclasses.replace(c, energy_joules=20.25) for c in a_sidecar().chunks)
+    assert energy_of([first, second]) == 40.5
+    assert energy_of([first, dataclasses.replace(second, energy_joules=None)]) is None
 
 
 def test_equal_sidecars_are_equal_bytes_whatever_the_order_of_columns():
@@ -83,7 +145,13 @@ def test_equal_sidecars_are_equal_bytes_whatever_the_order_of_columns():
 
 def test_the_schema_refuses_what_a_reader_would_trip_over():
     content = json.loads(sidecar_bytes(a_sidecar()))
-    for wrong in ({"fps": 0}, {"take_sha256": "short"}, {"surprise": 1}, {"width": 100}):
+    for wrong in (
+        {"fps": 0},
+        {"take_sha256": "short"},
+        {"surprise": 1},
+        {"width": 100},
+        {"marks": ["ugly"]},
+    ):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**content, **wrong}, SCHEMA)
     del content["seed"]

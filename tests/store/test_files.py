@@ -1,5 +1,6 @@
 """The ledger's file: made, migrated, recognised, and durable."""
 
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,22 @@ from tests.fixtures.ledger import Farm
 
 
 def schema_of(connection: sqlite3.Connection) -> dict[str, list[str]]:
-    """Every table and index, its definition as sorted lines: constraints have no order."""
+    """Every table and index, its definition as sorted parts: columns and constraints that were
+    added later stand elsewhere."""
     rows = connection.execute(
         "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> 'alembic_version'"
     )
     return {
-        name: sorted(line.strip().rstrip(",") for line in sql.splitlines()) for name, sql in rows
+        name: sorted(" ".join(part.split()) for part in re.split(r",(?![^(]*\))", inner(sql)))
+        for name, sql in rows
     }
+
+
+def inner(sql: str) -> str:
+    """The definition between its outermost parentheses, with what stands before and after them."""
+    head, _, rest = sql.partition("(")
+    body, _, tail = rest.rpartition(")")
+    return f"{head},{body},{tail}"
 
 
 def test_migrations_lead_from_nothing_to_the_tables_that_the_code_uses(tmp_path: Path):

@@ -5,6 +5,7 @@ import pytest
 from farm.domain.clip import ClipState
 from farm.domain.errors import NotFound, RequestConflict, StaleWrite
 from farm.domain.ledger import RequestRow
+from farm.domain.spec import LoraUse, PromptMark
 from tests.fixtures.ledger import Farm, new_clip
 
 SCRIPTS = [
@@ -165,3 +166,21 @@ def test_an_empty_batch_can_be_published(farm: Farm):
     farm.store.stage_clips(farm.epoch, batch.batch_id, [])
     farm.publish("full")
     assert farm.ledger.progress(["full"])["full"].open_clips == 1
+
+
+def test_all_that_a_clip_starts_from_and_follows_comes_back(farm: Farm):
+    clips = [
+        new_clip(1, image="/data/füchse.png", mode="image_to_video", image_noise=(0.05, 0.1)),
+        new_clip(2, video="s3://heliostat/in/a b.mp4", mode="video_to_video", video_noise=(0, 0)),
+        new_clip(
+            3,
+            frames=330,
+            mode="interactive",
+            schedule=(PromptMark(2, "then\nit rains | hard"), PromptMark(5, "日の出", 1)),
+            loras=(LoraUse("film"), LoraUse("grain.v2", 0.25)),
+        ),
+        new_clip(4, skip_first_chunk=True, amplify_first_chunk=False),
+        new_clip(5, amplify_first_chunk=True),
+    ]
+    farm.submit(*clips)
+    assert [row.spec for row in farm.ledger.clips("b1", limit=9)] == [clip.spec for clip in clips]

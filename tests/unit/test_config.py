@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from farm import config
 from farm.config import ConfigError, FarmConfig, load, start_problems
+from farm.fleet_ray.settings import HeadSettings
+from node_agent.quality.signals import Thresholds
 
 STRONG = "0123456789abcdef"
 
@@ -59,6 +62,47 @@ def test_paths_are_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     found = load(flags={"data_dir": Path("here"), "model": Path("~/model")})
     assert found.data_dir == tmp_path / "here"
     assert found.model == tmp_path / "model"
+
+
+def test_directories_of_inputs_come_from_every_layer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert load().inputs == ()
+    file = tmp_path / "f.toml"
+    file.write_text('inputs = ["/mnt/show", "~/in"]\n')
+    assert load(file).inputs == (Path("/mnt/show"), tmp_path / "in")
+    monkeypatch.setenv("HELIOSTAT_INPUTS", f"/a:{tmp_path}/x/../b")
+    assert load(file).inputs == (Path("/a"), tmp_path / "b")
+    assert load(file, {"inputs": [Path("/c")]}).inputs == (Path("/c"),)
+    assert load(remembered={"inputs": ["/d"]}).inputs == (Path("/a"), tmp_path / "b")
+    monkeypatch.delenv("HELIOSTAT_INPUTS")
+    assert load(remembered={"inputs": ["/d"]}).inputs == (Path("/d"),)
+
+
+def test_lanes_have_a_limit() -> None:
+    with pytest.raises(ConfigError, match="--lanes"):
+        load(flags={"lanes": 17})
+
+
+def test_a_head_remembers_its_directories(tmp_path: Path) -> None:
+    head = HeadSettings(
+        data_dir=tmp_path, inputs=(Path("/mnt/show"), Path("/in")), loras=Path("/loras"), lanes=4
+    )
+    head.save()
+    assert HeadSettings.load(tmp_path) == head
+
+
+def test_a_desk_takes_files_from_anywhere_and_an_open_farm_from_where_it_is_told(
+    tmp_path: Path,
+) -> None:
+    told = (Path("/in"),)
+    for host, inputs, found in (
+        ("127.0.0.1", (), None),
+        ("127.0.0.1", told, ("/in",)),
+        ("10.0.0.7", (), ()),
+        ("10.0.0.7", told, ("/in",)),
+    ):
+        assert HeadSettings(data_dir=tmp_path, host=host, inputs=inputs).input_directories == found
 
 
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,11 +195,23 @@ class TestStart:
         )
 
 
+def test_what_marks_a_take_is_the_same_by_default_at_farm_head_and_card(tmp_path: Path) -> None:
+    given = {
+        name: field.default
+        for name, field in FarmConfig.model_fields.items()
+        if name.startswith("mark_")
+    }
+    head = HeadSettings(data_dir=tmp_path)
+    assert {name: getattr(head, name) for name in given} == given
+    assert Thresholds(**head.thresholds) == Thresholds()
+    assert Thresholds(**replace(head, mark_drift=0.3).thresholds) == Thresholds(drift=0.3)
+
+
 def test_every_setting_is_documented_with_its_default() -> None:
     text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
     for name, field in FarmConfig.model_fields.items():
         default = field.default
-        shown = "" if default in (None, "") else f"`{default}`".replace("False", "false")
+        shown = "" if default in (None, "", ()) else f"`{default}`".replace("False", "false")
         assert f"| `{name}` | {shown} |" in text, name
         assert field.description in text, name
     assert config.FILE_NAME in text

@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from farm.cli.output import problem_line
-from farm.domain.columns import edit_distance, near_miss
+from farm.domain.columns import FIELDS, edit_distance, near_miss
 from farm.domain.rows import Limits, RowChecker
 from farm.domain.spec import ClipSpec, NewClip
 
@@ -189,7 +189,14 @@ ONE_VALUE = [
     ("guidance_scale", "5,0", '"5,0" has a decimal comma, write 5.0'),
     ("guidance_scale", "nan", '"nan" is not a number, write one from 0 to 100'),
     ("quality", "best", '"best" is no quality, choose draft, standard or exact'),
-    ("mode", "image_to_video", "the farm cannot render image_to_video yet, use text_to_video"),
+    (
+        "mode",
+        "music_to_video",
+        (
+            '"music_to_video" is no mode, '
+            "use text_to_video, image_to_video, video_to_video or interactive"
+        ),
+    ),
     ("id", "a\tb", '"a\\tb" holds a tab or line end, remove that character'),
     ("note", "\x1b[2J", None),
 ]
@@ -310,18 +317,18 @@ class TestRefused:
             column_map={"nowhere": "frames", "prompt": "promt"},
             set_fields={"frmes": "1", "size": "1x1", "id": "x", "seed": " "},
         )
-        fields = "negative_prompt, frames, size, width, height, fps, seed, steps, guidance_scale"
+        fields = ", ".join(FIELDS)
         assert found == [
             (
                 'f.csv:0:--set frmes=1: there is no field "frmes", did you mean frames? '
-                f"use one of prompt, {fields}, quality, mode"
+                f"use one of {fields.removeprefix('id, ')}"
             ),
             "f.csv:0:--set size=1x1: 1 in 1x1 is out of range, choose 64 to 1920 for each side",
             "f.csv:0:--set id=x: the id cannot be the same for all, give each row its own",
             "f.csv:0:--set seed= : the value is empty, write one after the =",
             (
                 'f.csv:0:--map prompt=promt: there is no field "promt", did you mean prompt? '
-                f"use one of id, prompt, {fields}, quality, mode"
+                f"use one of {fields}"
             ),
             (
                 'f.csv:0:--map nowhere=frames: the file has no column "nowhere", '

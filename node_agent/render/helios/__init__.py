@@ -1,20 +1,34 @@
 """Helios, rendered chunk by chunk.
 
-diffusers supplies the transformer, the VAE and the noise schedules; the loop over chunks is our
-own, because the stock pipelines can neither stream, resume, cancel nor trim exactly. On the same
-machine it gives their pictures bit for bit. A chunk is made from top to bottom by
+diffusers supplies the classes, the weights' format and the noise schedules; the loop over chunks is
+our own, because the stock pipelines can neither stream, resume, cancel, batch reproducibly nor trim
+exactly. On the same machine it gives their pictures bit for bit. A chunk is made from top to bottom
+by
 
-    recipe    what a clip asks of its variant: steps per stage, guidance, a doubled first chunk
-    prompts   text to embeddings, once per clip
-    noise     every random number of a clip, from one CPU generator
-    history   what a chunk sees of the frames before it
-    guidance  one denoising pass: the transformer, with and without the prompt
-    stages    the passes of a chunk: a pyramid of sizes (Distilled, Mid) or one size (Base)
-    decode    latents to uint8 frames
-    clip      the loop that puts these together, and its resume
-    model     the parts in memory, loaded from a verified directory
-    renderer  a model on a device, serving clip after clip
-    tiny      a complete model of random weights, built on the spot
+    recipe           what a clip asks of its variant: quality, steps, guidance, precision
+    inputs           pictures and videos to start from: checked, decoded within limits
+    prompts          text to embeddings, with the text encoder there only while it works
+    prompt_track     which prompt holds for which chunk: schedules, blends, changes on the way
+    cross_attention  a prompt's keys and values in every block, once
+    noise            every random number of a clip, from one CPU generator
+    start            what an image or video puts before a clip
+    history          what a chunk sees of the frames before it, and how a checkpoint brings it back
+    transformer      the stock transformer with a leaner forward, equal to the last bit
+    guidance         one denoising pass of some lanes, with and without their prompts
+    stages           the passes of a chunk: a pyramid of sizes (Distilled, Mid) or one (Base)
+    decode           latents to uint8 frames
+    clip             a clip's state between two chunks
+    lanes            one chunk of one or several clips, in lockstep
+
+and the model they work with by
+
+    model            its parts in memory, loaded from a verified directory
+    placement        where its weights live: on the card, or streamed from the host
+    loras            small changes of its weights
+    text_encoder     its largest guest, for the time of a `with` block
+    embeddings       what the text encoder gave, as files
+    renderer         all of it behind the interface that the render child knows
+    tiny             a complete model of random weights, built on the spot
 """
 
 import os

@@ -47,9 +47,10 @@ class HeliosClip:
         steered = _last_negative(checkpoint).steered if checkpoint and resumed else ()
         self._prompts = prompts
         self._track = PromptTrack(model, prompts, spec, steered)
-        self.negative_prompt: PromptKeys | None = None
+        self._negative_prompt: PromptKeys | None = None
         if self.recipe.guided:
-            self.negative_prompt = prompts.keys(spec.negative_prompt)
+            prompts.prepare([spec.negative_prompt])
+        model.digest(spec.loras)  # a LoRA that is not there is said now
         if checkpoint is not None and resumed:
             self.noise = _resumed_noise(checkpoint)
             self.history = History.from_checkpoint(
@@ -80,6 +81,13 @@ class HeliosClip:
     def prompt(self) -> PromptKeys:
         """What the next chunk looks at."""
         return self._track.keys(self.next_chunk)
+
+    @property
+    def negative_prompt(self) -> PromptKeys:
+        """What a guided clip's second pass looks at."""
+        if self._negative_prompt is None:
+            self._negative_prompt = self._prompts.keys(self.spec.negative_prompt)
+        return self._negative_prompt
 
     @property
     def texts(self) -> list[str]:

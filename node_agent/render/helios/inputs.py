@@ -61,7 +61,9 @@ def read_picture(path: Path, width: int, height: int) -> Image.Image:
     except UnidentifiedImageError:
         kinds = ", ".join(PICTURE_FORMATS)
         raise InputError(f"image {path}: not a picture that is understood; use {kinds}") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise _too_large(path) from None
+    except (OSError, ValueError, SyntaxError) as error:
         raise InputError(f"image {path}: damaged ({error}); export it again") from error
 
 
@@ -109,12 +111,14 @@ def _check_file(path: Path, kind: str) -> None:
 def _check_picture(path: Path, picture: Image.Image) -> None:
     width, height = picture.size
     if width * height > PICTURE_PIXELS_MAX:
-        raise InputError(
-            f"image {path}: {width}x{height} is {width * height / 1e6:.0f} megapixels; scale it to"
-            f" {PICTURE_PIXELS_MAX / 1e6:.0f} or fewer"
-        )
+        raise _too_large(path)
     if picture.mode.startswith(("I", "F")):
         raise InputError(f"image {path}: {picture.mode} pixels; save it with 8 bits a channel")
+
+
+def _too_large(path: Path) -> InputError:
+    limit = PICTURE_PIXELS_MAX / 1e6
+    return InputError(f"image {path}: more than {limit:.0f} megapixels; scale it down")
 
 
 def _decoded(path: Path) -> Iterator[Any]:

@@ -29,12 +29,14 @@ def render_chunks(
     if len({clip.lane_group for clip in clips}) != 1:
         raise ValueError("lanes of different groups cannot be rendered in lockstep")
     started = time.perf_counter()
+    model.use_loras(clips[0].spec.loras)
+    guided = clips[0].recipe.guided
     noises = [clip.noise.fork() for clip in clips]
     company = Company(
         transformer=model.transformer,
         histories=[clip.history for clip in clips],
         prompts=[clip.prompt for clip in clips],
-        negative_prompts=[clip.negative_prompt for clip in clips if clip.negative_prompt],
+        negative_prompts=[clip.negative_prompt for clip in clips] if guided else None,
         noises=noises,
         guidance_scale=clips[0].recipe.guidance_scale,
         zero_star=model.info.variant == "mid",

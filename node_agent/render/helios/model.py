@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from transformers.utils import logging as transformers_logging
 
 from node_agent.models import ModelInfo, describe, load_verified
 from node_agent.render.helios.cross_attention import PromptProjections
+from node_agent.render.helios.loras import LoraFolder
 from node_agent.render.helios.placement import Placement, choose, offload, room, weight_bytes
 from node_agent.render.helios.text_encoder import TextEncoder
 from node_agent.render.helios.transformer import lean
 from node_agent.render.memory import release_free_memory
+from node_agent.render.renderer import LoraUse, PromptError
 
 logger = logging.getLogger(__name__)
 
@@ -45,12 +48,13 @@ class HeliosModel:
         *,
         dtype: torch.dtype | None = None,
         stamps: Path | None = None,
+        loras: Path | None = None,
     ) -> None:
         """Verify and load. Raises `ModelError` when files do not match the manifest, or do not fit.
 
         `dtype` is by default bfloat16 on a GPU and float32 on a CPU, whose bfloat16 arithmetic is
         many times slower; what the model itself keeps in float32 stays so. `stamps` is a file that
-        remembers the hashes of the model between starts.
+        remembers the hashes of the model between starts, `loras` a directory of pinned LoRAs.
         """
         self.manifest = load_verified(directory, stamps=stamps)
         self.info: ModelInfo = describe(directory)
@@ -65,10 +69,15 @@ class HeliosModel:
             directory, subfolder="scheduler", local_files_only=True
         )
         """HeliosDMDScheduler (Distilled) or HeliosScheduler (Base, Mid); set anew in each stage."""
-        vae = AutoencoderKLWan.from_pretrained(directory, subfolder="vae", **_LOCAL)
-        self.vae = vae.to(device, torch.float32).eval().requires_grad_(False)
+        vae = AutoencoderKLWan.from_pretrained(
+            directory, subfolder="vae", dtype=torch.float32, **_LOCAL
+        )
+        self.vae = vae.to(device).eval().requires_grad_(False)
         """AutoencoderKLWan in float32, which encodes images and videos and decodes exactly."""
         self._quick_vae: Any = None
+        self._lora_folder = LoraFolder(loras, stamps)
+        self.loras: tuple[LoraUse, ...] = ()
+        """What is fused into the transformer now."""
         self._load_transformer()
 
     @property
@@ -109,7 +118,21 @@ class HeliosModel:
         tokens = self.info.max_tokens
         return TextEncoder(self._directory, self.tokenizer, tokens, self.dtype, self.device)
 
-    def _load_transformer(self) -> None:
+    def digest(self, loras: Sequence[LoraUse]) -> str:
+        """The model's digest, with these LoRAs. Raises `PromptError` for one that is not there."""
+        return self._lora_folder.digest(self.manifest.digest, loras)
+
+    def use_loras(self, loras: tuple[LoraUse, ...]) -> None:
+        """Have just these LoRAs in the transformer; loads it anew where they differ.
+
+        Raises `PromptError`.
+        """
+        if loras != self.loras:
+            del self.transformer, self.projections
+            self._load_transformer(loras)
+
+    def _load_transformer(self, loras: tuple[LoraUse, ...] = ()) -> None:
+        _free(self.device)
         placement = Placement.RESIDENT
         if self.device.type == "cuda":
             weights = weight_bytes(self._directory / "transformer", self.dtype)
@@ -118,15 +141,28 @@ class HeliosModel:
         stock = HeliosTransformer3DModel.from_pretrained(
             self._directory, subfolder="transformer", dtype=self.dtype, **_LOCAL
         )
+        try:
+            self._lora_folder.fuse(stock, loras)
+        except PromptError:
+            self._load_transformer()  # without: the next clip needs one
+            raise
+        self.loras = loras
         self.transformer = lean(stock.eval().requires_grad_(False))
         self.projections = PromptProjections(self.transformer).requires_grad_(False)
-        if placement is Placement.OFFLOADED:
-            offload(self.transformer, self.device)
-        else:
+        if placement is Placement.RESIDENT:
             self.transformer.to(self.device)
             self.projections.to(self.device)
-        gc.collect()
-        release_free_memory()
+        else:
+            offload(self.transformer, self.device, placement)
+        _free(self.device)
+
+
+def _free(device: torch.device) -> None:
+    """Give back what was just dropped, before more is asked for."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    release_free_memory()
 
 
 def hide_progress_bars() -> None:

@@ -43,7 +43,7 @@ class PromptEncoder:
         self._model = model
         self._folder = EmbeddingFolder(folder, model.manifest.digest) if folder else None
         self._kept: OrderedDict[str, Tensor] = OrderedDict()
-        self._kept_keys: OrderedDict[str, PromptKeys] = OrderedDict()
+        self._kept_keys: OrderedDict[object, PromptKeys] = OrderedDict()
 
     def count_tokens(self, text: str) -> int:
         """Tokens of the cleaned text, end token included."""
@@ -76,11 +76,12 @@ class PromptEncoder:
         return padded.to(self._model.device, self._model.dtype), kept.shape[0]
 
     def keys(self, text: str) -> PromptKeys:
-        """What the text means to every block, computed once. Raises `PromptError`."""
-        kept = self._kept_keys.pop(text, None)
+        """What the text means to every block, with the LoRAs of now. Raises `PromptError`."""
+        what = text, self._model.loras
+        kept = self._kept_keys.pop(what, None)
         if kept is None:
             kept = self._model.projections.keys(*self.encode(text))
-        self._kept_keys[text] = kept
+        self._kept_keys[what] = kept
         while len(self._kept_keys) > KEPT_KEYS:
             self._kept_keys.popitem(last=False)
         return kept

@@ -42,17 +42,18 @@ class HeliosRenderer:
         threads: int | None = None,
         stamps: Path | None = None,
         embeddings: Path | None = None,
+        loras: Path | None = None,
     ) -> None:
         """Verify and load the model in `directory`. Raises `ModelError`.
 
         `threads` of the CPU are used by this process, None leaves torch's own setting; sums differ
         in the last bit with their number, so it is part of the stack id. `stamps` is a file that
         remembers the hashes of the model between starts, `embeddings` a folder that keeps encoded
-        prompts.
+        prompts, `loras` a directory of pinned LoRAs.
         """
         if threads is not None:
             torch.set_num_threads(threads)
-        self._model = HeliosModel(directory, torch.device(device), stamps=stamps)
+        self._model = HeliosModel(directory, torch.device(device), stamps=stamps, loras=loras)
         self._prompts = PromptEncoder(self._model, embeddings)
         self.model_digest = self._model.manifest.digest
         self.stack_id = stack_id(self._model.device)
@@ -95,8 +96,8 @@ class HeliosRenderer:
         return decode(self._model, latents, recipe_for(spec, self.info, on_gpu=on_gpu).vae)
 
     def digest(self, spec: RenderSpec) -> str:
-        """See `Renderer.digest`."""
-        return self.model_digest
+        """See `Renderer.digest`. Raises `PromptError` for a LoRA that is not there."""
+        return self._model.digest(spec.loras)
 
     def embeddings(self, clip: Clip) -> bytes:
         """The prompts of a clip, encoded, as a file: with it no card needs the text encoder."""

@@ -43,10 +43,10 @@ class TextEncoder:
         )
         self._model = model.eval().requires_grad_(False)
         self._check_embeddings()
-        if placement is Placement.OFFLOADED:
-            offload(self._model, self._device)
-        else:
+        if placement is Placement.RESIDENT:
             self._model.to(self._device)
+        else:
+            offload(self._model, self._device, placement)
         return self
 
     def __exit__(

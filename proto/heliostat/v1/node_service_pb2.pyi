@@ -191,13 +191,24 @@ class ChunkReport(message.Message):
     RENDER_SECONDS_FIELD_NUMBER: builtins.int
     ENCODE_SECONDS_FIELD_NUMBER: builtins.int
     ARTIFACTS_FIELD_NUMBER: builtins.int
+    ENERGY_JOULES_FIELD_NUMBER: builtins.int
+    LANES_FIELD_NUMBER: builtins.int
+    STEERED_FIELD_NUMBER: builtins.int
     chunk: builtins.int
     frames: builtins.int
     """Frames of its segment; fewer than 33 only in a clip's last chunk."""
     render_seconds: builtins.float
     encode_seconds: builtins.float
+    energy_joules: builtins.float
+    """GPU board only; absent where the card cannot measure it."""
+    lanes: builtins.int
+    """Clips that were rendered in lockstep with it, itself included; 0 counts as 1."""
     @builtins.property
     def artifacts(self) -> containers.RepeatedCompositeFieldContainer[types_pb2.Artifact]: ...
+    @builtins.property
+    def steered(self) -> containers.RepeatedCompositeFieldContainer[types_pb2.PromptMark]:
+        """Changes of prompt that came while the clip rendered, up to and with this chunk."""
+
     def __init__(
         self,
         *,
@@ -206,12 +217,17 @@ class ChunkReport(message.Message):
         render_seconds: builtins.float = ...,
         encode_seconds: builtins.float = ...,
         artifacts: abc.Iterable[types_pb2.Artifact] | None = ...,
+        energy_joules: builtins.float | None = ...,
+        lanes: builtins.int = ...,
+        steered: abc.Iterable[types_pb2.PromptMark] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "energy_joules", b"energy_joules"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["artifacts", b"artifacts", "chunk", b"chunk", "encode_seconds", b"encode_seconds", "frames", b"frames", "render_seconds", b"render_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "artifacts", b"artifacts", "chunk", b"chunk", "encode_seconds", b"encode_seconds", "energy_joules", b"energy_joules", "frames", b"frames", "lanes", b"lanes", "render_seconds", b"render_seconds", "steered", b"steered"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__energy_joules: _TypeAlias = typing.Literal["energy_joules"]  # noqa: Y015
+    _WhichOneofArgType__energy_joules: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__energy_joules) -> _WhichOneofReturnType__energy_joules | None: ...
 
 @typing.final
 class TakeReport(message.Message):
@@ -222,23 +238,133 @@ class TakeReport(message.Message):
     FRAMES_FIELD_NUMBER: builtins.int
     VIDEO_FIELD_NUMBER: builtins.int
     SIDECAR_FIELD_NUMBER: builtins.int
+    SIGNALS_FIELD_NUMBER: builtins.int
+    MARKS_FIELD_NUMBER: builtins.int
     frames: builtins.int
     @builtins.property
     def video(self) -> types_pb2.Artifact: ...
     @builtins.property
     def sidecar(self) -> types_pb2.Artifact: ...
+    @builtins.property
+    def signals(self) -> Signals: ...
+    @builtins.property
+    def marks(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Names of the signals that lie beyond the farm's thresholds; they refuse nothing."""
+
     def __init__(
         self,
         *,
         frames: builtins.int = ...,
         video: types_pb2.Artifact | None = ...,
         sidecar: types_pb2.Artifact | None = ...,
+        signals: Signals | None = ...,
+        marks: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["sidecar", b"sidecar", "video", b"video"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["sidecar", b"sidecar", "signals", b"signals", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["frames", b"frames", "sidecar", b"sidecar", "video", b"video"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["frames", b"frames", "marks", b"marks", "sidecar", b"sidecar", "signals", b"signals", "video", b"video"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Signals(message.Message):
+    """What the pixels of a take tell of its quality; a field that could not be measured is absent.
+    docs/quality-signals.md has the formulas. A share is of the full range or of a whole, 0..1.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FRAME_DIFFERENCE_FIELD_NUMBER: builtins.int
+    SEAM_FLICKER_FIELD_NUMBER: builtins.int
+    SEAM_FLICKER_WORST_FIELD_NUMBER: builtins.int
+    SEAM_WORST_CHUNK_FIELD_NUMBER: builtins.int
+    BLACK_FRAMES_FIELD_NUMBER: builtins.int
+    BLACK_FRAMES_LONGEST_FIELD_NUMBER: builtins.int
+    FROZEN_FRAMES_FIELD_NUMBER: builtins.int
+    FROZEN_FRAMES_LONGEST_FIELD_NUMBER: builtins.int
+    OVER_SATURATION_FIELD_NUMBER: builtins.int
+    OVER_SATURATION_GROWTH_FIELD_NUMBER: builtins.int
+    DRIFT_FIELD_NUMBER: builtins.int
+    DRIFT_COLOUR_FIELD_NUMBER: builtins.int
+    DRIFT_CONTRAST_FIELD_NUMBER: builtins.int
+    DRIFT_SATURATION_FIELD_NUMBER: builtins.int
+    frame_difference: builtins.float
+    """Mean change between frames inside chunks, as a share."""
+    seam_flicker: builtins.float
+    """Change across chunk boundaries over that inside chunks; 1 is no seam."""
+    seam_flicker_worst: builtins.float
+    seam_worst_chunk: builtins.int
+    """The chunk that begins at the worst boundary."""
+    black_frames: builtins.int
+    black_frames_longest: builtins.int
+    frozen_frames: builtins.int
+    frozen_frames_longest: builtins.int
+    over_saturation: builtins.float
+    """Share of pixels at the gamut's edge."""
+    over_saturation_growth: builtins.float
+    drift: builtins.float
+    """Distance of the clip's end from its beginning, and its parts, as shares."""
+    drift_colour: builtins.float
+    drift_contrast: builtins.float
+    drift_saturation: builtins.float
+    def __init__(
+        self,
+        *,
+        frame_difference: builtins.float | None = ...,
+        seam_flicker: builtins.float | None = ...,
+        seam_flicker_worst: builtins.float | None = ...,
+        seam_worst_chunk: builtins.int | None = ...,
+        black_frames: builtins.int = ...,
+        black_frames_longest: builtins.int = ...,
+        frozen_frames: builtins.int = ...,
+        frozen_frames_longest: builtins.int = ...,
+        over_saturation: builtins.float = ...,
+        over_saturation_growth: builtins.float | None = ...,
+        drift: builtins.float | None = ...,
+        drift_colour: builtins.float | None = ...,
+        drift_contrast: builtins.float | None = ...,
+        drift_saturation: builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_drift", b"_drift", "_drift_colour", b"_drift_colour", "_drift_contrast", b"_drift_contrast", "_drift_saturation", b"_drift_saturation", "_frame_difference", b"_frame_difference", "_over_saturation_growth", b"_over_saturation_growth", "_seam_flicker", b"_seam_flicker", "_seam_flicker_worst", b"_seam_flicker_worst", "_seam_worst_chunk", b"_seam_worst_chunk", "drift", b"drift", "drift_colour", b"drift_colour", "drift_contrast", b"drift_contrast", "drift_saturation", b"drift_saturation", "frame_difference", b"frame_difference", "over_saturation_growth", b"over_saturation_growth", "seam_flicker", b"seam_flicker", "seam_flicker_worst", b"seam_flicker_worst", "seam_worst_chunk", b"seam_worst_chunk"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_drift", b"_drift", "_drift_colour", b"_drift_colour", "_drift_contrast", b"_drift_contrast", "_drift_saturation", b"_drift_saturation", "_frame_difference", b"_frame_difference", "_over_saturation_growth", b"_over_saturation_growth", "_seam_flicker", b"_seam_flicker", "_seam_flicker_worst", b"_seam_flicker_worst", "_seam_worst_chunk", b"_seam_worst_chunk", "black_frames", b"black_frames", "black_frames_longest", b"black_frames_longest", "drift", b"drift", "drift_colour", b"drift_colour", "drift_contrast", b"drift_contrast", "drift_saturation", b"drift_saturation", "frame_difference", b"frame_difference", "frozen_frames", b"frozen_frames", "frozen_frames_longest", b"frozen_frames_longest", "over_saturation", b"over_saturation", "over_saturation_growth", b"over_saturation_growth", "seam_flicker", b"seam_flicker", "seam_flicker_worst", b"seam_flicker_worst", "seam_worst_chunk", b"seam_worst_chunk"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__drift: _TypeAlias = typing.Literal["drift"]  # noqa: Y015
+    _WhichOneofArgType__drift: _TypeAlias = typing.Literal["_drift", b"_drift"]  # noqa: Y015
+    _WhichOneofReturnType__drift_colour: _TypeAlias = typing.Literal["drift_colour"]  # noqa: Y015
+    _WhichOneofArgType__drift_colour: _TypeAlias = typing.Literal["_drift_colour", b"_drift_colour"]  # noqa: Y015
+    _WhichOneofReturnType__drift_contrast: _TypeAlias = typing.Literal["drift_contrast"]  # noqa: Y015
+    _WhichOneofArgType__drift_contrast: _TypeAlias = typing.Literal["_drift_contrast", b"_drift_contrast"]  # noqa: Y015
+    _WhichOneofReturnType__drift_saturation: _TypeAlias = typing.Literal["drift_saturation"]  # noqa: Y015
+    _WhichOneofArgType__drift_saturation: _TypeAlias = typing.Literal["_drift_saturation", b"_drift_saturation"]  # noqa: Y015
+    _WhichOneofReturnType__frame_difference: _TypeAlias = typing.Literal["frame_difference"]  # noqa: Y015
+    _WhichOneofArgType__frame_difference: _TypeAlias = typing.Literal["_frame_difference", b"_frame_difference"]  # noqa: Y015
+    _WhichOneofReturnType__over_saturation_growth: _TypeAlias = typing.Literal["over_saturation_growth"]  # noqa: Y015
+    _WhichOneofArgType__over_saturation_growth: _TypeAlias = typing.Literal["_over_saturation_growth", b"_over_saturation_growth"]  # noqa: Y015
+    _WhichOneofReturnType__seam_flicker: _TypeAlias = typing.Literal["seam_flicker"]  # noqa: Y015
+    _WhichOneofArgType__seam_flicker: _TypeAlias = typing.Literal["_seam_flicker", b"_seam_flicker"]  # noqa: Y015
+    _WhichOneofReturnType__seam_flicker_worst: _TypeAlias = typing.Literal["seam_flicker_worst"]  # noqa: Y015
+    _WhichOneofArgType__seam_flicker_worst: _TypeAlias = typing.Literal["_seam_flicker_worst", b"_seam_flicker_worst"]  # noqa: Y015
+    _WhichOneofReturnType__seam_worst_chunk: _TypeAlias = typing.Literal["seam_worst_chunk"]  # noqa: Y015
+    _WhichOneofArgType__seam_worst_chunk: _TypeAlias = typing.Literal["_seam_worst_chunk", b"_seam_worst_chunk"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__drift) -> _WhichOneofReturnType__drift | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__drift_colour) -> _WhichOneofReturnType__drift_colour | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__drift_contrast) -> _WhichOneofReturnType__drift_contrast | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__drift_saturation) -> _WhichOneofReturnType__drift_saturation | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frame_difference) -> _WhichOneofReturnType__frame_difference | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__over_saturation_growth) -> _WhichOneofReturnType__over_saturation_growth | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seam_flicker) -> _WhichOneofReturnType__seam_flicker | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seam_flicker_worst) -> _WhichOneofReturnType__seam_flicker_worst | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seam_worst_chunk) -> _WhichOneofReturnType__seam_worst_chunk | None: ...
 
 @typing.final
 class FailureReport(message.Message):
@@ -402,6 +528,7 @@ class ClipOrder(message.Message):
     COLUMNS_FIELD_NUMBER: builtins.int
     ROW_FIELD_NUMBER: builtins.int
     RECORDED_FIELD_NUMBER: builtins.int
+    INPUTS_FIELD_NUMBER: builtins.int
     project: builtins.str
     batch_id: builtins.str
     batch_name: builtins.str
@@ -416,6 +543,10 @@ class ClipOrder(message.Message):
     def recorded(self) -> containers.RepeatedCompositeFieldContainer[RecordedChunk]:
         """Chunks recorded by earlier attempts, in order: where to go on from."""
 
+    @builtins.property
+    def inputs(self) -> containers.RepeatedCompositeFieldContainer[InputUrl]:
+        """Where the node gets what the clip starts from, of those that lie in the object store."""
+
     def __init__(
         self,
         *,
@@ -428,10 +559,33 @@ class ClipOrder(message.Message):
         columns: abc.Mapping[builtins.str, builtins.str] | None = ...,
         row: builtins.int = ...,
         recorded: abc.Iterable[RecordedChunk] | None = ...,
+        inputs: abc.Iterable[InputUrl] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "batch_name", b"batch_name", "columns", b"columns", "name", b"name", "project", b"project", "recorded", b"recorded", "row", b"row", "spec", b"spec", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "batch_name", b"batch_name", "columns", b"columns", "inputs", b"inputs", "name", b"name", "project", b"project", "recorded", b"recorded", "row", b"row", "spec", b"spec", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class InputUrl(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    URL_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """"image" or "video"."""
+    url: builtins.str
+    """A presigned GET; lives for minutes."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        url: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -445,13 +599,20 @@ class RecordedChunk(message.Message):
     CARD_ID_FIELD_NUMBER: builtins.int
     ATTEMPT_FIELD_NUMBER: builtins.int
     ARTIFACTS_FIELD_NUMBER: builtins.int
+    ENERGY_JOULES_FIELD_NUMBER: builtins.int
+    LANES_FIELD_NUMBER: builtins.int
+    STEERED_FIELD_NUMBER: builtins.int
     chunk: builtins.int
     frames: builtins.int
     render_seconds: builtins.float
     card_id: builtins.str
     attempt: builtins.int
+    energy_joules: builtins.float
+    lanes: builtins.int
     @builtins.property
     def artifacts(self) -> containers.RepeatedCompositeFieldContainer[ArtifactUrl]: ...
+    @builtins.property
+    def steered(self) -> containers.RepeatedCompositeFieldContainer[types_pb2.PromptMark]: ...
     def __init__(
         self,
         *,
@@ -461,12 +622,17 @@ class RecordedChunk(message.Message):
         card_id: builtins.str = ...,
         attempt: builtins.int = ...,
         artifacts: abc.Iterable[ArtifactUrl] | None = ...,
+        energy_joules: builtins.float | None = ...,
+        lanes: builtins.int = ...,
+        steered: abc.Iterable[types_pb2.PromptMark] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "energy_joules", b"energy_joules"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["artifacts", b"artifacts", "attempt", b"attempt", "card_id", b"card_id", "chunk", b"chunk", "frames", b"frames", "render_seconds", b"render_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "artifacts", b"artifacts", "attempt", b"attempt", "card_id", b"card_id", "chunk", b"chunk", "energy_joules", b"energy_joules", "frames", b"frames", "lanes", b"lanes", "render_seconds", b"render_seconds", "steered", b"steered"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__energy_joules: _TypeAlias = typing.Literal["energy_joules"]  # noqa: Y015
+    _WhichOneofArgType__energy_joules: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__energy_joules) -> _WhichOneofReturnType__energy_joules | None: ...
 
 @typing.final
 class ArtifactUrl(message.Message):

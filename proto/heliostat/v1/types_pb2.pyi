@@ -124,6 +124,8 @@ class _ArtifactKindEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ArtifactK
     """The finished file."""
     ARTIFACT_KIND_SIDECAR: _ArtifactKind.ValueType  # 5
     """The take's JSON."""
+    ARTIFACT_KIND_EMBEDDINGS: _ArtifactKind.ValueType  # 6
+    """The prompts' embeddings, with chunk 0: another card needs no text encoder to go on."""
 
 class ArtifactKind(_ArtifactKind, metaclass=_ArtifactKindEnumTypeWrapper):
     """What an object in the store is."""
@@ -139,6 +141,8 @@ ARTIFACT_KIND_TAKE: ArtifactKind.ValueType  # 4
 """The finished file."""
 ARTIFACT_KIND_SIDECAR: ArtifactKind.ValueType  # 5
 """The take's JSON."""
+ARTIFACT_KIND_EMBEDDINGS: ArtifactKind.ValueType  # 6
+"""The prompts' embeddings, with chunk 0: another card needs no text encoder to go on."""
 
 @typing.final
 class Artifact(message.Message):
@@ -191,6 +195,14 @@ class ClipSpec(message.Message):
     GUIDANCE_SCALE_FIELD_NUMBER: builtins.int
     QUALITY_FIELD_NUMBER: builtins.int
     MODE_FIELD_NUMBER: builtins.int
+    IMAGE_FIELD_NUMBER: builtins.int
+    VIDEO_FIELD_NUMBER: builtins.int
+    SCHEDULE_FIELD_NUMBER: builtins.int
+    LORAS_FIELD_NUMBER: builtins.int
+    SKIP_FIRST_CHUNK_FIELD_NUMBER: builtins.int
+    AMPLIFY_FIRST_CHUNK_FIELD_NUMBER: builtins.int
+    IMAGE_NOISE_FIELD_NUMBER: builtins.int
+    VIDEO_NOISE_FIELD_NUMBER: builtins.int
     prompt: builtins.str
     negative_prompt: builtins.str
     frames: builtins.int
@@ -207,10 +219,32 @@ class ClipSpec(message.Message):
     quality: builtins.str
     """draft, standard or exact."""
     mode: builtins.str
-    """text_to_video."""
+    """text_to_video, image_to_video, video_to_video or interactive."""
+    image: builtins.str
+    """What the clip starts from: a path on the nodes, or s3://BUCKET/KEY in the farm's bucket."""
+    video: builtins.str
+    """What the clip goes on from, in the same words; not together with an image."""
+    skip_first_chunk: builtins.bool
+    """The anchor is the first frame of chunk 1, not of what came before it."""
+    amplify_first_chunk: builtins.bool
+    """Twice the steps in chunk 0; absent is the model's default."""
     @builtins.property
     def steps(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
         """Denoising steps for each pyramid stage, or one number; empty is the model's default."""
+
+    @builtins.property
+    def schedule(self) -> containers.RepeatedCompositeFieldContainer[PromptMark]:
+        """Prompts that follow the first one, in order of their chunks, each chunk once."""
+
+    @builtins.property
+    def loras(self) -> containers.RepeatedCompositeFieldContainer[Lora]: ...
+    @builtins.property
+    def image_noise(self) -> SigmaRange:
+        """Noise that the image gets; absent is the model's default."""
+
+    @builtins.property
+    def video_noise(self) -> SigmaRange:
+        """Noise that the video gets; absent is the model's default."""
 
     def __init__(
         self,
@@ -226,14 +260,97 @@ class ClipSpec(message.Message):
         guidance_scale: builtins.float | None = ...,
         quality: builtins.str = ...,
         mode: builtins.str = ...,
+        image: builtins.str = ...,
+        video: builtins.str = ...,
+        schedule: abc.Iterable[PromptMark] | None = ...,
+        loras: abc.Iterable[Lora] | None = ...,
+        skip_first_chunk: builtins.bool = ...,
+        amplify_first_chunk: builtins.bool | None = ...,
+        image_noise: SigmaRange | None = ...,
+        video_noise: SigmaRange | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_guidance_scale", b"_guidance_scale", "guidance_scale", b"guidance_scale"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_amplify_first_chunk", b"_amplify_first_chunk", "_guidance_scale", b"_guidance_scale", "amplify_first_chunk", b"amplify_first_chunk", "guidance_scale", b"guidance_scale", "image_noise", b"image_noise", "video_noise", b"video_noise"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_guidance_scale", b"_guidance_scale", "fps", b"fps", "frames", b"frames", "guidance_scale", b"guidance_scale", "height", b"height", "mode", b"mode", "negative_prompt", b"negative_prompt", "prompt", b"prompt", "quality", b"quality", "seed", b"seed", "steps", b"steps", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_amplify_first_chunk", b"_amplify_first_chunk", "_guidance_scale", b"_guidance_scale", "amplify_first_chunk", b"amplify_first_chunk", "fps", b"fps", "frames", b"frames", "guidance_scale", b"guidance_scale", "height", b"height", "image", b"image", "image_noise", b"image_noise", "loras", b"loras", "mode", b"mode", "negative_prompt", b"negative_prompt", "prompt", b"prompt", "quality", b"quality", "schedule", b"schedule", "seed", b"seed", "skip_first_chunk", b"skip_first_chunk", "steps", b"steps", "video", b"video", "video_noise", b"video_noise", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__amplify_first_chunk: _TypeAlias = typing.Literal["amplify_first_chunk"]  # noqa: Y015
+    _WhichOneofArgType__amplify_first_chunk: _TypeAlias = typing.Literal["_amplify_first_chunk", b"_amplify_first_chunk"]  # noqa: Y015
     _WhichOneofReturnType__guidance_scale: _TypeAlias = typing.Literal["guidance_scale"]  # noqa: Y015
     _WhichOneofArgType__guidance_scale: _TypeAlias = typing.Literal["_guidance_scale", b"_guidance_scale"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__amplify_first_chunk) -> _WhichOneofReturnType__amplify_first_chunk | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__guidance_scale) -> _WhichOneofReturnType__guidance_scale | None: ...
+
+@typing.final
+class PromptMark(message.Message):
+    """From a chunk on, the clip follows another prompt."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: builtins.int
+    PROMPT_FIELD_NUMBER: builtins.int
+    BLEND_CHUNKS_FIELD_NUMBER: builtins.int
+    chunk: builtins.int
+    prompt: builtins.str
+    blend_chunks: builtins.int
+    """Chunks over which it takes over; 1 is at once."""
+    def __init__(
+        self,
+        *,
+        chunk: builtins.int = ...,
+        prompt: builtins.str = ...,
+        blend_chunks: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["blend_chunks", b"blend_chunks", "chunk", b"chunk", "prompt", b"prompt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Lora(message.Message):
+    """A LoRA, by the name of its pinned directory, and how strongly it counts."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    SCALE_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    scale: builtins.float
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        scale: builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "scale", b"scale"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SigmaRange(message.Message):
+    """Lowest and highest strength of noise, 0 to 1."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    MIN_FIELD_NUMBER: builtins.int
+    MAX_FIELD_NUMBER: builtins.int
+    min: builtins.float
+    max: builtins.float
+    def __init__(
+        self,
+        *,
+        min: builtins.float = ...,
+        max: builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["max", b"max", "min", b"min"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class Clip(message.Message):
@@ -549,6 +666,21 @@ class CardTelemetry(message.Message):
     UPLOAD_RETRIES_FIELD_NUMBER: builtins.int
     CHILD_RESTARTS_FIELD_NUMBER: builtins.int
     SPOOL_BYTES_FIELD_NUMBER: builtins.int
+    GPU_UUID_FIELD_NUMBER: builtins.int
+    POWER_WATTS_FIELD_NUMBER: builtins.int
+    ENERGY_JOULES_FIELD_NUMBER: builtins.int
+    ENERGY_METHOD_FIELD_NUMBER: builtins.int
+    TEMPERATURE_CELSIUS_FIELD_NUMBER: builtins.int
+    SM_CLOCK_HERTZ_FIELD_NUMBER: builtins.int
+    MEMORY_CLOCK_HERTZ_FIELD_NUMBER: builtins.int
+    THROTTLED_SECONDS_FIELD_NUMBER: builtins.int
+    VRAM_USED_BYTES_FIELD_NUMBER: builtins.int
+    XID_ERRORS_FIELD_NUMBER: builtins.int
+    UTILIZATION_RATIO_FIELD_NUMBER: builtins.int
+    FAN_RATIO_FIELD_NUMBER: builtins.int
+    PCIE_GENERATION_FIELD_NUMBER: builtins.int
+    PCIE_WIDTH_FIELD_NUMBER: builtins.int
+    HOST_RAM_USED_BYTES_FIELD_NUMBER: builtins.int
     frames_rendered: builtins.int
     chunks_rendered: builtins.int
     render_seconds: builtins.float
@@ -557,6 +689,33 @@ class CardTelemetry(message.Message):
     upload_retries: builtins.int
     child_restarts: builtins.int
     spool_bytes: builtins.int
+    gpu_uuid: builtins.str
+    """From here on, what the card and its host tell of themselves: absent where they cannot.
+    NVML's name of the card, `GPU-...`, by which other exporters' figures join these.
+    """
+    power_watts: builtins.float
+    energy_joules: builtins.float
+    """Of the card's board."""
+    energy_method: builtins.str
+    """How the energy is known: `counter` (the board's own) or `sampled` (its power, integrated)."""
+    temperature_celsius: builtins.float
+    sm_clock_hertz: builtins.float
+    memory_clock_hertz: builtins.float
+    throttled_seconds: builtins.float
+    """Slowed down by heat or a lack of power; running at its power limit does not count."""
+    vram_used_bytes: builtins.int
+    xid_errors: builtins.int
+    """Critical errors that the driver reported."""
+    utilization_ratio: builtins.float
+    """0..1."""
+    fan_ratio: builtins.float
+    """Of the highest speed."""
+    pcie_generation: builtins.int
+    """Now; an idle card lowers it."""
+    pcie_width: builtins.int
+    """Lanes now."""
+    host_ram_used_bytes: builtins.int
+    """Of the whole machine."""
     def __init__(
         self,
         *,
@@ -568,9 +727,75 @@ class CardTelemetry(message.Message):
         upload_retries: builtins.int = ...,
         child_restarts: builtins.int = ...,
         spool_bytes: builtins.int = ...,
+        gpu_uuid: builtins.str = ...,
+        power_watts: builtins.float | None = ...,
+        energy_joules: builtins.float | None = ...,
+        energy_method: builtins.str = ...,
+        temperature_celsius: builtins.float | None = ...,
+        sm_clock_hertz: builtins.float | None = ...,
+        memory_clock_hertz: builtins.float | None = ...,
+        throttled_seconds: builtins.float | None = ...,
+        vram_used_bytes: builtins.int | None = ...,
+        xid_errors: builtins.int | None = ...,
+        utilization_ratio: builtins.float | None = ...,
+        fan_ratio: builtins.float | None = ...,
+        pcie_generation: builtins.int | None = ...,
+        pcie_width: builtins.int | None = ...,
+        host_ram_used_bytes: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "_fan_ratio", b"_fan_ratio", "_host_ram_used_bytes", b"_host_ram_used_bytes", "_memory_clock_hertz", b"_memory_clock_hertz", "_pcie_generation", b"_pcie_generation", "_pcie_width", b"_pcie_width", "_power_watts", b"_power_watts", "_sm_clock_hertz", b"_sm_clock_hertz", "_temperature_celsius", b"_temperature_celsius", "_throttled_seconds", b"_throttled_seconds", "_utilization_ratio", b"_utilization_ratio", "_vram_used_bytes", b"_vram_used_bytes", "_xid_errors", b"_xid_errors", "energy_joules", b"energy_joules", "fan_ratio", b"fan_ratio", "host_ram_used_bytes", b"host_ram_used_bytes", "memory_clock_hertz", b"memory_clock_hertz", "pcie_generation", b"pcie_generation", "pcie_width", b"pcie_width", "power_watts", b"power_watts", "sm_clock_hertz", b"sm_clock_hertz", "temperature_celsius", b"temperature_celsius", "throttled_seconds", b"throttled_seconds", "utilization_ratio", b"utilization_ratio", "vram_used_bytes", b"vram_used_bytes", "xid_errors", b"xid_errors"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["bytes_uploaded", b"bytes_uploaded", "child_restarts", b"child_restarts", "chunks_rendered", b"chunks_rendered", "frames_rendered", b"frames_rendered", "render_seconds", b"render_seconds", "spool_bytes", b"spool_bytes", "upload_retries", b"upload_retries", "upload_seconds", b"upload_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "_fan_ratio", b"_fan_ratio", "_host_ram_used_bytes", b"_host_ram_used_bytes", "_memory_clock_hertz", b"_memory_clock_hertz", "_pcie_generation", b"_pcie_generation", "_pcie_width", b"_pcie_width", "_power_watts", b"_power_watts", "_sm_clock_hertz", b"_sm_clock_hertz", "_temperature_celsius", b"_temperature_celsius", "_throttled_seconds", b"_throttled_seconds", "_utilization_ratio", b"_utilization_ratio", "_vram_used_bytes", b"_vram_used_bytes", "_xid_errors", b"_xid_errors", "bytes_uploaded", b"bytes_uploaded", "child_restarts", b"child_restarts", "chunks_rendered", b"chunks_rendered", "energy_joules", b"energy_joules", "energy_method", b"energy_method", "fan_ratio", b"fan_ratio", "frames_rendered", b"frames_rendered", "gpu_uuid", b"gpu_uuid", "host_ram_used_bytes", b"host_ram_used_bytes", "memory_clock_hertz", b"memory_clock_hertz", "pcie_generation", b"pcie_generation", "pcie_width", b"pcie_width", "power_watts", b"power_watts", "render_seconds", b"render_seconds", "sm_clock_hertz", b"sm_clock_hertz", "spool_bytes", b"spool_bytes", "temperature_celsius", b"temperature_celsius", "throttled_seconds", b"throttled_seconds", "upload_retries", b"upload_retries", "upload_seconds", b"upload_seconds", "utilization_ratio", b"utilization_ratio", "vram_used_bytes", b"vram_used_bytes", "xid_errors", b"xid_errors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__energy_joules: _TypeAlias = typing.Literal["energy_joules"]  # noqa: Y015
+    _WhichOneofArgType__energy_joules: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules"]  # noqa: Y015
+    _WhichOneofReturnType__fan_ratio: _TypeAlias = typing.Literal["fan_ratio"]  # noqa: Y015
+    _WhichOneofArgType__fan_ratio: _TypeAlias = typing.Literal["_fan_ratio", b"_fan_ratio"]  # noqa: Y015
+    _WhichOneofReturnType__host_ram_used_bytes: _TypeAlias = typing.Literal["host_ram_used_bytes"]  # noqa: Y015
+    _WhichOneofArgType__host_ram_used_bytes: _TypeAlias = typing.Literal["_host_ram_used_bytes", b"_host_ram_used_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__memory_clock_hertz: _TypeAlias = typing.Literal["memory_clock_hertz"]  # noqa: Y015
+    _WhichOneofArgType__memory_clock_hertz: _TypeAlias = typing.Literal["_memory_clock_hertz", b"_memory_clock_hertz"]  # noqa: Y015
+    _WhichOneofReturnType__pcie_generation: _TypeAlias = typing.Literal["pcie_generation"]  # noqa: Y015
+    _WhichOneofArgType__pcie_generation: _TypeAlias = typing.Literal["_pcie_generation", b"_pcie_generation"]  # noqa: Y015
+    _WhichOneofReturnType__pcie_width: _TypeAlias = typing.Literal["pcie_width"]  # noqa: Y015
+    _WhichOneofArgType__pcie_width: _TypeAlias = typing.Literal["_pcie_width", b"_pcie_width"]  # noqa: Y015
+    _WhichOneofReturnType__power_watts: _TypeAlias = typing.Literal["power_watts"]  # noqa: Y015
+    _WhichOneofArgType__power_watts: _TypeAlias = typing.Literal["_power_watts", b"_power_watts"]  # noqa: Y015
+    _WhichOneofReturnType__sm_clock_hertz: _TypeAlias = typing.Literal["sm_clock_hertz"]  # noqa: Y015
+    _WhichOneofArgType__sm_clock_hertz: _TypeAlias = typing.Literal["_sm_clock_hertz", b"_sm_clock_hertz"]  # noqa: Y015
+    _WhichOneofReturnType__temperature_celsius: _TypeAlias = typing.Literal["temperature_celsius"]  # noqa: Y015
+    _WhichOneofArgType__temperature_celsius: _TypeAlias = typing.Literal["_temperature_celsius", b"_temperature_celsius"]  # noqa: Y015
+    _WhichOneofReturnType__throttled_seconds: _TypeAlias = typing.Literal["throttled_seconds"]  # noqa: Y015
+    _WhichOneofArgType__throttled_seconds: _TypeAlias = typing.Literal["_throttled_seconds", b"_throttled_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__utilization_ratio: _TypeAlias = typing.Literal["utilization_ratio"]  # noqa: Y015
+    _WhichOneofArgType__utilization_ratio: _TypeAlias = typing.Literal["_utilization_ratio", b"_utilization_ratio"]  # noqa: Y015
+    _WhichOneofReturnType__vram_used_bytes: _TypeAlias = typing.Literal["vram_used_bytes"]  # noqa: Y015
+    _WhichOneofArgType__vram_used_bytes: _TypeAlias = typing.Literal["_vram_used_bytes", b"_vram_used_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__xid_errors: _TypeAlias = typing.Literal["xid_errors"]  # noqa: Y015
+    _WhichOneofArgType__xid_errors: _TypeAlias = typing.Literal["_xid_errors", b"_xid_errors"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__energy_joules) -> _WhichOneofReturnType__energy_joules | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fan_ratio) -> _WhichOneofReturnType__fan_ratio | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__host_ram_used_bytes) -> _WhichOneofReturnType__host_ram_used_bytes | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_clock_hertz) -> _WhichOneofReturnType__memory_clock_hertz | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pcie_generation) -> _WhichOneofReturnType__pcie_generation | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pcie_width) -> _WhichOneofReturnType__pcie_width | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__power_watts) -> _WhichOneofReturnType__power_watts | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sm_clock_hertz) -> _WhichOneofReturnType__sm_clock_hertz | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature_celsius) -> _WhichOneofReturnType__temperature_celsius | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__throttled_seconds) -> _WhichOneofReturnType__throttled_seconds | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__utilization_ratio) -> _WhichOneofReturnType__utilization_ratio | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__vram_used_bytes) -> _WhichOneofReturnType__vram_used_bytes | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__xid_errors) -> _WhichOneofReturnType__xid_errors | None: ...

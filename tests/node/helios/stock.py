@@ -49,16 +49,33 @@ def stock_run(pipeline, spec, output_type, **options):
     ).frames
 
 
+def stock_latents_and_pictures(pipeline, spec, **options):
+    """Both of one run: pictures as `output_type="np"` gives them, from what the VAE decoded."""
+    decoded, decode = [], pipeline.vae.decode
+
+    def recorded(*arguments, **more):
+        decoded.append(decode(*arguments, **more))
+        return decoded[-1]
+
+    pipeline.vae.decode = recorded
+    try:
+        latents = stock_run(pipeline, spec, "latent", **options)
+    finally:
+        del pipeline.vae.decode
+    video = torch.cat([pixels for (pixels,) in decoded], dim=2)
+    video = video[:, :, : (video.shape[2] - 1) // 4 * 4 + 1]
+    return latents, pipeline.video_processor.postprocess_video(video, output_type="np")[0]
+
+
 def assert_equal_to_stock(pipeline, renderer, spec, render, *, history_frames=0, **options):
     """Latents and pictures of all chunks; stock's latents begin with those of the input."""
     chunks = render(renderer.start(spec), spec.chunks)
     latents = np.concatenate([chunk.negative.latents for chunk in chunks], axis=2)
-    stock_latents = stock_run(pipeline, spec, "latent", **options)
+    stock_latents, pictures = stock_latents_and_pictures(pipeline, spec, **options)
     assert stock_latents.shape[2] == latents.shape[2] + history_frames
     assert torch.equal(torch.from_numpy(latents), stock_latents[:, :, history_frames:])
 
     frames = np.concatenate([chunk.frames for chunk in chunks])
-    pictures = stock_run(pipeline, spec, "np", **options)[0]
     stock_frames = (pictures * 255).round().astype(np.uint8)
     assert len(frames) == spec.frames
     # The stock pipeline drops up to three frames from the end of a clip.

@@ -60,12 +60,16 @@ def checkpoint_at(chunk, whole, **options):
 
 
 @pytest.mark.parametrize(
-    "mode", ["text", "image", "video", "interactive", "skipping", "image skipping"]
+    ("variant", "mode"),
+    [
+        *(
+            ("distilled", mode)
+            for mode in ("text", "image", "video", "interactive", "skipping", "image skipping")
+        ),
+        *itertools.product(("mid", "base"), ("text", "video")),
+    ],
 )
-@pytest.mark.parametrize("variant", ["distilled", "mid", "base"])
-def test_at_every_boundary(
-    fresh, spec, modes, render, assert_equal_chunks, variant, mode, tmp_path
-):
+def test_at_every_boundary(fresh, spec, modes, render, assert_equal_chunks, variant, mode):
     """Also without the image or video: what it put before the clip is in chunk 0's negative."""
     steps = {"distilled": (1, 1, 1), "mid": (2, 1, 1), "base": (2,)}[variant]
     options = modes[mode] | {"steps": steps}
@@ -77,7 +81,8 @@ def test_at_every_boundary(
         negatives = checkpoint_at(chunk, whole, skip_first_chunk="skipping" in mode)
         clip = renderer.start(dataclasses.replace(clip_spec, **gone), negatives)
         assert clip.next_chunk == chunk
-        assert_equal_chunks(render(clip, CHUNKS), whole[chunk:])
+        end = min(chunk + 2, CHUNKS)
+        assert_equal_chunks(render(clip, end), whole[chunk:end])
 
 
 @pytest.mark.parametrize("lanes", [1, 3])

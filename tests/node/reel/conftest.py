@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -64,6 +65,14 @@ class Studio:
         assert said.code == 0, said
         assert str(film) in said.out
         return film
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whatever this machine knows of models stays out of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HELIOSTAT_MODELS_DIR", str(tmp_path_factory.mktemp("known")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from hashlib import sha256
 
 import pytest
 
@@ -16,31 +17,16 @@ from node_agent.models import (
     verify,
     write_manifest,
 )
-
-WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
-SHAPE = {
-    "num_layers": 40,
-    "num_attention_heads": 40,
-    "attention_head_dim": 128,
-    "ffn_dim": 13824,
-    "text_dim": 4096,
-}
+from node_agent.models.stamps import Stamps
+from tests.fixtures.paper_model import WEIGHTS
 
 
-@pytest.fixture
-def model(tmp_path):
-    directory = tmp_path / "model"
-    files = {
-        "model_index.json": {"_class_name": "HeliosPyramidPipeline", "is_distilled": True},
-        "transformer/config.json": SHAPE,
-        "scheduler/scheduler_config.json": {"stages": 3},
-    }
-    for name, content in files.items():
-        (directory / name).parent.mkdir(parents=True, exist_ok=True)
-        (directory / name).write_text(json.dumps(content))
-    (directory / WEIGHTS).write_bytes(bytes(1000))
-    write_manifest(directory, name="helios-paper", revision="abc123")
-    return directory
+def rewrite_manifest(model, path, **fields):
+    """What somebody would do who wants a damaged file to pass."""
+    file = model / MANIFEST_NAME
+    content = json.loads(file.read_text())
+    next(entry for entry in content["files"] if entry["path"] == path).update(fields)
+    file.write_text(json.dumps(content))
 
 
 def problems(model, **options):
@@ -60,14 +46,16 @@ def test_an_intact_model_has_no_problems(model):
 
 def test_a_flipped_bit_is_found(model):
     content = bytearray((model / WEIGHTS).read_bytes())
-    content[500] ^= 1
+    content[-500] ^= 1
     (model / WEIGHTS).write_bytes(content)
     assert "SHA-256 differs" in problems(model)[WEIGHTS]
 
 
 def test_a_truncated_file_is_found_by_its_size(model):
-    (model / WEIGHTS).write_bytes(bytes(999))
-    assert problems(model)[WEIGHTS].startswith("999 bytes, the manifest says 1000")
+    content = (model / WEIGHTS).read_bytes()
+    (model / WEIGHTS).write_bytes(content[:-1])
+    said = f"{len(content) - 1} bytes, the manifest says {len(content)}"
+    assert problems(model)[WEIGHTS].startswith(said)
 
 
 def test_a_missing_file_is_found(model):
@@ -86,6 +74,23 @@ def test_code_and_pickles_are_refused_even_when_listed(model, name):
     assert "not a file that a model may have" in problems(model)[name]
     with pytest.raises(ModelError, match=name):
         write_manifest(model, name="helios-paper", revision="abc123")
+
+
+def test_a_pickle_under_the_name_of_weights_is_refused_even_when_listed(model):
+    pickled = b"\x80\x04cos\nsystem\n(S'true'\ntR."
+    (model / WEIGHTS).write_bytes(pickled)
+    with pytest.raises(ModelError, match=f"{WEIGHTS}: not safetensors"):
+        write_manifest(model, name="helios-paper", revision="abc123")
+    rewrite_manifest(model, WEIGHTS, size=len(pickled), sha256=sha256(pickled).hexdigest())
+    assert problems(model).keys() == {WEIGHTS}
+    assert "not safetensors" in problems(model)[WEIGHTS]
+
+
+def test_weights_with_a_program_behind_them_are_refused_even_when_listed(model):
+    content = (model / WEIGHTS).read_bytes() + b"import os"
+    (model / WEIGHTS).write_bytes(content)
+    rewrite_manifest(model, WEIGHTS, size=len(content), sha256=sha256(content).hexdigest())
+    assert "not safetensors" in problems(model)[WEIGHTS]
 
 
 def test_a_link_out_of_the_directory_is_refused(model, tmp_path):
@@ -117,7 +122,7 @@ def test_remembered_hashes_still_notice_a_change(model, tmp_path):
     assert problems(model, stamps=stamps) == {}
     weights = model / WEIGHTS
     before = weights.stat().st_mtime_ns
-    weights.write_bytes(b"\1" * 1000)
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
     os.utime(weights, ns=(before + 1, before + 1))
     assert WEIGHTS in problems(model, stamps=stamps)
 
@@ -125,7 +130,9 @@ def test_remembered_hashes_still_notice_a_change(model, tmp_path):
 def test_a_remembered_hash_is_not_computed_again(model, tmp_path, monkeypatch):
     stamps = tmp_path / "stamps.json"
     verify(model, stamps=stamps)
-    monkeypatch.setattr("node_agent.models.sha256_of_file", lambda _: pytest.fail("read again"))
+    monkeypatch.setattr(
+        "node_agent.models.stamps.sha256_of_file", lambda *_: pytest.fail("read again")
+    )
     assert problems(model, stamps=stamps) == {}
 
 
@@ -187,6 +194,30 @@ def test_another_pipeline_is_no_helios(model):
     (model / "model_index.json").write_text('{"_class_name": "WanPipeline"}')
     with pytest.raises(ModelError, match="'WanPipeline' is no Helios pipeline"):
         describe(model)
+
+
+def test_everything_is_read_again_on_demand(model, tmp_path):
+    stamps = tmp_path / "stamps.json"
+    assert problems(model, stamps=stamps) == {}
+    weights = model / WEIGHTS
+    before = weights.stat()
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
+    os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert problems(model, stamps=stamps) == {}, "as a disk that rots would hide it"
+    assert WEIGHTS in problems(model, stamps=stamps, reread=True)
+
+
+def test_processes_that_share_a_cache_keep_what_others_found(model, build, tmp_path):
+    other = build("other", seed=1)
+    write_manifest(other, name="other", revision="1")
+    mine, theirs = Stamps(tmp_path / "stamps.json"), Stamps(tmp_path / "stamps.json")
+    mine.sha256(model / WEIGHTS)
+    theirs.sha256(other / WEIGHTS)
+    mine.save()
+    theirs.save()
+    shared = Stamps(tmp_path / "stamps.json")
+    assert shared.known(model / WEIGHTS)
+    assert shared.known(other / WEIGHTS)
 
 
 def test_looking_at_a_model_does_not_load_torch():

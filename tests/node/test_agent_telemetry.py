@@ -1,0 +1,63 @@
+"""The agent tells its card's readings with every exchange, each in the field that means it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pynvml
+
+from heliostat.v1 import node_service_pb2 as node_pb
+from node_agent.agent import Agent, CardSettings
+from node_agent.links.local import LocalLink
+from node_agent.render.child import ChildOptions
+from node_agent.telemetry import CardWatch, SystemNvml
+from tests.fixtures.simulated_nvml import SimulatedGpu, SimulatedLibrary
+
+
+async def nobody(request: bytes) -> bytes:
+    raise AssertionError("no exchange is made here")
+
+
+def told(tmp_path: Path, gpu: SimulatedGpu | None) -> node_pb.ExchangeRequest:
+    """What an agent says, right after its watch has looked."""
+    settings = CardSettings(
+        card_id="node-0",
+        node_id="node",
+        hostname="host",
+        slot=0,
+        device="cuda:0" if gpu else "cpu",
+        spool=tmp_path,
+        child=ChildOptions(renderer="testcard"),
+    )
+    nvml = SystemNvml(SimulatedLibrary(gpu)) if gpu else None
+    watch = CardWatch(settings.device, nvml=nvml)
+    watch.look()
+    return Agent(settings, LocalLink(nobody), watch).request()
+
+
+def test_a_gpus_readings_ride_the_exchange(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    gpu = SimulatedGpu(reasons=pynvml.nvmlClocksEventReasonSwPowerCap, pcie=(1, 8))
+    request = told(tmp_path, gpu)
+    assert request.card.device == "NVIDIA GeForce RTX 4060 Ti"
+    assert request.card.vram_bytes == 16 << 30
+    telemetry = request.telemetry
+    assert telemetry.gpu_uuid == "GPU-aaaa"
+    assert telemetry.power_watts == 150.0
+    assert telemetry.temperature_celsius == 60
+    assert (telemetry.sm_clock_hertz, telemetry.memory_clock_hertz) == (2.5e9, 9.001e9)
+    assert (telemetry.energy_joules, telemetry.energy_method) == (0.0, "counter")
+    assert telemetry.throttled_seconds == 0.0
+    assert telemetry.vram_used_bytes == 1 << 30
+    assert (telemetry.utilization_ratio, telemetry.fan_ratio) == (0.97, 0.4)
+    assert (telemetry.pcie_generation, telemetry.pcie_width) == (1, 8)
+    assert telemetry.HasField("xid_errors")
+    assert telemetry.xid_errors == 0
+
+
+def test_a_cpu_slot_says_nothing_of_a_card_that_is_not_there(tmp_path: Path) -> None:
+    request = told(tmp_path, None)
+    assert request.card.device == "cpu"
+    assert request.card.vram_bytes == 0
+    given = {field.name for field, _ in request.telemetry.ListFields()}
+    assert given == {"host_ram_used_bytes"}
