@@ -243,27 +243,37 @@ def _add_stream(film: Any, frames: Frames, rate: Fraction, settings: EncodeSetti
     context.gop_size = CHUNK_FRAMES
     context.max_b_frames = 0
     context.flags |= Flags.closed_gop
+    say_bt709(context)
+    return stream
+
+
+def say_bt709(context: Any) -> None:
+    """Mark an encoder's stream as what `bt709` makes."""
     context.color_primaries = ColorPrimaries.BT709
     context.color_trc = ColorTrc.BT709
     context.colorspace = Colorspace.ITU709
     context.color_range = ColorRange.MPEG
-    return stream
+
+
+def bt709(reformatter: Any, picture: Any, pix_fmt: str) -> Any:
+    """A picture, (height, width, 3) RGB, in BT.709 and limited range; a frame without a time."""
+    return reformatter.reformat(
+        av.VideoFrame.from_ndarray(picture, format="rgb24"),
+        format=pix_fmt,
+        src_color_range=ColorRange.JPEG,
+        dst_color_range=ColorRange.MPEG,
+        dst_colorspace=Colorspace.ITU709,
+        dst_color_primaries=ColorPrimaries.BT709,
+        dst_color_trc=ColorTrc.BT709,
+        interpolation=_SCALING,
+        threads=1,
+    )
 
 
 def _packets(stream: Any, frames: Frames, rate: Fraction) -> Iterator[Any]:
     reformatter = Reformatter()
     for index, picture in enumerate(frames):
-        frame = reformatter.reformat(
-            av.VideoFrame.from_ndarray(picture, format="rgb24"),
-            format="yuv420p",
-            src_color_range=ColorRange.JPEG,
-            dst_color_range=ColorRange.MPEG,
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_primaries=ColorPrimaries.BT709,
-            dst_color_trc=ColorTrc.BT709,
-            interpolation=_SCALING,
-            threads=1,
-        )
+        frame = bt709(reformatter, picture, "yuv420p")
         frame.pts, frame.time_base = index, 1 / rate
         yield from stream.encode(frame)
     yield from stream.encode(None)

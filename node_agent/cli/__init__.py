@@ -7,9 +7,10 @@ import sys
 import typer
 
 from node_agent.burnin.errors import BurnInError
-from node_agent.cli import bench, burn_in, doctor, inventory, model
+from node_agent.cli import bench, burn_in, doctor, inventory, model, reels, render
 from node_agent.models import ModelError
 from node_agent.node_file import NodeFileError
+from node_agent.reel.reel import ReelError
 
 app = typer.Typer(
     help="What is done on a machine with cards.", no_args_is_help=True, rich_markup_mode=None
@@ -19,6 +20,10 @@ app.command()(bench.bench)
 app.command()(burn_in.burn_in)
 app.command()(doctor.doctor)
 app.command()(inventory.inventory)
+app.command(help=render.HELP)(render.render)
+app.command()(reels.extend)
+app.command()(reels.branch)
+app.command()(reels.redecode)
 
 
 def main() -> None:
@@ -28,6 +33,6 @@ def main() -> None:
     except ModuleNotFoundError as error:
         typer.echo(f"{error.name} is not installed: this needs `heliostat[node]`", err=True)
         sys.exit(1)
-    except (BurnInError, ModelError, NodeFileError, OSError) as error:
+    except (BurnInError, ModelError, NodeFileError, ReelError, OSError) as error:
         typer.echo(str(error), err=True)
         sys.exit(1)

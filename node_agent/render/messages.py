@@ -72,6 +72,9 @@ class Start:
     """Random numbers of its own from `resume_chunk` on: a branch of the clip that it came from."""
     embeddings: str | None = None
     """File of the prompts' embeddings that an earlier attempt uploaded."""
+    lossless: bool = False
+    """Segments are lone FFV1 films in RGB, without an init segment: for whoever encodes them
+    otherwise (`node_agent.film`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

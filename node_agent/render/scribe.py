@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from node_agent.encode import encode_segment, sha256_hex
+from node_agent.encode import Segment, encode_segment, sha256_hex
 from node_agent.files import sha256_of_file, write_atomic
 from node_agent.render.desk import Desk, Rendering
 from node_agent.render.failures import classify, describe
@@ -27,9 +27,10 @@ from node_agent.render.messages import (
     Failed,
     FileRecord,
     Report,
+    Start,
     Yielded,
 )
-from node_agent.render.renderer import CHUNK_FRAMES, RenderedChunk, Renderer, RenderSpec
+from node_agent.render.renderer import CHUNK_FRAMES, Frames, RenderedChunk, Renderer, RenderSpec
 
 logger = logging.getLogger(__name__)
 
@@ -112,11 +113,12 @@ class Scribe:
         start, chunk, began = rendering.start, made.chunk, time.monotonic()
         first = chunk.index * CHUNK_FRAMES
         kept = chunk.frames[: start.spec.frames - first]
-        segment = encode_segment(kept, start_frame=first, fps=start.fps)
+        segment = _encoded(start, kept, first)
         directory = Path(start.directory)
         directory.mkdir(parents=True, exist_ok=True)
         stem = f"chunk-{chunk.index:05d}"
-        with_init = rendering.reported == 0
+        with_init = rendering.reported == 0 and not start.lossless
+        suffix = ".mkv" if start.lossless else ".m4s"
         return ChunkDone(
             clip_id=start.spec.clip_id,
             attempt=start.attempt,
@@ -124,7 +126,7 @@ class Scribe:
             frames=segment.frames,
             frames_rendered=len(chunk.frames),
             render_seconds=chunk.seconds,
-            segment=_write_bytes(directory / f"{stem}.m4s", segment.media),
+            segment=_write_bytes(directory / f"{stem}{suffix}", segment.media),
             init=_write_bytes(directory / "init.mp4", segment.init) if with_init else None,
             negative=self._write_negative(directory / f"{stem}.safetensors", chunk, start.spec),
             embeddings=(
@@ -176,6 +178,14 @@ def failure_of(rendering: Rendering, error: BaseException, *, fatal: bool = Fals
         message=describe(error),
         fatal=fatal,
     )
+
+
+def _encoded(start: Start, frames: Frames, first: int) -> Segment:
+    if start.lossless:
+        from node_agent.film import lossless  # only where films are made by hand
+
+        return Segment(b"", lossless(frames, start.fps), len(frames))
+    return encode_segment(frames, start_frame=first, fps=start.fps)
 
 
 def _write_bytes(path: Path, content: bytes) -> FileRecord:
