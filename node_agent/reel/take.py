@@ -9,8 +9,8 @@ from node_agent.encode import Take, TakeError, assemble, encoder_id
 from node_agent.files import write_atomic
 from node_agent.quality.measure import measure
 from node_agent.reel.reel import Record, Reel, ReelError
-from node_agent.render.renderer import RenderSpec
-from node_agent.sidecar import ChunkRecord, Sidecar, sidecar_bytes
+from node_agent.render.renderer import NOISE_SIGMAS, RenderSpec
+from node_agent.sidecar import ChunkRecord, InputRecord, Sidecar, energy_of, sidecar_bytes
 
 BATCH_ID = "by-hand"
 """Stands in sidecars where a clip of the farm names its batch."""
@@ -44,7 +44,19 @@ def write_sidecar(record: Record, take: Take, path: Path, *, encoder: str | None
     stack_id = record.chunks[-1].stack_id
     if encoder is not None:
         stack_id = f"{stack_id.removesuffix(encoder_id()).rstrip(',')},{encoder}"
-    joules = [chunk.joules for chunk in record.chunks if chunk.joules is not None]
+    chunks = tuple(
+        ChunkRecord(
+            chunk=number,
+            frames=chunk.frames,
+            render_seconds=chunk.seconds,
+            card_id=card,
+            attempt=1,
+            energy_joules=chunk.joules,
+            lanes=chunk.lanes,
+            steered=chunk.steered,
+        )
+        for number, chunk in enumerate(record.chunks)
+    )
     sidecar = Sidecar(
         project="",
         batch_id=BATCH_ID,
@@ -65,28 +77,33 @@ def write_sidecar(record: Record, take: Take, path: Path, *, encoder: str | None
         guidance_scale=spec.guidance_scale,
         quality=spec.quality,
         mode=mode_of(spec),
+        image=_input(record, "image"),
+        video=_input(record, "video"),
+        schedule=spec.schedule,
+        loras=spec.loras,
+        skip_first_chunk=spec.skip_first_chunk,
+        amplify_first_chunk=spec.amplify_first_chunk,
+        image_noise=spec.image_noise if spec.image_noise != NOISE_SIGMAS else None,
+        video_noise=spec.video_noise if spec.video_noise != NOISE_SIGMAS else None,
+        recipe=record.recipe or None,
         renderer=record.renderer,
         model_digest=record.model_digest,
         stack_id=stack_id,
         card_id=card,
         attempts=1,
-        chunks=tuple(
-            ChunkRecord(
-                chunk=number,
-                frames=chunk.frames,
-                render_seconds=chunk.seconds,
-                card_id=card,
-                attempt=1,
-            )
-            for number, chunk in enumerate(record.chunks)
-        ),
+        chunks=chunks,
         take_sha256=take.sha256,
         take_size_bytes=take.size,
         signals=measure(take.path, frames=take.frames),
         marks=(),
-        energy_joules=sum(joules) if len(joules) == len(record.chunks) else None,
+        energy_joules=energy_of(chunks),
     )
     write_atomic(path, sidecar_bytes(sidecar))
+
+
+def _input(record: Record, name: str) -> InputRecord | None:
+    path: str = getattr(record.spec, name)
+    return InputRecord(name=Path(path).name, sha256=record.inputs.get(name)) if path else None
 
 
 def mode_of(spec: RenderSpec) -> str:
