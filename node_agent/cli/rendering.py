@@ -45,7 +45,8 @@ def take_up(film: Path, wanted: Record, *, fresh: bool, source: Path | None = No
         if not (folder / RECORD_NAME).is_file():
             raise Asked(f"{folder} is there and no reel; choose another --out")
         there = Reel.open(folder)
-        if not fresh:
+        holds_nothing = not there.record.chunks and not film.exists()
+        if not fresh and not holds_nothing:
             if unlike := differences(there.record, wanted):
                 raise Asked(
                     f"{folder} holds another clip: {'; '.join(unlike)}. Ask for the same, or"

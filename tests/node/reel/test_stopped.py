@@ -101,6 +101,15 @@ def test_starting_over_drops_the_reel(studio, trimmed, tmp_path):
     assert not (reel_of(film) / "chunk-00001.m4s").exists()
 
 
+def test_a_clip_that_never_began_is_in_nobodys_way(studio, tmp_path):
+    """Asked again with what was wrong put right, nobody needs --fresh."""
+    picture = tmp_path / "words.png"
+    picture.write_text("no picture")
+    out = ("--out", tmp_path / "fox.mp4")
+    refused(farm_node(*studio.asked("--frames", 33, "--image", picture), *out), 1, "words.png")
+    assert farm_node(*studio.asked("--frames", 33), *out).code == 0
+
+
 def test_a_film_without_a_reel_is_not_overwritten(studio, tmp_path):
     film = tmp_path / "holiday.mp4"
     film.write_bytes(b"mine")
