@@ -40,6 +40,9 @@ from node_agent.doctor.stack import (
     check_torch,
 )
 
+HUB = "BestWishYsh/Helios-Distilled"
+"""Where the model of a first clip comes from: its authors' repository."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
@@ -98,11 +101,13 @@ def next_step(facts: Facts, findings: Sequence[Finding]) -> str:
         if finding.state is State.BAD and finding.name == "PyTorch":
             return finding.remedy
     if model is not None and model.problems:
-        return f"farm-node model fetch SOURCE {model.directory}"
+        return f"farm-node model fetch {HUB} {model.directory}"
     if facts.network is not None:
         return "farm submit FILE"
     if not facts.cards:
         return "farm up --cpu-cards 2"
     if model is None:
-        return "farm-node model fetch SOURCE, then farm-node doctor --model DIR"
-    return f"farm up --gpu-cards {len(facts.cards)} --model {model.directory}"
+        return f"farm-node model fetch {HUB}, then farm-node doctor --model DIR"
+    farm = f"farm up --gpu-cards {len(facts.cards)} --model {model.directory}"
+    clip = f'farm-node render "A red fox." --model {model.directory} --out fox.mp4'
+    return f"{farm}, or one clip by hand: {clip}"

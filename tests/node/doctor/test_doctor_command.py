@@ -51,10 +51,10 @@ TWO = SimulatedGpu(uuid="GPU-a"), SimulatedGpu(uuid="GPU-b")
     [
         (machine(*TWO), "farm up --gpu-cards 2 --model helios"),
         (machine(*TWO, torch=TorchFacts(version="2+cpu")), "make install LOCK=cuda"),
-        (machine(*TWO, model=None), "farm-node model fetch SOURCE, then"),
+        (machine(*TWO, model=None), "farm-node model fetch BestWishYsh/Helios-Distilled, then"),
         (
             machine(*TWO, model=ModelFacts(directory="m", problems=("gone",))),
-            "farm-node model fetch SOURCE m",
+            "farm-node model fetch BestWishYsh/Helios-Distilled m",
         ),
         (
             machine(*TWO, network=NetworkFacts(endpoint="f:1", seconds=0.1, serving=True)),
