@@ -19,7 +19,6 @@ from pathlib import Path
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
 from node_agent.attempt import Attempt
-from node_agent.bench import Bench, Counters
 from node_agent.engine import Engine, StallLimits
 from node_agent.files import bytes_below
 from node_agent.links.link import Link, LinkDown
@@ -28,6 +27,7 @@ from node_agent.quality.signals import Thresholds
 from node_agent.render.child import ChildOptions
 from node_agent.telemetry import CardSenses, CardWatch
 from node_agent.upload import ObjectTransfer
+from node_agent.workbench import Counters, Workbench
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Agent:
         """Serve the card until cancelled."""
         await asyncio.to_thread(self._take_over_spool)
         self._watch.start()
-        bench = Bench(
+        tools = Workbench(
             card_id=self._settings.card_id,
             engine=self._engine,
             outbox=self._outbox,
@@ -95,7 +95,7 @@ class Agent:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._engine.run())
-                group.create_task(self._exchange_for_ever(bench, group))
+                group.create_task(self._exchange_for_ever(tools, group))
         finally:
             self._watch.close()
             await asyncio.to_thread(shutil.rmtree, self._spool, ignore_errors=True)
@@ -108,7 +108,7 @@ class Agent:
     def _count_retry(self) -> None:
         self._counters.upload_retries += 1
 
-    async def _exchange_for_ever(self, bench: Bench, group: asyncio.TaskGroup) -> None:
+    async def _exchange_for_ever(self, tools: Workbench, group: asyncio.TaskGroup) -> None:
         pause = 0.05
         while True:
             self._outbox.changed.clear()
@@ -123,7 +123,7 @@ class Agent:
             response = node_pb.ExchangeResponse.FromString(raw)
             later = self._outbox.settle(response.verdicts)
             self._outbox.hand_out(response.grants)
-            await self._reconcile(response.wanted, bench, group)
+            await self._reconcile(response.wanted, tools, group)
             seconds = LATER_SECONDS if later else float(response.next_exchange_seconds or 10)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
@@ -193,7 +193,7 @@ class Agent:
         )
 
     async def _reconcile(
-        self, wanted: Iterable[node_pb.Lease], bench: Bench, group: asyncio.TaskGroup
+        self, wanted: Iterable[node_pb.Lease], tools: Workbench, group: asyncio.TaskGroup
     ) -> None:
         """Hold exactly what is wanted: begin what is new, drop what is not wanted any more."""
         leases = {(lease.clip_id, lease.attempt): lease for lease in wanted}
@@ -203,7 +203,7 @@ class Agent:
         for key, lease in leases.items():
             held = self._attempts.get(key)
             if held is None and lease.HasField("order"):
-                attempt = Attempt(lease, bench)
+                attempt = Attempt(lease, tools)
                 work = group.create_task(self._work(attempt))
                 self._attempts[key] = (attempt, work)
             elif held is not None and lease.yield_asked:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
-from node_agent.bench import Bench
 from node_agent.chunks import EMBEDDINGS, INIT, NEGATIVE, SEGMENT, ChunkFiles, fetch
 from node_agent.delivery import Artifact, AttemptFailed, Delivery, StaleAttempt
 from node_agent.encode import TakeError
@@ -35,6 +34,7 @@ from node_agent.render.messages import (
 )
 from node_agent.sidecar import ChunkRecord
 from node_agent.take import TakeMaker
+from node_agent.workbench import Workbench
 
 logger = logging.getLogger(__name__)
 
@@ -49,19 +49,19 @@ FAILURES = {
 class Attempt:
     """A lease of this card, being worked on."""
 
-    def __init__(self, lease: node_pb.Lease, bench: Bench) -> None:
+    def __init__(self, lease: node_pb.Lease, tools: Workbench) -> None:
         self.key: AttemptKey = (lease.clip_id, lease.attempt)
         self.started = False
         """The renderer has begun it."""
         self.finishing = False
         """The renderer is done with it: it needs no slot any more."""
         self._order = lease.order
-        self._bench = bench
-        self._delivery = Delivery(self.key, bench)
+        self._tools = tools
+        self._delivery = Delivery(self.key, tools)
         self._inbox: Inbox = asyncio.Queue()
         self._files = ChunkFiles()
         self._inputs = Inputs()
-        self._directory = bench.spool / f"{lease.clip_id}-a{lease.attempt}"
+        self._directory = tools.spool / f"{lease.clip_id}-a{lease.attempt}"
         self._yield_asked = False
 
     async def run(self) -> None:
@@ -78,7 +78,7 @@ class Attempt:
         """Asked to yield: stop at the next chunk boundary."""
         if not self._yield_asked:
             self._yield_asked = True
-            await self._bench.engine.give_up(self.key)
+            await self._tools.engine.give_up(self.key)
 
     async def _outcome(self) -> node_pb.FailureReport | None:
         """Work; what failed, or None when the farm knows how it ended."""
@@ -103,27 +103,27 @@ class Attempt:
         return failure
 
     async def _clean_up(self) -> None:
-        await self._bench.engine.drop(self.key)
+        await self._tools.engine.drop(self.key)
         await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
 
     async def _work(self) -> None:
         await asyncio.to_thread(self._directory.mkdir, parents=True, exist_ok=True)
-        order, bench = self._order, self._bench
+        order, tools = self._order, self._tools
         self._files = await fetch(
             order.recorded,
             self._directory,
-            bench.transfer,
+            tools.transfer,
             skip_first_chunk=order.spec.skip_first_chunk,
         )
         is_rendered = len(order.recorded) >= render_spec(self.key[0], order, self._inputs).chunks
         if not is_rendered:
-            self._inputs = await fetch_inputs(order, self._directory, bench.transfer, bench.inputs)
+            self._inputs = await fetch_inputs(order, self._directory, tools.transfer, tools.inputs)
         async with asyncio.TaskGroup() as deliveries:
             yielded = False
             if not is_rendered:
                 yielded = await self._render(deliveries)
             self.finishing = True
-            self._bench.outbox.changed.set()  # there is room for another clip
+            self._tools.outbox.changed.set()  # there is room for another clip
             if not yielded:
                 await self._deliver_take()
         if yielded:
@@ -138,7 +138,7 @@ class Attempt:
             match report:
                 case Started():
                     self.started = True
-                    self._bench.outbox.changed.set()
+                    self._tools.outbox.changed.set()
                 case ChunkDone():
                     delivery = self._deliver_chunk(report, self._keep(report))
                     sent.append(deliveries.create_task(delivery))
@@ -168,13 +168,13 @@ class Attempt:
             negatives={chunk: str(path) for chunk, path in self._files.negatives.items()},
             embeddings=str(self._files.embeddings) if self._files.embeddings else None,
         )
-        await self._bench.engine.start(start, self._inbox)
+        await self._tools.engine.start(start, self._inbox)
         if self._yield_asked:
-            await self._bench.engine.give_up(self.key)
+            await self._tools.engine.give_up(self.key)
 
     def _keep(self, report: ChunkDone) -> dict[Artifact, Path]:
         """Note a chunk that the child has made: its files, and how it was made."""
-        counters = self._bench.counters
+        counters = self._tools.counters
         counters.frames_rendered += report.frames_rendered
         counters.chunks_rendered += 1
         counters.render_seconds += report.render_seconds
@@ -182,7 +182,7 @@ class Attempt:
             chunk=report.chunk,
             frames=report.frames,
             render_seconds=report.render_seconds,
-            card_id=self._bench.card_id,
+            card_id=self._tools.card_id,
             attempt=self.key[1],
             energy_joules=report.energy_joules,
             lanes=report.lanes,
@@ -212,11 +212,11 @@ class Attempt:
             steered=mark_messages(report.steered),
         )
         await self._delivery.deliver(artifacts, node_pb.OutboxEntry(chunk=entry))
-        await self._bench.engine.recorded(self.key, report.chunk)
+        await self._tools.engine.recorded(self.key, report.chunk)
 
     async def _deliver_take(self) -> None:
         """Put the take together, upload it with its sidecar, report it."""
-        maker = TakeMaker(self.key, self._order, self._inputs, self._bench)
+        maker = TakeMaker(self.key, self._order, self._inputs, self._tools)
         made = await asyncio.to_thread(maker.make, self._files, self._directory)
         video = Artifact.of(types_pb.ARTIFACT_KIND_TAKE, 0, made.video)
         data = Artifact.of(types_pb.ARTIFACT_KIND_SIDECAR, 0, made.sidecar)

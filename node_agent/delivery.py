@@ -9,10 +9,10 @@ from pathlib import Path
 
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
-from node_agent.bench import Bench
 from node_agent.outbox import AttemptKey
 from node_agent.render.messages import FileRecord
 from node_agent.upload import Refused, Unavailable, UrlExpired
+from node_agent.workbench import Workbench
 
 STORE_DOWN_SECONDS = 2.0
 """Pause before a finished file is offered again to a store that did not take it."""
@@ -55,9 +55,9 @@ class Artifact:
 class Delivery:
     """The way of one attempt's files and reports to the farm."""
 
-    def __init__(self, key: AttemptKey, bench: Bench) -> None:
+    def __init__(self, key: AttemptKey, tools: Workbench) -> None:
         self._key = key
-        self._bench = bench
+        self._tools = tools
 
     async def deliver(self, artifacts: Mapping[Artifact, Path], entry: node_pb.OutboxEntry) -> None:
         """Upload, then report; once more when the farm does not find what was uploaded.
@@ -75,19 +75,19 @@ class Delivery:
         message = node_pb.OutboxEntry()
         message.CopyFrom(entry)
         message.clip_id, message.attempt = self._key
-        verdict = await self._bench.outbox.report(message)
+        verdict = await self._tools.outbox.report(message)
         if verdict.outcome == node_pb.Verdict.OUTCOME_STALE:
             raise StaleAttempt(verdict.reason)
         return verdict
 
     async def _upload(self, artifact: Artifact, path: Path) -> None:
         """Upload one file, however often the store has to be asked (REL-6: the file is kept)."""
-        counters, loop = self._bench.counters, asyncio.get_running_loop()
+        counters, loop = self._tools.counters, asyncio.get_running_loop()
         while True:
-            grant = await self._bench.outbox.grant(self._key, artifact.message)
+            grant = await self._tools.outbox.grant(self._key, artifact.message)
             began = loop.time()
             try:
-                put = self._bench.transfer.put
+                put = self._tools.transfer.put
                 await asyncio.to_thread(put, grant.url, dict(grant.headers), path)
             except UrlExpired:
                 continue

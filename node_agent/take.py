@@ -7,7 +7,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from heliostat.v1 import node_service_pb2 as node_pb
-from node_agent.bench import Bench
 from node_agent.chunks import ChunkFiles
 from node_agent.encode import TakeError, assemble
 from node_agent.files import sha256_of_file, write_atomic
@@ -21,6 +20,7 @@ from node_agent.render.helios.recipe import recipe_for
 from node_agent.render.messages import FileRecord
 from node_agent.render.renderer import LoraUse
 from node_agent.sidecar import InputRecord, Sidecar, energy_of, sidecar_bytes
+from node_agent.workbench import Workbench
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,12 @@ class TakeMaker:
     """Makes the finished file of one attempt, without a second encode."""
 
     def __init__(
-        self, key: AttemptKey, order: node_pb.ClipOrder, inputs: Inputs, bench: Bench
+        self, key: AttemptKey, order: node_pb.ClipOrder, inputs: Inputs, tools: Workbench
     ) -> None:
         self._key = key
         self._inputs = inputs
         self._order = order
-        self._bench = bench
+        self._tools = tools
 
     def make(self, files: ChunkFiles, directory: Path) -> MadeTake:
         """Write take and sidecar into `directory`. Raises `TakeError`, OSError.
@@ -60,7 +60,7 @@ class TakeMaker:
         )
         video = FileRecord(path=str(take.path), size=take.size, sha256=take.sha256)
         signals = measure(take.path, frames=take.frames)
-        marks = self._bench.thresholds.marks(signals)
+        marks = self._tools.thresholds.marks(signals)
         path = directory / "take.json"
         write_atomic(path, sidecar_bytes(self._sidecar(files, video, signals, marks)))
         size, digest = path.stat().st_size, sha256_of_file(path)
@@ -70,7 +70,7 @@ class TakeMaker:
     def _sidecar(
         self, files: ChunkFiles, video: FileRecord, signals: Signals, marks: tuple[str, ...]
     ) -> Sidecar:
-        order, spec, about = self._order, self._order.spec, self._bench.engine.about
+        order, spec, about = self._order, self._order.spec, self._tools.engine.about
         chunks = tuple(files.records[index] for index in sorted(files.records))
         return Sidecar(
             project=order.project,
@@ -103,7 +103,7 @@ class TakeMaker:
             renderer=about.renderer if about else "",
             model_digest=about.model_digest if about else "",
             stack_id=about.stack_id if about else "",
-            card_id=self._bench.card_id,
+            card_id=self._tools.card_id,
             attempts=self._key[1],
             chunks=chunks,
             take_sha256=video.sha256,
@@ -116,7 +116,7 @@ class TakeMaker:
 
     def _recipe(self) -> dict[str, Any] | None:
         """What the clip's quality meant on this card; None for a renderer without a model."""
-        options = self._bench.engine.options
+        options = self._tools.engine.options
         if options.model is None or options.renderer != "helios":
             return None
         spec = render_spec(self._key[0], self._order, self._inputs)

@@ -10,7 +10,6 @@ import pytest
 
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
-from node_agent.bench import Bench, Counters
 from node_agent.chunks import INIT, SEGMENT, ChunkFiles
 from node_agent.encode import TakeError, encode_segment
 from node_agent.engine import Engine, StallLimits
@@ -24,6 +23,7 @@ from node_agent.render.testcard import TestCardRenderer
 from node_agent.sidecar import ChunkRecord
 from node_agent.take import TakeMaker
 from node_agent.upload import ObjectTransfer
+from node_agent.workbench import Counters, Workbench
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "sidecar.schema.json").read_text())
 ORDER = node_pb.ClipOrder(
@@ -38,7 +38,7 @@ ORDER = node_pb.ClipOrder(
 def maker(folder: Path, thresholds: Thresholds) -> TakeMaker:
     engine = Engine(ChildOptions(renderer="testcard"), lambda: None, StallLimits())
     engine.about = Ready(renderer="testcard", model_digest="", stack_id="testcard")
-    bench = Bench(
+    tools = Workbench(
         card_id="card-0",
         engine=engine,
         outbox=Outbox(),
@@ -47,7 +47,7 @@ def maker(folder: Path, thresholds: Thresholds) -> TakeMaker:
         spool=folder,
         thresholds=thresholds,
     )
-    return TakeMaker(("clip", 1), ORDER, Inputs(), bench)
+    return TakeMaker(("clip", 1), ORDER, Inputs(), tools)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class Workbench:
     """A card's tools."""
 
     card_id: str
