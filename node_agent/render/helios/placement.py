@@ -34,7 +34,7 @@ PINNED_SHARE = 3.0
 pinned one whose pieces are rounded up to powers of two. Helios's users saw 80 to 85 GB for 28.6."""
 
 PAGEABLE_SHARE = 1.1
-"""Host memory of weights that are pinned piece by piece as they travel; estimated."""
+"""Host memory of weights that are loaded, or pinned piece by piece as they travel; estimated."""
 
 RAM_RESERVE_BYTES = 3 << 30
 """Host memory that stays free for the system, the encoder and the agent."""
@@ -66,18 +66,22 @@ def room(device: torch.device) -> Room:
     return Room(vram, psutil.virtual_memory().available)
 
 
-def choose(part: str, weights: int, free: Room, working: int = WORKING_BYTES) -> Placement:
+def choose(
+    part: str, weights: int, free: Room, working: int = WORKING_BYTES, *, made_there: bool = False
+) -> Placement:
     """Where `weights` bytes of `part` go on a GPU, beside `working` bytes for its arithmetic.
 
+    Whatever is loaded passes through the host's memory, except what is `made_there`, on the card.
     Raises `ModelError` with the numbers when there is no place for them.
     """
-    if weights + working <= free.vram:
-        return Placement.RESIDENT
-    if int(weights * PINNED_SHARE) + RAM_RESERVE_BYTES <= free.ram:
-        placement, ram = Placement.PINNED, 0
-    else:
-        placement, ram = Placement.PAGEABLE, int(weights * PAGEABLE_SHARE) + RAM_RESERVE_BYTES
+    ram = int(weights * PAGEABLE_SHARE) + RAM_RESERVE_BYTES
     vram = STREAMED_BYTES + working
+    if weights + working <= free.vram:
+        placement, vram, ram = Placement.RESIDENT, 0, 0 if made_there else ram
+    elif int(weights * PINNED_SHARE) + RAM_RESERVE_BYTES <= free.ram:
+        placement = Placement.PINNED
+    else:
+        placement = Placement.PAGEABLE
     lacking = [
         f"{needed / 1e9:.1f} GB of {kind}, {there / 1e9:.1f} GB are free"
         for kind, needed, there in (("GPU memory", vram, free.vram), ("host RAM", ram, free.ram))
@@ -85,9 +89,8 @@ def choose(part: str, weights: int, free: Room, working: int = WORKING_BYTES) ->
     ]
     if lacking:
         raise ModelError(
-            f"the {part} ({weights / 1e9:.1f} GB) fits neither the card nor the host: streamed"
-            f" from the host it needs {' and '.join(lacking)}; close what else uses them, or use"
-            " a smaller model (`farm-node model convert`) or a larger machine"
+            f"the {part} ({weights / 1e9:.1f} GB) does not fit: {placement.value} it needs"
+            f" {' and '.join(lacking)}; close what else uses them, or use a larger machine"
         )
     return placement
 

@@ -61,7 +61,7 @@ class RandomWeights:
 
     def check_room(self, dtype: torch.dtype, free: Room) -> Placement:
         """Where the transformer goes on a GPU. Raises `ModelError`, with numbers, for nowhere."""
-        return choose("transformer", self.transformer_bytes(dtype), free)
+        return choose("transformer", self.transformer_bytes(dtype), free, made_there=True)
 
     def tokenizer(self) -> Any:
         """helios-tiny's: the real one is a file."""

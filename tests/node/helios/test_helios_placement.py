@@ -14,7 +14,7 @@ TRANSFORMER = int(28.6 * GB)
     ("vram", "ram", "expected"),
     [
         (80, 128, Placement.RESIDENT),
-        (34, 16, Placement.RESIDENT),  # host RAM does not matter to what is resident
+        (34, 40, Placement.RESIDENT),
         (16, 128, Placement.PINNED),
         (16, 64, Placement.PAGEABLE),
         (8, 40, Placement.PAGEABLE),
@@ -30,12 +30,18 @@ def test_where_weights_go(vram, ram, expected):
         (16, 32, ["34.7 GB of host RAM, 32.0 GB are free"]),
         (4, 64, ["5.4 GB of GPU memory, 4.0 GB are free"]),
         (4, 16, ["GPU memory, 4.0 GB", "host RAM, 16.0 GB"]),
+        (34, 16, ["resident it needs 34.7 GB of host RAM, 16.0 GB"]),  # loading passes through it
     ],
 )
 def test_what_fits_nowhere_is_refused_with_numbers(vram, ram, words):
-    with pytest.raises(ModelError, match=r"the transformer \(28\.6 GB\) fits neither") as caught:
+    with pytest.raises(ModelError, match=r"the transformer \(28\.6 GB\) does not fit") as caught:
         choose("transformer", TRANSFORMER, Room(vram * GB, ram * GB))
     assert all(word in str(caught.value) for word in words)
+
+
+def test_what_is_made_on_the_card_needs_no_host():
+    free = Room(34 * GB, 0)
+    assert choose("transformer", TRANSFORMER, free, made_there=True) is Placement.RESIDENT
 
 
 def test_weights_are_counted_without_loading_them(model_directory, renderer):
