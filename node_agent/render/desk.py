@@ -47,6 +47,8 @@ class Rendering:
     """A chunk could not be written; its failure has been reported."""
     reported: int = 0
     """Chunks reported so far."""
+    model_digest: str = ""
+    """What its negatives are bound to; set when it begins."""
     steering: Steer | None = None
     """A change of prompt that the next chunk is to follow."""
 

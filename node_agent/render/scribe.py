@@ -30,7 +30,7 @@ from node_agent.render.messages import (
     Start,
     Yielded,
 )
-from node_agent.render.renderer import CHUNK_FRAMES, Frames, RenderedChunk, Renderer, RenderSpec
+from node_agent.render.renderer import CHUNK_FRAMES, Frames, RenderedChunk, Renderer
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class Scribe:
             render_seconds=chunk.seconds,
             segment=_write_bytes(directory / f"{stem}{suffix}", segment.media),
             init=_write_bytes(directory / "init.mp4", segment.init) if with_init else None,
-            negative=self._write_negative(directory / f"{stem}.safetensors", chunk, start.spec),
+            negative=self._write_negative(directory / f"{stem}.safetensors", chunk, rendering),
             embeddings=(
                 None
                 if made.embeddings is None
@@ -141,13 +141,13 @@ class Scribe:
         )
 
     def _write_negative(
-        self, path: Path, chunk: RenderedChunk, spec: RenderSpec
+        self, path: Path, chunk: RenderedChunk, rendering: Rendering
     ) -> FileRecord | None:
         if chunk.negative is None:
             return None
         from node_agent.render.negatives import Origin, write_negative  # only with latents
 
-        origin = Origin(chunk.index, self._renderer.digest(spec), self._renderer.stack_id)
+        origin = Origin(chunk.index, rendering.model_digest, self._renderer.stack_id)
         write_negative(path, chunk.negative, origin)
         return FileRecord(path=str(path), size=path.stat().st_size, sha256=sha256_of_file(path))
 

@@ -110,7 +110,8 @@ class Session:
             if start.embeddings is not None:
                 self._renderer.take_over(Path(start.embeddings))
             self._prepare([start.spec, *self._desk.waiting_specs()])
-            checkpoint = _checkpoint(start, self._renderer.digest(start.spec))
+            rendering.model_digest = self._renderer.digest(start.spec)
+            checkpoint = _checkpoint(start, rendering.model_digest)
             clip = self._renderer.start(start.spec, checkpoint)
         except Exception as error:
             logger.warning("attempt %s cannot begin", rendering.key, exc_info=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from diffusers.utils import logging as diffusers_logging
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
-from node_agent.models import ModelInfo
+from node_agent.models import ModelError, ModelInfo
 from node_agent.render.helios.cross_attention import PromptProjections
 from node_agent.render.helios.loras import LoraFolder
 from node_agent.render.helios.parts import ModelFiles, Parts, PromptReader
@@ -28,10 +29,6 @@ logger = logging.getLogger(__name__)
 
 class HeliosModel:
     """The parts of a Helios model, on one device. The text encoder is there only while it works."""
-
-    transformer: Any
-    """A `LeanTransformer`."""
-    projections: PromptProjections
 
     placement: Placement
     """Where the transformer's weights live."""
@@ -71,7 +68,18 @@ class HeliosModel:
         self._lora_folder = LoraFolder(loras, stamps)
         self.loras: tuple[LoraUse, ...] = ()
         """What is fused into the transformer now."""
-        self._load_transformer()
+        self._loaded: tuple[Any, PromptProjections] | None = None
+        self._load_transformer(())
+
+    @property
+    def transformer(self) -> Any:
+        """A `LeanTransformer`; loaded again if the text encoder needed its place."""
+        return self._load()[0]
+
+    @property
+    def projections(self) -> PromptProjections:
+        """What of the transformer a prompt meets once."""
+        return self._load()[1]
 
     @property
     def distilled(self) -> bool:
@@ -106,9 +114,22 @@ class HeliosModel:
             self._quick_vae = quick.to(self.device, torch.bfloat16).eval().requires_grad_(False)
         return self._quick_vae
 
-    def text_encoder(self) -> PromptReader:
-        """The text encoder, for the time of a `with` block."""
-        return self._parts.text_encoder(self.tokenizer, self.dtype, self.device)
+    @contextmanager
+    def text_encoder(self) -> Iterator[PromptReader]:
+        """The text encoder, for the time of a `with` block.
+
+        Where there is no room for both, the transformer goes, and is loaded again when it is
+        needed. Raises `ModelError` where there is no room for the text encoder alone.
+        """
+        encoder = self._parts.text_encoder(self.tokenizer, self.dtype, self.device)
+        try:
+            encoder.check_room()
+        except ModelError:
+            logger.info("the transformer makes room for the text encoder")
+            self._loaded = None
+            _free(self.device)
+        with encoder as reader:
+            yield reader
 
     def digest(self, loras: Sequence[LoraUse]) -> str:
         """The model's digest, with these LoRAs. Raises `PromptError` for one that is not there."""
@@ -120,10 +141,13 @@ class HeliosModel:
         Raises `PromptError`.
         """
         if loras != self.loras:
-            del self.transformer, self.projections
             self._load_transformer(loras)
 
-    def _load_transformer(self, loras: tuple[LoraUse, ...] = ()) -> None:
+    def _load(self) -> tuple[Any, PromptProjections]:
+        return self._loaded or self._load_transformer(self.loras)
+
+    def _load_transformer(self, loras: tuple[LoraUse, ...]) -> tuple[Any, PromptProjections]:
+        self._loaded = None
         _free(self.device)
         self.placement = self._forced or self._place()
         is_resident = self.placement is Placement.RESIDENT
@@ -133,14 +157,16 @@ class HeliosModel:
             self._lora_folder.fuse(stock, loras)
         except PromptError:
             del stock
-            self._load_transformer()  # without: the next clip needs one
+            self._load_transformer(())  # the next clip needs one
             raise
         self.loras = loras
-        self.transformer = lean(stock.eval().requires_grad_(False))
-        self.projections = PromptProjections(self.transformer).requires_grad_(False)
+        transformer = lean(stock.eval().requires_grad_(False))
+        projections = PromptProjections(transformer).requires_grad_(False)
         if not is_resident:
-            offload(self.transformer, self.device, self.placement)
+            offload(transformer, self.device, self.placement)
         _free(self.device)
+        self._loaded = transformer, projections
+        return self._loaded
 
     def _place(self) -> Placement:
         if self.device.type == "cpu":

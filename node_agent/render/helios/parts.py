@@ -26,6 +26,10 @@ _LOCAL = {"local_files_only": True, "use_safetensors": True}
 class PromptReader(Protocol):
     """Turns texts into embeddings within a `with` block."""
 
+    def check_room(self) -> None:
+        """Raise `ModelError`, with numbers, where there is no room for it now."""
+        ...
+
     def __enter__(self) -> Self:
         """Get ready. Raises `ModelError` where there is no room for it."""
         ...

@@ -118,6 +118,9 @@ class RandomTexts:
         self._text_dim = text_dim
         self._dtype = dtype
 
+    def check_room(self) -> None:
+        """It needs none."""
+
     def __enter__(self) -> Self:
         return self
 

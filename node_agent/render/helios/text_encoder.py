@@ -32,12 +32,12 @@ class TextEncoder:
         self._device = device
         self._model: Any = None
 
+    def check_room(self) -> None:
+        """Raise `ModelError`, with numbers, where there is no room for it now."""
+        self._place()
+
     def __enter__(self) -> Self:
-        weights = weight_bytes(self._directory, self._dtype)
-        is_gpu = self._device.type == "cuda"
-        placement = Placement.RESIDENT
-        if is_gpu:
-            placement = choose("text encoder", weights, room(self._device), WORKING_BYTES)
+        placement = self._place()
         model = UMT5EncoderModel.from_pretrained(
             self._directory, dtype=self._dtype, local_files_only=True, use_safetensors=True
         )
@@ -75,6 +75,12 @@ class TextEncoder:
         output = self._model(ids.to(self._device), mask.to(self._device))
         states: Tensor = output.last_hidden_state
         return states[0, : int(mask.sum())].cpu().clone()
+
+    def _place(self) -> Placement:
+        if self._device.type == "cpu":
+            return Placement.RESIDENT
+        weights = weight_bytes(self._directory, self._dtype)
+        return choose("text encoder", weights, room(self._device), WORKING_BYTES)
 
     def _check_embeddings(self) -> None:
         """Some checkpoints load with all token embeddings zero: every prompt would be the same."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from node_agent.models import ModelError
 from node_agent.render.helios import tiny_tokenizer
 from node_agent.render.helios.embeddings import EmbeddingFolder
 from node_agent.render.helios.prompts import KEPT_PROMPTS, PromptEncoder
@@ -91,6 +92,28 @@ def test_the_text_encoder_is_gone_before_a_clip_renders(model_directory, spec, s
     renderer.start(spec(prompt="A kite"))
     [encoder] = starts
     assert encoder() is None
+
+
+def test_where_there_is_no_room_for_both_the_transformer_goes_and_comes_back(
+    model_directory, spec, render, monkeypatch, assert_equal_chunks
+):
+    expected = render(HeliosRenderer(model_directory()).start(spec(prompt="A kite")), 2)
+    renderer = HeliosRenderer(model_directory())
+    transformer = weakref.ref(renderer._model.transformer)
+    there, encode = [], TextEncoder.encode
+
+    def no_room(_encoder):
+        raise ModelError("no room for both")
+
+    def watching(self, cleaned):
+        there.append(transformer())
+        return encode(self, cleaned)
+
+    monkeypatch.setattr(TextEncoder, "check_room", no_room)
+    monkeypatch.setattr(TextEncoder, "encode", watching)
+    chunks = render(renderer.start(spec(prompt="A kite")), 2)
+    assert there == [None]
+    assert_equal_chunks(chunks, expected)
 
 
 def test_embeddings_outlive_the_process_in_a_folder(model_directory, spec, starts, tmp_path):
