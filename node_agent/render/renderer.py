@@ -191,8 +191,8 @@ class Renderer(Protocol):
     stack_id: str
     """Versions, place and profile that decide the pixels, as `torch-2.13.0,cpu-avx2,exact`."""
 
-    def prepare(self, specs: Sequence[RenderSpec]) -> None:
-        """Encode the prompts of a shard ahead of time; may do nothing."""
+    def expect(self, specs: Sequence[RenderSpec]) -> None:
+        """Clips that will come: their prompts are encoded together with the next clip's."""
         ...
 
     def digest(self, spec: RenderSpec) -> str:

@@ -7,7 +7,7 @@ rendered together; of several groups the one that has waited longest goes first.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from node_agent.render.renderer import (
     Negative,
     RenderedChunk,
     Renderer,
-    RenderSpec,
 )
 from node_agent.render.scribe import Scribe, failure_of
 
@@ -96,20 +95,12 @@ class Session:
             self._join(item)
         return not self._desk.stopping
 
-    def _prepare(self, specs: Sequence[RenderSpec]) -> None:
-        """Encode the prompts of all clips at hand with one start of the text encoder."""
-        try:
-            self._renderer.prepare(specs)
-        except Exception:
-            # Only time is lost: each clip's start encodes what is missing, and reports the error.
-            logger.warning("the prompts could not be encoded ahead of time", exc_info=True)
-
     def _join(self, rendering: Rendering) -> None:
         start = rendering.start
         try:
             if start.embeddings is not None:
                 self._renderer.take_over(Path(start.embeddings))
-            self._prepare([start.spec, *self._desk.waiting_specs()])
+            self._renderer.expect(self._desk.waiting_specs())
             rendering.model_digest = self._renderer.digest(start.spec)
             checkpoint = _checkpoint(start, rendering.model_digest)
             clip = self._renderer.start(start.spec, checkpoint)

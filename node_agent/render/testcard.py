@@ -120,7 +120,7 @@ class TestCardRenderer:
             raise ValueError(f"seconds per chunk must be 0 or more, not {seconds_per_chunk}")
         self._seconds = seconds_per_chunk
 
-    def prepare(self, specs: Sequence[RenderSpec]) -> None:
+    def expect(self, specs: Sequence[RenderSpec]) -> None:
         """Do nothing: a card needs no encoded prompt."""
 
     def digest(self, spec: RenderSpec) -> str:  # noqa: ARG002 - one answer for all

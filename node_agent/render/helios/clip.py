@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from pathlib import Path
 
+from PIL.Image import Image
 from torch import Tensor
 
 from node_agent.render.helios.cross_attention import PromptKeys
 from node_agent.render.helios.history import CHUNK_LATENT_FRAMES, History, LatentShape
-from node_agent.render.helios.inputs import read_footage, read_picture
+from node_agent.render.helios.inputs import Footage, read_footage, read_picture
+from node_agent.render.helios.lanes import render_chunks
 from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.noise import ClipNoise
 from node_agent.render.helios.prompt_track import PromptTrack
@@ -45,12 +47,13 @@ class HeliosClip:
         self.shape = _latent_shape(model, spec)
         resumed = checkpoint is not None and checkpoint.chunk > 0
         steered = _last_negative(checkpoint).steered if checkpoint and resumed else ()
+        # What cannot be is said before anything is computed: inputs and LoRAs come first.
+        model.digest(spec.loras)
+        material = None if resumed else _material(spec)
         self._prompts = prompts
         self._track = PromptTrack(model, prompts, spec, steered)
         self._negative_prompt: PromptKeys | None = None
-        if self.recipe.guided:
-            prompts.prepare([spec.negative_prompt])
-        model.digest(spec.loras)  # a LoRA that is not there is said now
+        prompts.prepare(self.texts)
         if checkpoint is not None and resumed:
             self.noise = _resumed_noise(checkpoint)
             self.history = History.from_checkpoint(
@@ -58,7 +61,7 @@ class HeliosClip:
             )
         else:
             self.noise = ClipNoise(spec.seed)
-            self.history = self._beginning()
+            self.history = self._beginning(material)
         self._before = self.history if self.history.chunks == 0 else None
 
     @property
@@ -102,8 +105,6 @@ class HeliosClip:
 
     def step(self, cancelled: Callable[[], bool]) -> RenderedChunk:
         """Render the next chunk, alone. Raises `RenderCancelled`; it can then be taken again."""
-        from node_agent.render.helios.lanes import render_chunks
-
         [chunk] = render_chunks(self.model, [self], lambda _clip: cancelled())
         if chunk is None:
             raise RenderCancelled
@@ -127,15 +128,21 @@ class HeliosClip:
         self.history = self.history.extended(latents, skip_first_chunk=skip)
         self.noise, self._before = noise, None
 
-    def _beginning(self) -> History:
-        spec, model = self.spec, self.model
-        if spec.image:
-            picture = read_picture(Path(spec.image), spec.width, spec.height)
-            return from_image(model, picture, spec, self.shape, self.noise)
-        if spec.video:
-            footage = read_footage(Path(spec.video), spec.width, spec.height)
-            return from_video(model, footage, spec, self.shape, self.noise)
-        return History.beginning(self.shape, model.device)
+    def _beginning(self, material: Image | Footage | None) -> History:
+        if isinstance(material, Image):
+            return from_image(self.model, material, self.spec, self.shape, self.noise)
+        if isinstance(material, Footage):
+            return from_video(self.model, material, self.spec, self.shape, self.noise)
+        return History.beginning(self.shape, self.model.device)
+
+
+def _material(spec: RenderSpec) -> Image | Footage | None:
+    """What the clip starts from, decoded. Raises `InputError`."""
+    if spec.image:
+        return read_picture(Path(spec.image), spec.width, spec.height)
+    if spec.video:
+        return read_footage(Path(spec.video), spec.width, spec.height)
+    return None
 
 
 def _latent_shape(model: HeliosModel, spec: RenderSpec) -> LatentShape:

@@ -27,7 +27,7 @@ class PromptTrack:
         spec: RenderSpec,
         steered: Sequence[PromptMark] = (),
     ) -> None:
-        """`steered` are changes that a checkpoint brings back. Raises `PromptError`."""
+        """`steered` are changes that a checkpoint brings back."""
         self._model = model
         self._prompts = prompts
         self._marks = [PromptMark(chunk=0, prompt=spec.prompt, blend_chunks=0)]
@@ -35,7 +35,6 @@ class PromptTrack:
             self._set(mark)
         self.steered = tuple(steered)
         """Changes of prompt that came while the clip rendered, in order."""
-        prompts.prepare(self.texts)
         self._current: tuple[object, PromptKeys] | None = None
 
     @property

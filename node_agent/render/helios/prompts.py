@@ -42,6 +42,7 @@ class PromptEncoder:
         """`folder` keeps embeddings between starts of the process; None keeps none."""
         self._model = model
         self._folder = EmbeddingFolder(folder, model.manifest.digest) if folder else None
+        self._expected: list[str] = []
         self._kept: OrderedDict[str, Tensor] = OrderedDict()
         self._kept_keys: OrderedDict[object, PromptKeys] = OrderedDict()
 
@@ -49,19 +50,23 @@ class PromptEncoder:
         """Tokens of the cleaned text, end token included."""
         return self._count(prompt_clean(text))
 
+    def expect(self, texts: Iterable[str]) -> None:
+        """Texts of clips to come: the next start of the text encoder serves them too."""
+        self._expected = [*dict.fromkeys(map(prompt_clean, texts))][:KEPT_PROMPTS]
+
     def prepare(self, texts: Iterable[str]) -> None:
         """Encode those of `texts` that are not known yet, with one start of the text encoder.
 
         Raises `PromptError` for a text over the limit.
         """
-        unknown = []
-        for text in dict.fromkeys(map(prompt_clean, texts)):
-            if self._known(text) is None:
-                self._check(text)
-                unknown.append(text)
+        unknown = self._unknown(map(prompt_clean, texts))
+        for text in unknown:
+            self._check(text)
         if unknown:
+            room = max(0, KEPT_PROMPTS - len(unknown))
+            more, self._expected = self._unknown(self._expected)[:room], []
             with self._model.text_encoder() as encoder:
-                for text in unknown:
+                for text in dict.fromkeys([*more, *unknown]):
                     self._keep(text, encoder.encode(text))
             logger.info("%d prompts encoded", len(unknown))
 
@@ -121,6 +126,9 @@ class PromptEncoder:
             raise PromptError(
                 f"the prompt has {tokens} tokens, this model takes {limit}; shorten it"
             )
+
+    def _unknown(self, cleaned: Iterable[str]) -> list[str]:
+        return [text for text in dict.fromkeys(cleaned) if self._known(text) is None]
 
     def _known(self, cleaned: str) -> Tensor | None:
         key = text_key(cleaned)

@@ -63,8 +63,8 @@ class HeliosRenderer:
         """The model's shape and defaults."""
         return self._model.info
 
-    def prepare(self, specs: Sequence[RenderSpec]) -> None:
-        """Encode a shard's prompts ahead of time. A bad one is reported when its clip starts."""
+    def expect(self, specs: Sequence[RenderSpec]) -> None:
+        """See `Renderer.expect`. A bad prompt is reported when its clip starts."""
         texts: list[str] = []
         for spec in specs:
             with suppress(PromptError):
@@ -73,7 +73,7 @@ class HeliosRenderer:
                 for text in own:
                     self._prompts.check(text)
                 texts += own
-        self._prompts.prepare(texts)
+        self._prompts.expect(texts)
 
     def start(self, spec: RenderSpec, checkpoint: Checkpoint | None = None) -> HeliosClip:
         """Begin a clip, or go on from a checkpoint.

@@ -52,7 +52,7 @@ def test_padding_is_zero(prompts):
 
 
 def test_an_over_long_prompt_does_not_spoil_its_neighbours_preparation(renderer, prompts, spec):
-    renderer.prepare([spec(prompt=words_of_one_token(prompts, 600)), spec(prompt="A kite")])
+    renderer.expect([spec(prompt=words_of_one_token(prompts, 600)), spec(prompt="A kite")])
     renderer.start(spec(prompt="A kite"))
 
 
@@ -81,10 +81,20 @@ def test_a_shard_s_prompts_take_one_start_of_the_text_encoder(model_directory, s
     specs = [spec(prompt=f"A kite, number {n}", schedule=(night,)) for n in range(4)]
     renderer = HeliosRenderer(model_directory("base"))
     assert not starts
-    renderer.prepare([replace(each, steps=()) for each in specs])
+    renderer.expect([replace(each, steps=()) for each in specs])
+    assert not starts
     for each in specs:
         renderer.start(replace(each, steps=())).prompt  # noqa: B018 - its keys are computed
     assert len(starts) == 1
+
+
+def test_a_broken_input_is_said_before_the_text_encoder_starts(
+    model_directory, spec, starts, tmp_path
+):
+    renderer = HeliosRenderer(model_directory())
+    with pytest.raises(PromptError, match="no such file"):
+        renderer.start(spec(prompt="A kite", image=str(tmp_path / "no.png")))
+    assert not starts
 
 
 def test_the_text_encoder_is_gone_before_a_clip_renders(model_directory, spec, starts):
