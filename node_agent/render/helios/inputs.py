@@ -90,7 +90,7 @@ def read_footage(path: Path, width: int, height: int) -> Footage:
                 if number >= frames - keep:
                     last.append(picture)
     except av.error.FFmpegError as error:
-        raise InputError(f"video {path}: damaged ({error}); export it again") from error
+        raise InputError(f"video {path}: damaged ({error.strerror}); export it again") from error
     if first is None or len(last) != keep:
         raise InputError(f"video {path}: changed while it was read; try again")
     return Footage(first, list(last), chunks)

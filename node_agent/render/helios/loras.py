@@ -15,7 +15,7 @@ from typing import Any
 
 from diffusers import HeliosPipeline
 
-from node_agent.models import Manifest, ModelError, load_verified_lora
+from node_agent.models import MANIFEST_NAME, Manifest, ModelError, load_verified_lora
 from node_agent.render.renderer import LoraUse, PromptError
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class LoraFolder:
             raise PromptError(f"LoRA {use.name}: this node has none; start it with --loras DIR")
         directory = self._directory / use.name
         if not directory.is_dir() or directory.parent != self._directory:
-            there = sorted(path.name for path in self._directory.iterdir() if path.is_dir())
+            there = sorted(path.parent.name for path in self._directory.glob(f"*/{MANIFEST_NAME}"))
             raise PromptError(
                 f"LoRA {use.name}: not in {self._directory}; there are {', '.join(there) or 'none'}"
             )
