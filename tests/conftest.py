@@ -2,8 +2,13 @@
 
 import os
 import shutil
+import signal
 
 import pytest
+
+# A shell that starts tests in the background has them ignore Ctrl-C, and so would the commands
+# whose Ctrl-C they test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def require_program(name: str) -> str:
