@@ -140,7 +140,8 @@ class TestCardRenderer:
         chunks: list[RenderedChunk | None] = []
         for lane in cast("Sequence[TestCardClip]", lanes):
             try:
-                chunks.append(lane.step(lambda lane=lane: cancelled(lane)))  # type: ignore[misc]
+                chunk = lane.step(lambda lane=lane: cancelled(lane))  # type: ignore[misc]
+                chunks.append(replace(chunk, lanes=len(lanes)))
             except RenderCancelled:
                 chunks.append(None)
         return chunks
