@@ -11,9 +11,9 @@ import gc
 import pytest
 import torch
 
-from node_agent.render.helios.clip import HeliosClip
 from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.prompts import PromptEncoder
+from node_agent.render.helios.renderer import SoloClip
 from tests.node.helios import conftest as helios
 from tests.node.helios.stock import STOCK_GAMMA
 
@@ -77,7 +77,7 @@ def model_on(model_directory):
 @pytest.fixture
 def start():
     """A clip of a model."""
-    return lambda model, spec: HeliosClip(model, PromptEncoder(model), spec, None)
+    return lambda model, spec: SoloClip(model, PromptEncoder(model), spec, None)
 
 
 @pytest.fixture

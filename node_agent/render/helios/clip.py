@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from pathlib import Path
 
 from PIL.Image import Image
@@ -11,7 +11,6 @@ from torch import Tensor
 from node_agent.render.helios.cross_attention import PromptKeys
 from node_agent.render.helios.history import CHUNK_LATENT_FRAMES, History, LatentShape
 from node_agent.render.helios.inputs import Footage, read_footage, read_picture
-from node_agent.render.helios.lanes import render_chunks
 from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.noise import ClipNoise
 from node_agent.render.helios.prompt_track import PromptTrack
@@ -24,8 +23,6 @@ from node_agent.render.renderer import (
     CheckpointError,
     Negative,
     PromptMark,
-    RenderCancelled,
-    RenderedChunk,
     RenderSpec,
 )
 
@@ -102,13 +99,6 @@ class HeliosClip:
         """Follow another prompt from the next chunk on. Raises `PromptError`."""
         mark = PromptMark(chunk=self.next_chunk, prompt=prompt, blend_chunks=blend_chunks)
         self._track.steer(mark)
-
-    def step(self, cancelled: Callable[[], bool]) -> RenderedChunk:
-        """Render the next chunk, alone. Raises `RenderCancelled`; it can then be taken again."""
-        [chunk] = render_chunks(self.model, [self], lambda _clip: cancelled())
-        if chunk is None:
-            raise RenderCancelled
-        return chunk
 
     def negative_of(self, latents: Tensor, noise: ClipNoise) -> Negative:
         """The negative of the next chunk, whose latents are on the CPU; all arrays are copies."""

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from node_agent.render.helios.clip import HeliosClip
 from node_agent.render.helios.decode import decode
 from node_agent.render.helios.guidance import Company
 from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.stages import denoise_flat, denoise_pyramid
 from node_agent.render.memory import release_free_memory
 from node_agent.render.renderer import RenderCancelled, RenderedChunk
-
-if TYPE_CHECKING:
-    from node_agent.render.helios.clip import HeliosClip
 
 
 @torch.inference_mode()

@@ -24,9 +24,21 @@ from node_agent.render.renderer import (
     Frames,
     Negative,
     PromptError,
+    RenderCancelled,
     RenderedChunk,
     RenderSpec,
 )
+
+
+class SoloClip(HeliosClip):
+    """A clip that can also be rendered by itself."""
+
+    def step(self, cancelled: Callable[[], bool]) -> RenderedChunk:
+        """Render the next chunk, alone. Raises `RenderCancelled`; it can then be taken again."""
+        [chunk] = render_chunks(self.model, [self], lambda _clip: cancelled())
+        if chunk is None:
+            raise RenderCancelled
+        return chunk
 
 
 class HeliosRenderer:
@@ -75,12 +87,12 @@ class HeliosRenderer:
                 texts += own
         self._prompts.expect(texts)
 
-    def start(self, spec: RenderSpec, checkpoint: Checkpoint | None = None) -> HeliosClip:
+    def start(self, spec: RenderSpec, checkpoint: Checkpoint | None = None) -> SoloClip:
         """Begin a clip, or go on from a checkpoint.
 
         Raises `PromptError` if no card can render it, `CheckpointError` if it cannot go on.
         """
-        return HeliosClip(self._model, self._prompts, spec, checkpoint)
+        return SoloClip(self._model, self._prompts, spec, checkpoint)
 
     def step(
         self, lanes: Sequence[Clip], cancelled: Callable[[Clip], bool]

@@ -5,10 +5,9 @@ import pytest
 import torch
 from diffusers import HeliosPipeline, HeliosPyramidPipeline
 
-from node_agent.render.helios.clip import HeliosClip
 from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.prompts import PromptEncoder
-from node_agent.render.helios.renderer import HeliosRenderer
+from node_agent.render.helios.renderer import HeliosRenderer, SoloClip
 from tests.node.helios.stock import STOCK_GAMMA, assert_equal_to_stock, stock_run
 
 CHUNKS = 3
@@ -88,7 +87,7 @@ def test_the_arithmetic_of_a_gpu(model_directory, spec, render, variant):
         if variant == "distilled"
         else {"num_inference_steps": 2}
     )
-    chunks = render(HeliosClip(model, PromptEncoder(model), clip, None), 2)
+    chunks = render(SoloClip(model, PromptEncoder(model), clip, None), 2)
     latents = np.concatenate([chunk.negative.latents for chunk in chunks], axis=2)
     guidance = model.info.default_guidance_scale
     stock = stock_run(pipeline, clip, "latent", guidance_scale=guidance, **options)

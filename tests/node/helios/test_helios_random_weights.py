@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from diffusers import HeliosTransformer3DModel
 
-from node_agent.render.helios.clip import HeliosClip
 from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.prompts import PromptEncoder
 from node_agent.render.helios.random_weights import RandomWeights
+from node_agent.render.helios.renderer import SoloClip
 from node_agent.render.helios.tiny import TEXT_DIM
 
 TINY = {
@@ -51,8 +51,7 @@ def test_the_real_model_has_14_billion_of_them():
 def test_a_clip_renders_from_them_and_always_the_same_one(spec, render):
     models = [HeliosModel(RandomWeights(TINY, TINY_VAE), CPU) for _ in range(2)]
     one, other = (
-        render(HeliosClip(model, PromptEncoder(model), spec(frames=66), None), 2)
-        for model in models
+        render(SoloClip(model, PromptEncoder(model), spec(frames=66), None), 2) for model in models
     )
     for ours, again in zip(one, other, strict=True):
         assert ours.negative.latents.std() > 0.1
