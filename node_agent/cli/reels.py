@@ -16,10 +16,9 @@ from node_agent.cli.options import MODELS, Json, ModelsDir
 from node_agent.cli.render import Blend, Fresh, Out
 from node_agent.cli.rendering import Asked, check_model, facts, finish, follow, take_up
 from node_agent.models import describe, load_manifest
+from node_agent.reel.codecs import CodecName
 from node_agent.reel.operations import all_again, branched, extended
-from node_agent.reel.output import CodecName, Output, OutputError, codec_for
 from node_agent.reel.reel import LOG_NAME, Record, Reel, ReelError, reel_of
-from node_agent.reel.take import write_sidecar
 from node_agent.render.helios.recipe import recipe_for
 from node_agent.render.renderer import BLEND_CHUNKS, PromptError
 
@@ -104,6 +103,9 @@ def redecode(
     as_json: Json = False,
 ) -> None:
     """Decode a film again from its negatives, into another encoding."""
+    from node_agent.reel.output import Output, OutputError, codec_for  # PyAV: where it is needed
+    from node_agent.reel.take import write_sidecar
+
     source, target, began = _opened(film), out.absolute(), time.monotonic()
     try:
         chosen = codec_for(target, codec, crf)

@@ -13,18 +13,18 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from node_agent.cli.options import stamps
 from node_agent.cli.render_progress import progress_of
-from node_agent.encode import Take
 from node_agent.reel.operations import differences, remaining
 from node_agent.reel.reel import LOG_NAME, RECORD_NAME, Record, Reel, ReelError, reel_of
-from node_agent.reel.run import run
-from node_agent.reel.take import make_take
-from node_agent.render.child import ChildOptions
 from node_agent.render.messages import ChunkDone, Ready, Start
+
+if TYPE_CHECKING:
+    from node_agent.encode import Take
 
 INTERRUPTED = 130
 """What shells say of a command that Ctrl-C ended: 128 and the signal's number."""
@@ -65,6 +65,8 @@ def take_up(film: Path, wanted: Record, *, fresh: bool, source: Path | None = No
 
 def finish(reel: Reel, film: Path, *, models_dir: Path, as_json: bool) -> None:
     """Make what is left of the clip, then the film and its sidecar, and say so."""
+    from node_agent.reel.take import make_take  # PyAV: only where it is needed
+
     began = time.monotonic()
     with reel.held():
         reel.check_files()
@@ -88,6 +90,9 @@ def follow(
     `models_dir` has the LoRAs, and what is known of models' hashes and of encoded prompts. Raises
     `RenderFailed`, OSError; ends the command when Ctrl-C is pressed.
     """
+    from node_agent.reel.run import run  # with the driver's binding: only where it is needed
+    from node_agent.render.child import ChildOptions
+
     record, stack = reel.record, ""
     chunks = len(start.redecode) + start.spec.chunks - start.resume_chunk
     options = ChildOptions(

@@ -69,6 +69,8 @@ def read_config(path: Path) -> dict[str, Any]:
     """Read a JSON object. Raises `ModelError`."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{path}: there is no such file; name a model's directory") from None
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read as JSON ({error})") from error
     if not isinstance(config, dict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,19 +10,9 @@ from typing import Self
 from node_agent.encode import EncodeSettings, Take, assemble, encode_segment, encoder_id
 from node_agent.files import sha256_of_file
 from node_agent.film import CODECS, FilmWriter, read_lossless
+from node_agent.reel.codecs import CodecName
 from node_agent.render.messages import ChunkDone
 from node_agent.render.renderer import CHUNK_FRAMES
-
-
-class CodecName(StrEnum):
-    """Encodings."""
-
-    H264 = "h264"
-    H265 = "h265"
-    AV1 = "av1"
-    PRORES = "prores"
-    FFV1 = "ffv1"
-
 
 _BY_ENDING = {".mp4": CodecName.H264, ".mov": CodecName.PRORES, ".mkv": CodecName.FFV1}
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:  # commands that only ask for a clip need no numpy
+    import numpy as np
+    import numpy.typing as npt
 
 CHUNK_FRAMES = 33
 """Video frames of one chunk, Helios's unit: 9 latent frames, temporal compression 4."""
 
-Frames = npt.NDArray[np.uint8]
+Frames: TypeAlias = "npt.NDArray[np.uint8]"
 """Shape (frames, height, width, 3), RGB, 0..255."""
 
-Latents = npt.NDArray[np.float32]
+Latents: TypeAlias = "npt.NDArray[np.float32]"
 """Shape (1, 16, 9, height / 8, width / 8): one chunk's denoised latents, normalised."""
 
 

@@ -31,7 +31,14 @@ def test_it_tells_what_it_can_do() -> None:
     assert "doctor" in done.stdout
 
 
-@pytest.mark.parametrize("command", [("doctor",), ("inventory",), ("burn-in", "--model", "m")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("doctor",),
+        ("inventory",),
+        ("burn-in", "--model", "m"),
+    ],
+)
 def test_a_command_that_needs_the_extra_says_so(command: tuple[str, ...]) -> None:
     done = run(*command)
     assert done.returncode == 1
