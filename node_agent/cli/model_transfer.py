@@ -88,7 +88,7 @@ def serve(
         typer.Argument(help="A model, or a directory of models.", show_default="--models-dir"),
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; off loopback a token is needed.")
+        str, typer.Option(help="Address to listen on; off loopback, token and TLS.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8600,
     token_file: TokenFile = None,
@@ -98,6 +98,9 @@ def serve(
     key: Annotated[
         Path | None, typer.Option(help="The certificate's key.", show_default=False)
     ] = None,
+    plain_http: Annotated[
+        bool, typer.Option("--plain-http", help="Do without TLS off loopback.")
+    ] = False,
     models_dir: ModelsDir = MODELS,
 ) -> None:
     """Serve this node's intact models to its neighbours, read-only, until Ctrl-C.
@@ -113,7 +116,12 @@ def serve(
         stock = shelf(place, stamps=stamps(models_dir), watch=watch)
     pair = (cert, key) if cert and key else None
     with ModelServer(
-        stock, host=host, port=port, token=token(token_file), certificate=pair
+        stock,
+        host=host,
+        port=port,
+        token=token(token_file),
+        certificate=pair,
+        plain=plain_http,
     ) as server:
         try:
             for name, manifest in sorted(stock.manifests.items()):

@@ -79,7 +79,8 @@ def is_loopback(host: str) -> bool:
 class ModelServer(ThreadingHTTPServer):
     """Serves a shelf; each connection has a thread.
 
-    Raises `ModelError` off loopback without a token.
+    Off loopback it wants a token, and a certificate so that the token does not travel in the
+    clear; `plain` does without the certificate. Raises `ModelError` for what lacks.
     """
 
     daemon_threads = True
@@ -92,11 +93,17 @@ class ModelServer(ThreadingHTTPServer):
         port: int = 0,
         token: str = "",
         certificate: tuple[Path, Path] | None = None,
+        plain: bool = False,
     ) -> None:
         if not token and not is_loopback(host):
             raise ModelError(
                 f"{host} can be reached by others: set HELIOSTAT_MODEL_TOKEN or --token-file,"
                 " or serve on 127.0.0.1"
+            )
+        if not (certificate or plain or is_loopback(host)):
+            raise ModelError(
+                f"{host} can be reached by others: give --cert and --key, or --plain-http where the"
+                " network is your own and the token may travel in the clear"
             )
         self.shelf = shelf
         self.token = token

@@ -10,6 +10,7 @@ from collections import namedtuple
 
 import pytest
 
+from farm.fleet_ray.tls import ensure_certificate
 from node_agent.models import (
     MANIFEST_NAME,
     ModelError,
@@ -99,6 +100,20 @@ def test_a_model_comes_from_a_neighbour_with_the_same_digest(run, model, tmp_pat
     assert same(model, target)
     assert load_manifest(target).digest == load_manifest(model).digest
     assert not left_over(target)
+
+
+def test_a_model_comes_over_tls_from_a_neighbour_whose_certificate_is_known(run, model, tmp_path):
+    certificate = tmp_path / "cert.pem", tmp_path / "key.pem"
+    ensure_certificate(*certificate, ["127.0.0.1"])
+    server = run(ModelServer(shelf(model), token="secret", certificate=certificate))
+    assert server.url.startswith("https://")
+    source = HttpSource(f"{server.url}/model", token="secret", ca=certificate[0])
+    bring(source, tmp_path / "copy")
+    assert same(model, tmp_path / "copy")
+    stranger = HttpSource(f"{server.url}/model", token="secret")
+    with pytest.raises(ModelError, match="certificate"):
+        bring(stranger, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_lora_comes_the_same_way(run, lora, tmp_path):

@@ -123,6 +123,16 @@ def test_off_loopback_a_token_is_needed(model, host):
         ModelServer(shelf(model), host=host)
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "render-7.example"])
+def test_off_loopback_it_speaks_tls_unless_told_otherwise(model, host):
+    with pytest.raises(ModelError, match="--cert and --key, or --plain-http"):
+        ModelServer(shelf(model), host=host, token="secret")
+
+
+def test_plain_http_is_there_for_whoever_asks_for_it(model):
+    ModelServer(shelf(model), host="0.0.0.0", token="secret", plain=True).server_close()
+
+
 def test_a_damaged_model_is_not_served_and_said_so(model, build):
     other = build("other", seed=1)
     write_manifest(other, name="other", revision="1")
