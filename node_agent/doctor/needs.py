@@ -12,8 +12,6 @@ from typing import Final
 TRANSFORMER_BF16: Final = 28_600_000_000
 TRANSFORMER_INT8: Final = 14_500_000_000
 TEXT_ENCODER_BF16: Final = 11_400_000_000
-MODEL_DOWNLOAD: Final = 80_000_000_000
-"""The stock repository holds its transformer in float32."""
 
 VRAM_MIN: Final = 6_000_000_000
 """bf16, every weight streamed."""

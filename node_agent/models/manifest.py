@@ -119,11 +119,6 @@ def is_allowed(path: str) -> bool:
     return pure.suffix in ALLOWED_SUFFIXES or pure.name in ALLOWED_NAMES
 
 
-def is_commit(text: str) -> bool:
-    """Whether a revision is a commit of a hub, and no branch or tag."""
-    return re.fullmatch(r"[0-9a-f]{40}", text) is not None
-
-
 def is_digest(text: str) -> bool:
     """Whether this is a manifest's whole digest."""
     return _SHA256.fullmatch(text) is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,9 +18,8 @@ from node_agent.models import ModelError, ModelInfo
 from node_agent.render.helios.cross_attention import PromptProjections
 from node_agent.render.helios.loras import LoraFolder
 from node_agent.render.helios.parts import ModelFiles, Parts, PromptReader
-from node_agent.render.helios.placement import Placement, choose, offload, room
+from node_agent.render.helios.placement import Placement, choose, give_back, offload, room
 from node_agent.render.helios.transformer import lean
-from node_agent.render.memory import release_free_memory
 from node_agent.render.renderer import LoraUse, PromptError
 
 logger = logging.getLogger(__name__)
@@ -127,7 +125,7 @@ class HeliosModel:
         except ModelError:
             logger.info("the transformer makes room for the text encoder")
             self._loaded = None
-            _free(self.device)
+            give_back(self.device)
         with encoder as reader:
             yield reader
 
@@ -148,7 +146,7 @@ class HeliosModel:
 
     def _load_transformer(self, loras: tuple[LoraUse, ...]) -> tuple[Any, PromptProjections]:
         self._loaded = None
-        _free(self.device)
+        give_back(self.device)
         self.placement = self._forced or self._place()
         is_resident = self.placement is Placement.RESIDENT
         home = self.device if is_resident else torch.device("cpu")
@@ -164,7 +162,7 @@ class HeliosModel:
         projections = PromptProjections(transformer).requires_grad_(False)
         if not is_resident:
             offload(transformer, self.device, self.placement)
-        _free(self.device)
+        give_back(self.device)
         self._loaded = transformer, projections
         return self._loaded
 
@@ -175,14 +173,6 @@ class HeliosModel:
         placement = choose("transformer", weights, room(self.device))
         logger.info("transformer of %.1f GB: %s", weights / 1e9, placement.value)
         return placement
-
-
-def _free(device: torch.device) -> None:
-    """Give back what was just dropped, before more is asked for."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    release_free_memory()
 
 
 def hide_progress_bars() -> None:

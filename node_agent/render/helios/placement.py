@@ -7,6 +7,7 @@ needs is counted from the weights' files before anything is loaded, and told whe
 from __future__ import annotations
 
 import enum
+import gc
 import logging
 import math
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from diffusers.hooks import apply_group_offloading
 from safetensors import SafetensorError, safe_open
 
 from node_agent.models import ModelError
+from node_agent.render.memory import release_free_memory
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +66,14 @@ def room(device: torch.device) -> Room:
     """What is free, as the driver and the system say."""
     vram = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
     return Room(vram, psutil.virtual_memory().available)
+
+
+def give_back(device: torch.device) -> None:
+    """Return what was just dropped to the device and the system, before more is asked for."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    release_free_memory()
 
 
 def choose(

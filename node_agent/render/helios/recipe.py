@@ -10,9 +10,6 @@ from node_agent.render.renderer import CHUNK_FRAMES, QUALITIES, PromptError, Ren
 
 SEED_MAX = 2**63 - 1
 
-LANES_MAX: Final = 16
-"""Clips in lockstep; more gain nothing and take memory."""
-
 _STEPS: Final = {
     "distilled": {"draft": 1, "standard": 2, "exact": 2},
     "mid": {"draft": 10, "standard": 20, "exact": 20},

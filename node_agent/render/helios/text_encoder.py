@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,8 +11,14 @@ from torch import Tensor
 from transformers import UMT5EncoderModel
 
 from node_agent.models import ModelError
-from node_agent.render.helios.placement import Placement, choose, offload, room, weight_bytes
-from node_agent.render.memory import release_free_memory
+from node_agent.render.helios.placement import (
+    Placement,
+    choose,
+    give_back,
+    offload,
+    room,
+    weight_bytes,
+)
 
 WORKING_BYTES = 1 << 29
 """GPU memory of encoding one prompt beside the weights; estimated from the shapes."""
@@ -56,10 +61,7 @@ class TextEncoder:
         trace: TracebackType | None,
     ) -> None:
         self._model = None
-        gc.collect()
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
-        release_free_memory()
+        give_back(self._device)
 
     @torch.inference_mode()
     def encode(self, cleaned: str) -> Tensor:
