@@ -18,6 +18,7 @@ ALLOWED = frozenset(
         "BSL-1.0", "CC0-1.0", "CNRI-Python", "ISC", "MIT", "MIT-0", "MIT-CMU", "PSF-2.0",
         "Python-2.0", "Unlicense", "Zlib",
         "MPL-2.0",  # copyleft per file: used unchanged, it asks nothing of our own files
+        "LGPL-3.0-only",  # copyleft per library: imported unchanged, and anyone may replace it
     }
 )  # fmt: skip
 
@@ -43,7 +44,10 @@ ALIASES = {
 # The CUDA lock only: fetched by the user's own pip under NVIDIA's terms, never shipped by us.
 NVIDIA = re.compile(r"(nvidia|cuda)-")
 
-REMARKS = {"av": "its wheel carries FFmpeg with x264 (GPL): docs/decisions/0006"}
+REMARKS = {
+    "psycopg": "LGPL, in the extra [postgres] alone: docs/decisions/0015",
+    "av": "its wheel carries FFmpeg with x264 (GPL): docs/decisions/0006",
+}
 
 
 def licence_of(distribution: Distribution) -> str:
