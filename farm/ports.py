@@ -8,7 +8,18 @@ from typing import Protocol
 
 from farm.domain.batch import Batch, BatchProgress
 from farm.domain.clip import Clip, ClipState
-from farm.domain.ledger import CardRow, ChunkRow, ClipRow, Commit, EventRow, RequestRow, Totals
+from farm.domain.fleet import Circuit, Node
+from farm.domain.ledger import (
+    CardRow,
+    ChunkRow,
+    ClipRow,
+    Commit,
+    EventRow,
+    FleetEventRow,
+    RequestRow,
+    Totals,
+)
+from farm.domain.project import Limit, Look, Project
 from farm.domain.spec import NewClip
 
 
@@ -55,6 +66,30 @@ class Store(Protocol):
         """Every card that was ever heard of."""
         ...
 
+    def projects(self) -> list[Project]:
+        """All projects, by name; `default` is among them."""
+        ...
+
+    def limits(self) -> list[Limit]:
+        """All named limits, by name."""
+        ...
+
+    def circuits(self) -> list[Circuit]:
+        """All circuits, by name."""
+        ...
+
+    def nodes(self) -> list[Node]:
+        """Nodes of which something was decided, by hostname."""
+        ...
+
+    def looks(self, batch_id: str) -> dict[str, Look]:
+        """What people said of a batch's clips at their first look, by clip id."""
+        ...
+
+    def unmet(self, batch_id: str) -> dict[int, dict[int, ClipState]]:
+        """By ordinal of a clip: the clips without a take that it waits for, and their states."""
+        ...
+
     def commit(self, epoch: int, at: float, commit: Commit) -> None:
         """Write all of it and its events in one transaction.
 
@@ -68,6 +103,12 @@ class Store(Protocol):
 
     def stage_clips(self, epoch: int, batch_id: str, clips: Sequence[NewClip]) -> None:
         """Add clips to a staged batch, one transaction."""
+        ...
+
+    def stage_dependencies(
+        self, epoch: int, batch_id: str, pairs: Sequence[tuple[int, int]]
+    ) -> None:
+        """Add to a staged batch which of its clips wait for which others, by their ordinals."""
         ...
 
     def publish_batch(self, epoch: int, at: float, batch_id: str, request: RequestRow) -> None:
@@ -131,6 +172,34 @@ class Ledger(Protocol):
 
     def events(self, *, after: int, limit: int, batch_id: str = "") -> list[EventRow]:
         """Events after sequence number `after`, in order."""
+        ...
+
+    def clip_events(self, clip_id: str, *, limit: int) -> list[EventRow]:
+        """The latest events of a clip, the newest first."""
+        ...
+
+    def fleet_events(self, target: str, *, limit: int) -> list[FleetEventRow]:
+        """The latest decisions about a node or card (of all: ""), the newest first."""
+        ...
+
+    def projects(self) -> list[Project]:
+        """All projects, by name; `default` is among them."""
+        ...
+
+    def limits(self) -> list[Limit]:
+        """All named limits, by name."""
+        ...
+
+    def circuits(self) -> list[Circuit]:
+        """All circuits, by name."""
+        ...
+
+    def nodes(self) -> list[Node]:
+        """Nodes of which something was decided, by hostname."""
+        ...
+
+    def looks(self, batch_id: str) -> dict[str, Look]:
+        """What people said of a batch's clips at their first look, by clip id."""
         ...
 
     def request(self, request_id: str) -> RequestRow | None:

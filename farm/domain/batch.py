@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from farm.domain.clip import ClipState
+from farm.domain.fleet import Needs
 
 
 class BatchState(StrEnum):
@@ -15,6 +16,18 @@ class BatchState(StrEnum):
     OPEN = "open"
     PAUSED = "paused"
     CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """In which order a batch's clips go out."""
+
+    every: int = 0
+    """0: the longest first, so that the batch ends together. 1: as in the file. N: the first, the
+    last and every N-th first, then the others as in the file."""
+
+    def __str__(self) -> str:
+        return {0: "longest", 1: "file"}.get(self.every, f"every {self.every}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +44,18 @@ class Batch:
     state: BatchState = BatchState.OPEN
     reason: str = ""
     """Why it is paused or cancelled."""
+    deadline: float | None = None
+    """Unix seconds by which it should be done."""
+    needs: Needs = field(default_factory=Needs)
+    limits: tuple[str, ...] = ()
+    """Named limits that its clips count against."""
+    after: tuple[str, ...] = ()
+    """Ids of batches that must have ended before its clips may begin."""
+    first_look: bool = False
+    """Each clip waits after its first chunk for a person."""
+    order: Order = field(default_factory=Order)
+    failures_max: int | None = None
+    """Failed clips that pause it; 0 is never, None is the policy's share of its clips."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,8 +82,8 @@ TRANSITIONS: Final = MappingProxyType(
         (S.WAITING, K.CANCEL): frozenset({S.CANCELLED}),
         (S.LEASED, K.CANCEL): frozenset({S.CANCELLED}),
         (S.HELD, K.CANCEL): frozenset({S.CANCELLED}),
-        (S.FAILED, K.REQUEUE): frozenset({S.QUEUED}),
-        (S.CANCELLED, K.REQUEUE): frozenset({S.QUEUED}),
+        (S.FAILED, K.REQUEUE): frozenset({S.QUEUED, S.WAITING}),
+        (S.CANCELLED, K.REQUEUE): frozenset({S.QUEUED, S.WAITING}),
     }
 )
 """(state, event) → the states it may lead to. What is not here is an error."""
@@ -134,6 +134,13 @@ class Clip:
     not_before: float = 0.0
     """Coordinator's monotonic seconds; a backoff ends then. Not stored: a restart ends them all."""
     reason: str = ""
+    loras: str = ""
+    """The LoRAs that it renders with, as one word: part of what a card has loaded."""
+
+    @property
+    def chunks_left(self) -> int:
+        """Chunks that are not recorded yet."""
+        return self.chunks - self.chunks_done
 
     @property
     def chunks(self) -> int:
@@ -257,6 +264,8 @@ class Cancelled:
 class Requeued:
     """A person wants it after all; budgets and block list start anew."""
 
+    waiting: bool = False
+    """What it depends on is not done."""
     kind = EventKind.REQUEUE
 
 
@@ -312,10 +321,10 @@ def _apply(clip: Clip, event: Event) -> Clip:
             return _ended_badly(clip, event)
         case Rejected(reason) | Cancelled(reason):
             return replace(clip, state=S.CANCELLED, holder=None, reason=reason)
-        case Requeued():
+        case Requeued(waiting):
             return replace(
-                clip, state=S.QUEUED, losses=0, failures=0, blocked=(), input_failed=(),
-                reason="", not_before=0.0,
+                clip, state=S.WAITING if waiting else S.QUEUED, losses=0, failures=0, blocked=(),
+                input_failed=(), reason="", not_before=0.0,
             )  # fmt: skip
         case Ready() | Approved() | Yielded():
             return replace(clip, state=S.QUEUED, holder=None)

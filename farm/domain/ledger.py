@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from farm.domain.batch import Batch
 from farm.domain.clip import Clip, EventKind
+from farm.domain.fleet import Circuit, FleetEvent, Node, Standing
+from farm.domain.project import Limit, Look, Project
 from farm.domain.spec import ClipSpec, PromptMark
 
 
@@ -117,6 +119,16 @@ class CardRow:
     incarnation: str
     frames_rendered: int
     """Of this incarnation, as far as the farm's totals have counted them."""
+    card_type: str = ""
+    tags: tuple[str, ...] = ()
+    profile: str = ""
+    models: tuple[str, ...] = ()
+    lanes: int = 1
+    power_cap_watts: float = 0.0
+    pace: float = 0.0
+    """See `farm.domain.fleet.CardFacts`, as of the fields above."""
+    standing: Standing = Standing.OPEN
+    standing_reason: str = ""
 
 
 @dataclass(slots=True)
@@ -131,11 +143,30 @@ class Commit:
     """The counters after this commit; None leaves them as they are."""
     requests: list[RequestRow] = field(default_factory=list)
     cards: list[CardRow] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+    projects: list[Project] = field(default_factory=list)
+    limits: list[Limit] = field(default_factory=list)
+    circuits: list[Circuit] = field(default_factory=list)
+    forgotten: list[tuple[str, str]] = field(default_factory=list)
+    """("limit" or "circuit", its name): removed by a person."""
+    looks: list[Look] = field(default_factory=list)
+    fleet_events: list[FleetEvent] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(
-            self.clips or self.batches or self.chunks or self.takes or self.requests or self.cards
-        )
+        return any(getattr(self, name) for name in _WRITTEN)
+
+
+_WRITTEN = tuple(f.name for f in fields(Commit) if f.name != "totals")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetEventRow:
+    """A decision about a node or a card, as it was written."""
+
+    sequence: int
+    at: float
+    epoch: int
+    event: FleetEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

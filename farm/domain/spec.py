@@ -66,6 +66,8 @@ class NewClip:
     name: str
     spec: ClipSpec
     columns: Mapping[str, str] = field(default_factory=dict)
+    waits: bool = False
+    """It depends on other clips of its batch (`Store.stage_dependencies` says on which)."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

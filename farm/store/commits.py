@@ -14,7 +14,8 @@ from farm.domain.errors import RequestConflict, StaleWrite
 from farm.domain.ledger import BatchChange, CardRow, ClipChange, Commit, RequestRow, Totals
 from farm.store import tables as t
 from farm.store.bulk import Bulk, Values, inserting, json_text
-from farm.store.rows import chunk_values, take_values
+from farm.store.plan_rows import batch_decisions
+from farm.store.rows import card_values, chunk_values, take_values
 
 BLOCK: Final = 500
 """Values in one `IN (…)`; databases have a limit on parameters."""
@@ -50,6 +51,12 @@ _insert_requests: Final = inserting(t.requests)
 _insert_cards: Final = inserting(t.cards)
 _insert_events: Final = inserting(
     t.events, [column.name for column in t.events.c if column.name != "sequence"]
+)
+
+_update_cards: Final = Bulk(
+    update(t.cards)
+    .where(t.cards.c.card_id == bindparam("known_id"))
+    .values({column.name: bindparam(column.name) for column in t.cards.c if not column.primary_key})
 )
 
 _tally: Final = Bulk(
@@ -114,11 +121,7 @@ def write_batches(
         )
         if before is None:
             raise StaleWrite(f"there is no batch {after.batch_id}")
-        connection.execute(
-            update(t.batches)
-            .where(known)
-            .values(priority=after.priority, state=after.state.value, reason=after.reason)
-        )
+        connection.execute(update(t.batches).where(known).values(**batch_decisions(after)))
         write_batch_event(
             connection, epoch, at, after.batch_id, change.kind, before, after.state, change.detail
         )
@@ -182,18 +185,14 @@ def write_totals(connection: Connection, totals: Totals | None) -> None:
 
 def write_cards(connection: Connection, cards: Sequence[CardRow]) -> None:
     """Add or replace cards; of several rows for one card the last counts."""
-    rows = {card.card_id: _fields(card) for card in cards}
+    rows = {card.card_id: card_values(card) for card in cards}
     known: set[str] = set()
     for block in blocks(list(rows)):
         known.update(
             connection.scalars(select(t.cards.c.card_id).where(t.cards.c.card_id.in_(block)))
         )
     _insert_cards.run(connection, [row for card_id, row in rows.items() if card_id not in known])
-    changed = [{**rows[card_id], "known_id": card_id} for card_id in known]
-    if changed:
-        connection.execute(
-            update(t.cards).where(t.cards.c.card_id == bindparam("known_id")), changed
-        )
+    _update_cards.run(connection, [{**rows[i], "known_id": i} for i in rows if i in known])
 
 
 def blocks(values: Sequence[str]) -> Iterable[Sequence[str]]:

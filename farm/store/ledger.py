@@ -11,8 +11,11 @@ from sqlalchemy import Engine, Select, func, select
 from farm.domain.batch import Batch, BatchProgress
 from farm.domain.clip import ClipState
 from farm.domain.errors import AmbiguousName, NotFound
-from farm.domain.ledger import ChunkRow, ClipRow, EventRow, RequestRow
+from farm.domain.fleet import Circuit, Node
+from farm.domain.ledger import ChunkRow, ClipRow, EventRow, FleetEventRow, RequestRow
+from farm.domain.project import Limit, Look, Project
 from farm.ports import Ledger
+from farm.store import plan_rows
 from farm.store import tables as t
 from farm.store.commits import blocks
 from farm.store.engine import ledger_path, reader_engine
@@ -140,6 +143,48 @@ class SqlLedger:
             query = query.where(t.events.c.batch_id == batch_id)
         with self._engine.begin() as connection:
             return [read_event(row) for row in connection.execute(query)]
+
+    def clip_events(self, clip_id: str, *, limit: int) -> list[EventRow]:
+        """The latest events of a clip, the newest first."""
+        query = (
+            select(t.events, t.clips.c.name)
+            .join(t.clips, t.clips.c.clip_id == t.events.c.clip_id)
+            .where(t.events.c.clip_id == clip_id)
+            .order_by(t.events.c.sequence.desc())
+            .limit(limit)
+        )
+        with self._engine.begin() as connection:
+            return [read_event(row) for row in connection.execute(query)]
+
+    def fleet_events(self, target: str, *, limit: int) -> list[FleetEventRow]:
+        """The latest decisions about a node or card (of all: ""), the newest first."""
+        with self._engine.begin() as connection:
+            return plan_rows.read_fleet_events(connection, target, limit)
+
+    def projects(self) -> list[Project]:
+        """All projects, by name; `default` is among them."""
+        with self._engine.begin() as connection:
+            return plan_rows.read_projects(connection)
+
+    def limits(self) -> list[Limit]:
+        """All named limits, by name."""
+        with self._engine.begin() as connection:
+            return plan_rows.read_limits(connection)
+
+    def circuits(self) -> list[Circuit]:
+        """All circuits, by name."""
+        with self._engine.begin() as connection:
+            return plan_rows.read_circuits(connection)
+
+    def nodes(self) -> list[Node]:
+        """Nodes of which something was decided, by hostname."""
+        with self._engine.begin() as connection:
+            return plan_rows.read_nodes(connection)
+
+    def looks(self, batch_id: str) -> dict[str, Look]:
+        """What people said of a batch's clips at their first look, by clip id."""
+        with self._engine.begin() as connection:
+            return plan_rows.read_looks(connection, batch_id)
 
     def request(self, request_id: str) -> RequestRow | None:
         """What a request_id was answered with."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -10,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Text, select, type_coerce
 
 from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import Clip, ClipState, Holder, Work
+from farm.domain.fleet import Standing
 from farm.domain.ledger import (
     CardRow,
     ChunkRow,
@@ -23,6 +25,7 @@ from farm.domain.spec import ClipSpec
 from farm.store import tables as t
 from farm.store.bulk import Values, json_text
 from farm.store.options import mark_values, options_of, read_marks
+from farm.store.plan_rows import read_decisions
 
 CHUNK_OBJECTS: Final = ("segment", "init", "negative", "embeddings")
 """The objects of a chunk, in the order in which they are read back."""
@@ -47,25 +50,26 @@ CLIP_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = (
     t.clips.c.holder_card,
     t.clips.c.holder_incarnation,
     t.clips.c.reason,
+    t.clips.c.loras,
 )
 """What a `Clip` is made of, in the order in which `read_clips` takes it."""
 
 
 def read_clips(rows: Iterable[Sequence[Any]]) -> Iterator[Clip]:
-    """Clips from rows of `CLIP_COLUMNS`; equal work and batch ids become one object."""
+    """Clips from rows of `CLIP_COLUMNS`; equal work and words become one object."""
     works: dict[tuple[int, int, str | None], Work] = {}
-    batch_ids: dict[str, str] = {}
+    words: dict[str, str] = {}
     for row in rows:
         (
             clip_id, batch_id, ordinal, frames, height, width, steps, state, attempt, chunks_done,
-            losses, failures, blocked, input_failed, card, incarnation, reason,
+            losses, failures, blocked, input_failed, card, incarnation, reason, loras,
         ) = row  # fmt: skip
         work = works.get((height, width, steps))
         if work is None:
             work = works[height, width, steps] = Work(height, width, _numbers(steps))
         yield Clip(
             clip_id=clip_id,
-            batch_id=batch_ids.setdefault(batch_id, batch_id),
+            batch_id=words.setdefault(batch_id, batch_id),
             ordinal=ordinal,
             frames=frames,
             work=work,
@@ -78,6 +82,7 @@ def read_clips(rows: Iterable[Sequence[Any]]) -> Iterator[Clip]:
             input_failed=tuple(input_failed) if input_failed else (),
             holder=None if card is None else Holder(card, incarnation),
             reason=reason,
+            loras=words.setdefault(loras, loras),
         )
 
 
@@ -92,10 +97,10 @@ def read_batch(row: Row[Any]) -> Batch:
         batch_id=row.batch_id,
         name=row.name,
         project=row.project,
-        priority=row.priority,
         created_at=row.created_at,
         state=BatchState(row.state),
         reason=row.reason,
+        **read_decisions(row),
     )
 
 
@@ -180,7 +185,21 @@ def read_request(connection: Connection, request_id: str) -> RequestRow | None:
 
 def read_card(row: Row[Any]) -> CardRow:
     """A card from a row of its table."""
-    return CardRow(**row._mapping)
+    values = dict(row._mapping)
+    for name in ("tags", "models"):
+        values[name] = tuple(values[name] or ())
+    return CardRow(**{**values, "standing": Standing(row.standing)})
+
+
+def card_values(card: CardRow) -> Values:
+    """A card's row."""
+    values = {f.name: getattr(card, f.name) for f in dataclasses.fields(card)}
+    return {
+        **values,
+        "tags": json_text(card.tags),
+        "models": json_text(card.models),
+        "standing": card.standing.value,
+    }
 
 
 def chunk_values(chunk: ChunkRow, at: float) -> Values:

@@ -20,11 +20,12 @@ from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import ClipState, EventKind, chunks_of
 from farm.domain.errors import NotFound, StaleWrite
 from farm.domain.ledger import RequestRow
-from farm.domain.spec import NewClip
+from farm.domain.spec import LoraUse, NewClip
 from farm.store import tables as t
 from farm.store.bulk import Values, inserting, json_text
 from farm.store.commits import request_conflict, write_batch_event
 from farm.store.options import option_values
+from farm.store.plan_rows import batch_decisions
 from farm.store.rows import read_request
 
 _insert_clips: Final = inserting(
@@ -32,11 +33,12 @@ _insert_clips: Final = inserting(
     [
         "clip_id", "batch_id", "ordinal", "file_row", "name", "version", "quality", "mode",
         "frames", "chunks", "height", "width", "fps", "seed", "steps", "guidance_scale", "state",
-        "created_at",
+        "created_at", "loras",
     ],
 )  # fmt: skip
 _insert_texts: Final = inserting(t.texts)
 _insert_tallies: Final = inserting(t.tallies)
+_insert_dependencies: Final = inserting(t.dependencies)
 
 
 def insert_batch(connection: Connection, batch: Batch) -> None:
@@ -47,10 +49,8 @@ def insert_batch(connection: Connection, batch: Batch) -> None:
                 batch_id=batch.batch_id,
                 project=batch.project,
                 name=batch.name,
-                priority=batch.priority,
-                state=batch.state.value,
-                reason=batch.reason,
                 created_at=batch.created_at,
+                **batch_decisions(batch),
             )
         )
     except IntegrityError as error:
@@ -59,12 +59,12 @@ def insert_batch(connection: Connection, batch: Batch) -> None:
 
 def insert_clips(connection: Connection, batch_id: str, clips: Sequence[NewClip]) -> None:
     """Add clips. Raises `NotFound` without a staged batch, `StaleWrite` for clips it has."""
-    created_at = connection.scalar(
-        select(t.batches.c.created_at).where(
+    staged = connection.execute(
+        select(t.batches.c.created_at, t.batches.c.after).where(
             t.batches.c.batch_id == batch_id, t.batches.c.published_at.is_(None)
         )
-    )
-    if created_at is None:
+    ).one_or_none()
+    if staged is None:
         raise _not_staged(batch_id)
     if not clips:
         return
@@ -73,7 +73,7 @@ def insert_clips(connection: Connection, batch_id: str, clips: Sequence[NewClip]
         _insert_clips.run(
             connection,
             [
-                _clip_values(clip_id, batch_id, created_at, clip)
+                _clip_values(clip_id, batch_id, staged.created_at, clip, waits=bool(staged.after))
                 for clip_id, clip in zip(ids, clips, strict=True)
             ],
         )
@@ -95,6 +95,29 @@ def insert_clips(connection: Connection, batch_id: str, clips: Sequence[NewClip]
             for clip_id, clip in zip(ids, clips, strict=True)
         ],
     )
+
+
+def insert_dependencies(
+    connection: Connection, batch_id: str, pairs: Sequence[tuple[int, int]]
+) -> None:
+    """Add (ordinal, ordinal that it waits for). Raises `NotFound` without a staged batch."""
+    staged = select(t.batches.c.number).where(
+        t.batches.c.batch_id == batch_id, t.batches.c.published_at.is_(None)
+    )
+    if connection.scalar(staged) is None:
+        raise _not_staged(batch_id)
+    _insert_dependencies.run(
+        connection,
+        [
+            {"batch_id": batch_id, "ordinal": ordinal, "on_ordinal": on_ordinal}
+            for ordinal, on_ordinal in pairs
+        ],
+    )
+
+
+def loras_word(loras: Sequence[LoraUse]) -> str:
+    """LoRAs as one word, equal for what a card has loaded alike."""
+    return " ".join(f"{lora.name}*{lora.scale:g}" for lora in loras)
 
 
 def publish(
@@ -147,11 +170,14 @@ def delete_staged(connection: Connection, batch_id: str | None = None) -> int:
             delete(t.texts).where(t.texts.c.clip_id.in_(select(t.clips.c.clip_id).where(of_batch)))
         )
         connection.execute(delete(t.clips).where(of_batch))
+        connection.execute(delete(t.dependencies).where(t.dependencies.c.batch_id == staged_id))
         connection.execute(delete(t.batches).where(t.batches.c.batch_id == staged_id))
     return len(ids)
 
 
-def _clip_values(clip_id: str, batch_id: str, created_at: float, clip: NewClip) -> Values:
+def _clip_values(
+    clip_id: str, batch_id: str, created_at: float, clip: NewClip, *, waits: bool
+) -> Values:
     spec = clip.spec
     return {
         "clip_id": clip_id,
@@ -170,8 +196,9 @@ def _clip_values(clip_id: str, batch_id: str, created_at: float, clip: NewClip) 
         "seed": spec.seed,
         "steps": json_text(spec.steps),
         "guidance_scale": spec.guidance_scale,
-        "state": ClipState.QUEUED.value,
+        "state": (ClipState.WAITING if clip.waits or waits else ClipState.QUEUED).value,
         "created_at": created_at,
+        "loras": loras_word(spec.loras),
     }
 
 

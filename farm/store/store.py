@@ -13,10 +13,12 @@ from sqlalchemy.exc import IntegrityError
 from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import Clip, ClipState
 from farm.domain.errors import Fenced, NotFound, StaleWrite
+from farm.domain.fleet import Circuit, Node
 from farm.domain.ledger import CardRow, Commit, RequestRow, Totals
+from farm.domain.project import Limit, Look, Project
 from farm.domain.spec import NewClip
 from farm.ports import Store
-from farm.store import commits, staging
+from farm.store import commits, plan_rows, staging
 from farm.store import tables as t
 from farm.store.engine import ledger_path, reading, writer_engine
 from farm.store.rows import (
@@ -115,6 +117,50 @@ class SqlStore:
             rows = connection.execute(select(t.cards).order_by(t.cards.c.card_id))
             return [read_card(row) for row in rows]
 
+    def projects(self) -> list[Project]:
+        """All projects, by name; `default` is among them."""
+        with self._reads.begin() as connection:
+            return plan_rows.read_projects(connection)
+
+    def limits(self) -> list[Limit]:
+        """All named limits, by name."""
+        with self._reads.begin() as connection:
+            return plan_rows.read_limits(connection)
+
+    def circuits(self) -> list[Circuit]:
+        """All circuits, by name."""
+        with self._reads.begin() as connection:
+            return plan_rows.read_circuits(connection)
+
+    def nodes(self) -> list[Node]:
+        """Nodes of which something was decided, by hostname."""
+        with self._reads.begin() as connection:
+            return plan_rows.read_nodes(connection)
+
+    def unmet(self, batch_id: str) -> dict[int, dict[int, ClipState]]:
+        """By ordinal of a clip that has not ended or been let go: the clips without a take that
+        it waits for, and their states."""
+        on = t.clips.alias()
+        query = (
+            select(t.dependencies.c.ordinal, t.dependencies.c.on_ordinal, on.c.state)
+            .join(
+                on,
+                (on.c.batch_id == t.dependencies.c.batch_id)
+                & (on.c.ordinal == t.dependencies.c.on_ordinal),
+            )
+            .where(t.dependencies.c.batch_id == batch_id, on.c.state != ClipState.DONE.value)
+        )
+        found: dict[int, dict[int, ClipState]] = {}
+        with self._reads.begin() as connection:
+            for ordinal, on_ordinal, state in connection.execute(query):
+                found.setdefault(ordinal, {})[on_ordinal] = ClipState(state)
+        return found
+
+    def looks(self, batch_id: str) -> dict[str, Look]:
+        """What people said of a batch's clips at their first look, by clip id."""
+        with self._reads.begin() as connection:
+            return plan_rows.read_looks(connection, batch_id)
+
     def commit(self, epoch: int, at: float, commit: Commit) -> None:
         """Write all of it and its events in one transaction; batches' events come first.
 
@@ -130,6 +176,7 @@ class SqlStore:
             commits.write_chunks_and_takes(connection, at, commit)
             commits.write_totals(connection, commit.totals)
             commits.write_cards(connection, commit.cards)
+            plan_rows.write_plan(connection, epoch, at, commit)
 
     def stage_batch(self, epoch: int, batch: Batch) -> None:
         """Begin a submission. Raises `Fenced`, `StaleWrite` when the id is taken."""
@@ -144,6 +191,16 @@ class SqlStore:
         """
         with self._write(epoch) as connection:
             staging.insert_clips(connection, batch_id, clips)
+
+    def stage_dependencies(
+        self, epoch: int, batch_id: str, pairs: Sequence[tuple[int, int]]
+    ) -> None:
+        """Add to a staged batch which of its clips wait for which others, by their ordinals.
+
+        Raises `Fenced`, `NotFound` when the batch is not staged.
+        """
+        with self._write(epoch) as connection:
+            staging.insert_dependencies(connection, batch_id, pairs)
 
     def publish_batch(self, epoch: int, at: float, batch_id: str, request: RequestRow) -> None:
         """Make a staged batch visible, with an event for itself and each clip, in one transaction.

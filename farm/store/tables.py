@@ -27,6 +27,7 @@ from sqlalchemy import (
 
 from farm.domain.batch import BatchState
 from farm.domain.clip import ENDED, ClipState
+from farm.domain.fleet import Standing
 
 metadata: Final = MetaData(
     naming_convention={
@@ -89,6 +90,13 @@ batches: Final = Table(
     Column("reason", Text, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("published_at", Double),
+    Column("deadline", Double),
+    Column("needs", _Json),
+    Column("limits", _Json),
+    Column("after", _Json),
+    Column("first_look", Integer, nullable=False, server_default="0"),
+    Column("every", Integer, nullable=False, server_default="0"),
+    Column("failures_max", Integer),
     CheckConstraint(_one_of("state", [state.value for state in BatchState]), name="state"),
     Index("ix_batches_project_number", "project", "number"),
 )
@@ -128,6 +136,7 @@ clips: Final = Table(
     Column("stack_id", Text),
     Column("created_at", Double, nullable=False),
     Column("finished_at", Double),
+    Column("loras", Text, nullable=False, server_default=""),
     UniqueConstraint("batch_id", "ordinal"),
     UniqueConstraint("batch_id", "name", "version"),
     CheckConstraint(_CLIP_STATES, name="state"),
@@ -149,6 +158,16 @@ Index(
     postgresql_where=clips.c.finished_at.is_(None),
 )
 """What a restart loads: found without passing by the clips that have ended."""
+
+dependencies: Final = Table(
+    "dependencies",
+    metadata,
+    Column("batch_id", Text, ForeignKey("batches.batch_id"), primary_key=True),
+    Column("ordinal", Integer, primary_key=True),
+    Column("on_ordinal", Integer, primary_key=True),
+    Index("ix_dependencies_on", "batch_id", "on_ordinal"),
+)
+"""Clips that wait for takes of other clips of their batch."""
 
 texts: Final = Table(
     "texts",
@@ -245,8 +264,83 @@ cards: Final = Table(
     Column("stack_id", Text, nullable=False),
     Column("incarnation", Text, nullable=False),
     Column("frames_rendered", BigInteger, nullable=False),
+    Column("card_type", Text, nullable=False, server_default=""),
+    Column("tags", _Json),
+    Column("profile", Text, nullable=False, server_default=""),
+    Column("models", _Json),
+    Column("lanes", Integer, nullable=False, server_default="1"),
+    Column("power_cap_watts", Double, nullable=False, server_default="0"),
+    Column("pace", Double, nullable=False, server_default="0"),
+    Column("standing", Text, nullable=False, server_default="open"),
+    Column("standing_reason", Text, nullable=False, server_default=""),
 )
-"""Cards as they were last heard of."""
+"""Cards as they were last heard of, and what was decided of them."""
+
+nodes: Final = Table(
+    "nodes",
+    metadata,
+    Column("hostname", Text, primary_key=True),
+    Column("standing", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("schedule", Text, nullable=False),
+    Column("circuit", Text, nullable=False),
+    Column("changed_at", Double, nullable=False),
+    CheckConstraint(_one_of("standing", [each.value for each in Standing]), name="standing"),
+)
+"""Machines of which something was decided."""
+
+circuits: Final = Table(
+    "circuits",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("watts", Double, nullable=False),
+    CheckConstraint("watts > 0", name="watts"),
+)
+
+projects: Final = Table(
+    "projects",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("weight", Double, nullable=False),
+    Column("cap", Integer),
+    Column("burst", Integer),
+    Column("usage", Double, nullable=False),
+    Column("usage_at", Double, nullable=False),
+    CheckConstraint("weight > 0", name="weight"),
+    CheckConstraint("cap IS NULL OR cap >= 1", name="cap"),
+    CheckConstraint("burst IS NULL OR burst >= 1", name="burst"),
+)
+"""Whose work it is; `default` is always there."""
+
+limits: Final = Table(
+    "limits",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("most", Integer, nullable=False),
+    CheckConstraint("most >= 1", name="most"),
+)
+
+looks: Final = Table(
+    "looks",
+    metadata,
+    Column("clip_id", Text, ForeignKey("clips.clip_id"), primary_key=True),
+    Column("score", Double),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("at", Double, nullable=False),
+)
+"""What people said of clips at their first look; the latest counts."""
+
+fleet_events: Final = Table(
+    "fleet_events",
+    metadata,
+    Column("sequence", _Sequence, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("target", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+"""What was decided of nodes and cards, in the order of commits."""
 
 events: Final = Table(
     "events",

@@ -52,7 +52,7 @@ EXAMPLES: dict[EventKind, list[Event]] = {
     EventKind.LOST: [AttemptLost("why", outcome, started=True) for outcome in (RETRY, GIVE_UP)],
     EventKind.YIELD: [Yielded()],
     EventKind.CANCEL: [Cancelled("called off")],
-    EventKind.REQUEUE: [Requeued()],
+    EventKind.REQUEUE: [Requeued(), Requeued(waiting=True)],
 }
 """Every event that steps a clip; SUBMIT is how one comes to be."""
 

@@ -98,6 +98,13 @@ class SubmitHeader(message.Message):
     SET_FIELDS_FIELD_NUMBER: builtins.int
     DRY_RUN_FIELD_NUMBER: builtins.int
     COLUMNS_FIELD_NUMBER: builtins.int
+    DEADLINE_FIELD_NUMBER: builtins.int
+    NEEDS_FIELD_NUMBER: builtins.int
+    LIMITS_FIELD_NUMBER: builtins.int
+    AFTER_FIELD_NUMBER: builtins.int
+    FIRST_LOOK_FIELD_NUMBER: builtins.int
+    EVERY_FIELD_NUMBER: builtins.int
+    FAILURES_MAX_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """Chosen by the client, unique for each submission that it means."""
     name: builtins.str
@@ -106,6 +113,9 @@ class SubmitHeader(message.Message):
     priority: builtins.int
     dry_run: builtins.bool
     """Check everything, accept nothing."""
+    first_look: builtins.bool
+    every: builtins.int
+    failures_max: builtins.int
     @builtins.property
     def column_map(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """`--map duration=frames`: the file's column → our field."""
@@ -118,6 +128,18 @@ class SubmitHeader(message.Message):
     def columns(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """The file's columns in its own order; empty when its rows name their own (JSON Lines, YAML)."""
 
+    @builtins.property
+    def deadline(self) -> timestamp_pb2.Timestamp:
+        """From here on as in `Batch`. A deadline in the past is refused."""
+
+    @builtins.property
+    def needs(self) -> types_pb2.Needs: ...
+    @builtins.property
+    def limits(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    @builtins.property
+    def after(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Ids, or names that only one batch has."""
+
     def __init__(
         self,
         *,
@@ -129,12 +151,21 @@ class SubmitHeader(message.Message):
         set_fields: abc.Mapping[builtins.str, builtins.str] | None = ...,
         dry_run: builtins.bool = ...,
         columns: abc.Iterable[builtins.str] | None = ...,
+        deadline: timestamp_pb2.Timestamp | None = ...,
+        needs: types_pb2.Needs | None = ...,
+        limits: abc.Iterable[builtins.str] | None = ...,
+        after: abc.Iterable[builtins.str] | None = ...,
+        first_look: builtins.bool = ...,
+        every: builtins.int = ...,
+        failures_max: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_failures_max", b"_failures_max", "deadline", b"deadline", "failures_max", b"failures_max", "needs", b"needs"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["column_map", b"column_map", "columns", b"columns", "dry_run", b"dry_run", "name", b"name", "priority", b"priority", "project", b"project", "request_id", b"request_id", "set_fields", b"set_fields"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_failures_max", b"_failures_max", "after", b"after", "column_map", b"column_map", "columns", b"columns", "deadline", b"deadline", "dry_run", b"dry_run", "every", b"every", "failures_max", b"failures_max", "first_look", b"first_look", "limits", b"limits", "name", b"name", "needs", b"needs", "priority", b"priority", "project", b"project", "request_id", b"request_id", "set_fields", b"set_fields"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__failures_max: _TypeAlias = typing.Literal["failures_max"]  # noqa: Y015
+    _WhichOneofArgType__failures_max: _TypeAlias = typing.Literal["_failures_max", b"_failures_max"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__failures_max) -> _WhichOneofReturnType__failures_max | None: ...
 
 @typing.final
 class RowBlock(message.Message):
@@ -587,5 +618,335 @@ class RetryResponse(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["batch", b"batch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["batch", b"batch", "requeued", b"requeued"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PauseRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    BATCH_ID_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    batch_id: builtins.str
+    reason: builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        batch_id: builtins.str = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PauseResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    BATCH_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def batch(self) -> types_pb2.Batch: ...
+    def __init__(
+        self,
+        *,
+        batch: types_pb2.Batch | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["batch", b"batch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch", b"batch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ResumeRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    BATCH_ID_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    batch_id: builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        batch_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ResumeResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    BATCH_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def batch(self) -> types_pb2.Batch: ...
+    def __init__(
+        self,
+        *,
+        batch: types_pb2.Batch | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["batch", b"batch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch", b"batch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AmendRequest(message.Message):
+    """What is absent stays as it is."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    BATCH_ID_FIELD_NUMBER: builtins.int
+    PRIORITY_FIELD_NUMBER: builtins.int
+    DEADLINE_FIELD_NUMBER: builtins.int
+    NO_DEADLINE_FIELD_NUMBER: builtins.int
+    EVERY_FIELD_NUMBER: builtins.int
+    FAILURES_MAX_FIELD_NUMBER: builtins.int
+    NEEDS_FIELD_NUMBER: builtins.int
+    LIMITS_FIELD_NUMBER: builtins.int
+    NO_LIMITS_FIELD_NUMBER: builtins.int
+    FIRST_LOOK_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    batch_id: builtins.str
+    priority: builtins.int
+    no_deadline: builtins.bool
+    """Takes the deadline away."""
+    every: builtins.int
+    failures_max: builtins.int
+    no_limits: builtins.bool
+    first_look: builtins.bool
+    """False lets the clips that are held, and those to come, go on without a look."""
+    @builtins.property
+    def deadline(self) -> timestamp_pb2.Timestamp: ...
+    @builtins.property
+    def needs(self) -> types_pb2.Needs: ...
+    @builtins.property
+    def limits(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Replaces the named limits; `no_limits` takes them away."""
+
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        batch_id: builtins.str = ...,
+        priority: builtins.int | None = ...,
+        deadline: timestamp_pb2.Timestamp | None = ...,
+        no_deadline: builtins.bool = ...,
+        every: builtins.int | None = ...,
+        failures_max: builtins.int | None = ...,
+        needs: types_pb2.Needs | None = ...,
+        limits: abc.Iterable[builtins.str] | None = ...,
+        no_limits: builtins.bool = ...,
+        first_look: builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_every", b"_every", "_failures_max", b"_failures_max", "_first_look", b"_first_look", "_priority", b"_priority", "deadline", b"deadline", "every", b"every", "failures_max", b"failures_max", "first_look", b"first_look", "needs", b"needs", "priority", b"priority"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_every", b"_every", "_failures_max", b"_failures_max", "_first_look", b"_first_look", "_priority", b"_priority", "batch_id", b"batch_id", "deadline", b"deadline", "every", b"every", "failures_max", b"failures_max", "first_look", b"first_look", "limits", b"limits", "needs", b"needs", "no_deadline", b"no_deadline", "no_limits", b"no_limits", "priority", b"priority", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__every: _TypeAlias = typing.Literal["every"]  # noqa: Y015
+    _WhichOneofArgType__every: _TypeAlias = typing.Literal["_every", b"_every"]  # noqa: Y015
+    _WhichOneofReturnType__failures_max: _TypeAlias = typing.Literal["failures_max"]  # noqa: Y015
+    _WhichOneofArgType__failures_max: _TypeAlias = typing.Literal["_failures_max", b"_failures_max"]  # noqa: Y015
+    _WhichOneofReturnType__first_look: _TypeAlias = typing.Literal["first_look"]  # noqa: Y015
+    _WhichOneofArgType__first_look: _TypeAlias = typing.Literal["_first_look", b"_first_look"]  # noqa: Y015
+    _WhichOneofReturnType__priority: _TypeAlias = typing.Literal["priority"]  # noqa: Y015
+    _WhichOneofArgType__priority: _TypeAlias = typing.Literal["_priority", b"_priority"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__every) -> _WhichOneofReturnType__every | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__failures_max) -> _WhichOneofReturnType__failures_max | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__first_look) -> _WhichOneofReturnType__first_look | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__priority) -> _WhichOneofReturnType__priority | None: ...
+
+@typing.final
+class AmendResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    BATCH_FIELD_NUMBER: builtins.int
+    WARNINGS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def batch(self) -> types_pb2.Batch: ...
+    @builtins.property
+    def warnings(self) -> containers.RepeatedCompositeFieldContainer[Problem]: ...
+    def __init__(
+        self,
+        *,
+        batch: types_pb2.Batch | None = ...,
+        warnings: abc.Iterable[Problem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["batch", b"batch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch", b"batch", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class LookRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    BATCH_ID_FIELD_NUMBER: builtins.int
+    CLIPS_FIELD_NUMBER: builtins.int
+    APPROVE_FIELD_NUMBER: builtins.int
+    NOTE_FIELD_NUMBER: builtins.int
+    SCORE_MIN_FIELD_NUMBER: builtins.int
+    SCORE_BELOW_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    batch_id: builtins.str
+    approve: builtins.bool
+    """True lets them go on, false calls them off."""
+    note: builtins.str
+    score_min: builtins.float
+    """Only clips with at least this score."""
+    score_below: builtins.float
+    """Only clips with a score below this one."""
+    @builtins.property
+    def clips(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Names or ids of held clips; empty is all that are held and fit the scores."""
+
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        batch_id: builtins.str = ...,
+        clips: abc.Iterable[builtins.str] | None = ...,
+        approve: builtins.bool = ...,
+        note: builtins.str = ...,
+        score_min: builtins.float | None = ...,
+        score_below: builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_score_below", b"_score_below", "_score_min", b"_score_min", "score_below", b"score_below", "score_min", b"score_min"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_score_below", b"_score_below", "_score_min", b"_score_min", "approve", b"approve", "batch_id", b"batch_id", "clips", b"clips", "note", b"note", "request_id", b"request_id", "score_below", b"score_below", "score_min", b"score_min"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__score_below: _TypeAlias = typing.Literal["score_below"]  # noqa: Y015
+    _WhichOneofArgType__score_below: _TypeAlias = typing.Literal["_score_below", b"_score_below"]  # noqa: Y015
+    _WhichOneofReturnType__score_min: _TypeAlias = typing.Literal["score_min"]  # noqa: Y015
+    _WhichOneofArgType__score_min: _TypeAlias = typing.Literal["_score_min", b"_score_min"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__score_below) -> _WhichOneofReturnType__score_below | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__score_min) -> _WhichOneofReturnType__score_min | None: ...
+
+@typing.final
+class LookResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    CLIPS_FIELD_NUMBER: builtins.int
+    BATCH_FIELD_NUMBER: builtins.int
+    clips: builtins.int
+    @builtins.property
+    def batch(self) -> types_pb2.Batch: ...
+    def __init__(
+        self,
+        *,
+        clips: builtins.int = ...,
+        batch: types_pb2.Batch | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["batch", b"batch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch", b"batch", "clips", b"clips"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ScoreRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    @typing.final
+    class ScoresEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.float
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @typing.final
+    class NotesEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    BATCH_ID_FIELD_NUMBER: builtins.int
+    SCORES_FIELD_NUMBER: builtins.int
+    NOTES_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    batch_id: builtins.str
+    @builtins.property
+    def scores(self) -> containers.ScalarMap[builtins.str, builtins.float]:
+        """Clip's name or id → its score."""
+
+    @builtins.property
+    def notes(self) -> containers.ScalarMap[builtins.str, builtins.str]:
+        """Clip's name or id → a note."""
+
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        batch_id: builtins.str = ...,
+        scores: abc.Mapping[builtins.str, builtins.float] | None = ...,
+        notes: abc.Mapping[builtins.str, builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "notes", b"notes", "request_id", b"request_id", "scores", b"scores"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ScoreResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    CLIPS_FIELD_NUMBER: builtins.int
+    clips: builtins.int
+    def __init__(
+        self,
+        *,
+        clips: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["clips", b"clips"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -69,6 +69,31 @@ class BatchServiceStub:
                 request_serializer=heliostat_dot_v1_dot_batch__service__pb2.RetryRequest.SerializeToString,
                 response_deserializer=heliostat_dot_v1_dot_batch__service__pb2.RetryResponse.FromString,
                 _registered_method=True)
+        self.Pause = channel.unary_unary(
+                '/heliostat.v1.BatchService/Pause',
+                request_serializer=heliostat_dot_v1_dot_batch__service__pb2.PauseRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_batch__service__pb2.PauseResponse.FromString,
+                _registered_method=True)
+        self.Resume = channel.unary_unary(
+                '/heliostat.v1.BatchService/Resume',
+                request_serializer=heliostat_dot_v1_dot_batch__service__pb2.ResumeRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_batch__service__pb2.ResumeResponse.FromString,
+                _registered_method=True)
+        self.Amend = channel.unary_unary(
+                '/heliostat.v1.BatchService/Amend',
+                request_serializer=heliostat_dot_v1_dot_batch__service__pb2.AmendRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_batch__service__pb2.AmendResponse.FromString,
+                _registered_method=True)
+        self.Look = channel.unary_unary(
+                '/heliostat.v1.BatchService/Look',
+                request_serializer=heliostat_dot_v1_dot_batch__service__pb2.LookRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_batch__service__pb2.LookResponse.FromString,
+                _registered_method=True)
+        self.Score = channel.unary_unary(
+                '/heliostat.v1.BatchService/Score',
+                request_serializer=heliostat_dot_v1_dot_batch__service__pb2.ScoreRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_batch__service__pb2.ScoreResponse.FromString,
+                _registered_method=True)
 
 
 class BatchServiceServicer:
@@ -124,6 +149,40 @@ class BatchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Pause(self, request, context):
+        """Pauses a batch: its cards give its clips up at the next chunk boundary.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Resume(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Amend(self, request, context):
+        """Changes what a batch is planned by: priority, deadline, order, needs, limits.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Look(self, request, context):
+        """First look: lets held clips go on, or calls them off.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Score(self, request, context):
+        """Scores clips, and notes what was seen; decides nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BatchServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -161,6 +220,31 @@ def add_BatchServiceServicer_to_server(servicer, server):
                     servicer.Retry,
                     request_deserializer=heliostat_dot_v1_dot_batch__service__pb2.RetryRequest.FromString,
                     response_serializer=heliostat_dot_v1_dot_batch__service__pb2.RetryResponse.SerializeToString,
+            ),
+            'Pause': grpc.unary_unary_rpc_method_handler(
+                    servicer.Pause,
+                    request_deserializer=heliostat_dot_v1_dot_batch__service__pb2.PauseRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_batch__service__pb2.PauseResponse.SerializeToString,
+            ),
+            'Resume': grpc.unary_unary_rpc_method_handler(
+                    servicer.Resume,
+                    request_deserializer=heliostat_dot_v1_dot_batch__service__pb2.ResumeRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_batch__service__pb2.ResumeResponse.SerializeToString,
+            ),
+            'Amend': grpc.unary_unary_rpc_method_handler(
+                    servicer.Amend,
+                    request_deserializer=heliostat_dot_v1_dot_batch__service__pb2.AmendRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_batch__service__pb2.AmendResponse.SerializeToString,
+            ),
+            'Look': grpc.unary_unary_rpc_method_handler(
+                    servicer.Look,
+                    request_deserializer=heliostat_dot_v1_dot_batch__service__pb2.LookRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_batch__service__pb2.LookResponse.SerializeToString,
+            ),
+            'Score': grpc.unary_unary_rpc_method_handler(
+                    servicer.Score,
+                    request_deserializer=heliostat_dot_v1_dot_batch__service__pb2.ScoreRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_batch__service__pb2.ScoreResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -352,6 +436,141 @@ class BatchService:
             '/heliostat.v1.BatchService/Retry',
             heliostat_dot_v1_dot_batch__service__pb2.RetryRequest.SerializeToString,
             heliostat_dot_v1_dot_batch__service__pb2.RetryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Pause(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.BatchService/Pause',
+            heliostat_dot_v1_dot_batch__service__pb2.PauseRequest.SerializeToString,
+            heliostat_dot_v1_dot_batch__service__pb2.PauseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Resume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.BatchService/Resume',
+            heliostat_dot_v1_dot_batch__service__pb2.ResumeRequest.SerializeToString,
+            heliostat_dot_v1_dot_batch__service__pb2.ResumeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Amend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.BatchService/Amend',
+            heliostat_dot_v1_dot_batch__service__pb2.AmendRequest.SerializeToString,
+            heliostat_dot_v1_dot_batch__service__pb2.AmendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Look(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.BatchService/Look',
+            heliostat_dot_v1_dot_batch__service__pb2.LookRequest.SerializeToString,
+            heliostat_dot_v1_dot_batch__service__pb2.LookResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Score(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.BatchService/Score',
+            heliostat_dot_v1_dot_batch__service__pb2.ScoreRequest.SerializeToString,
+            heliostat_dot_v1_dot_batch__service__pb2.ScoreResponse.FromString,
             options,
             channel_credentials,
             insecure,

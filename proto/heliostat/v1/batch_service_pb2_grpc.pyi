@@ -47,6 +47,15 @@ class BatchServiceStub:
     """Cancels a batch, or some of its clips."""
     Retry: grpc.UnaryUnaryMultiCallable[batch_service_pb2.RetryRequest, batch_service_pb2.RetryResponse]
     """Puts failed or cancelled clips back into the queue; they go on from their checkpoints."""
+    Pause: grpc.UnaryUnaryMultiCallable[batch_service_pb2.PauseRequest, batch_service_pb2.PauseResponse]
+    """Pauses a batch: its cards give its clips up at the next chunk boundary."""
+    Resume: grpc.UnaryUnaryMultiCallable[batch_service_pb2.ResumeRequest, batch_service_pb2.ResumeResponse]
+    Amend: grpc.UnaryUnaryMultiCallable[batch_service_pb2.AmendRequest, batch_service_pb2.AmendResponse]
+    """Changes what a batch is planned by: priority, deadline, order, needs, limits."""
+    Look: grpc.UnaryUnaryMultiCallable[batch_service_pb2.LookRequest, batch_service_pb2.LookResponse]
+    """First look: lets held clips go on, or calls them off."""
+    Score: grpc.UnaryUnaryMultiCallable[batch_service_pb2.ScoreRequest, batch_service_pb2.ScoreResponse]
+    """Scores clips, and notes what was seen; decides nothing."""
 
 @typing.type_check_only
 class BatchServiceAsyncStub(BatchServiceStub):
@@ -67,6 +76,15 @@ class BatchServiceAsyncStub(BatchServiceStub):
     """Cancels a batch, or some of its clips."""
     Retry: aio.UnaryUnaryMultiCallable[batch_service_pb2.RetryRequest, batch_service_pb2.RetryResponse]  # type: ignore[assignment]
     """Puts failed or cancelled clips back into the queue; they go on from their checkpoints."""
+    Pause: aio.UnaryUnaryMultiCallable[batch_service_pb2.PauseRequest, batch_service_pb2.PauseResponse]  # type: ignore[assignment]
+    """Pauses a batch: its cards give its clips up at the next chunk boundary."""
+    Resume: aio.UnaryUnaryMultiCallable[batch_service_pb2.ResumeRequest, batch_service_pb2.ResumeResponse]  # type: ignore[assignment]
+    Amend: aio.UnaryUnaryMultiCallable[batch_service_pb2.AmendRequest, batch_service_pb2.AmendResponse]  # type: ignore[assignment]
+    """Changes what a batch is planned by: priority, deadline, order, needs, limits."""
+    Look: aio.UnaryUnaryMultiCallable[batch_service_pb2.LookRequest, batch_service_pb2.LookResponse]  # type: ignore[assignment]
+    """First look: lets held clips go on, or calls them off."""
+    Score: aio.UnaryUnaryMultiCallable[batch_service_pb2.ScoreRequest, batch_service_pb2.ScoreResponse]  # type: ignore[assignment]
+    """Scores clips, and notes what was seen; decides nothing."""
 
 class BatchServiceServicer(metaclass=abc_1.ABCMeta):
     @abc_1.abstractmethod
@@ -126,5 +144,44 @@ class BatchServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[batch_service_pb2.RetryResponse, abc.Awaitable[batch_service_pb2.RetryResponse]]:
         """Puts failed or cancelled clips back into the queue; they go on from their checkpoints."""
+
+    @abc_1.abstractmethod
+    def Pause(
+        self,
+        request: batch_service_pb2.PauseRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[batch_service_pb2.PauseResponse, abc.Awaitable[batch_service_pb2.PauseResponse]]:
+        """Pauses a batch: its cards give its clips up at the next chunk boundary."""
+
+    @abc_1.abstractmethod
+    def Resume(
+        self,
+        request: batch_service_pb2.ResumeRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[batch_service_pb2.ResumeResponse, abc.Awaitable[batch_service_pb2.ResumeResponse]]: ...
+
+    @abc_1.abstractmethod
+    def Amend(
+        self,
+        request: batch_service_pb2.AmendRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[batch_service_pb2.AmendResponse, abc.Awaitable[batch_service_pb2.AmendResponse]]:
+        """Changes what a batch is planned by: priority, deadline, order, needs, limits."""
+
+    @abc_1.abstractmethod
+    def Look(
+        self,
+        request: batch_service_pb2.LookRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[batch_service_pb2.LookResponse, abc.Awaitable[batch_service_pb2.LookResponse]]:
+        """First look: lets held clips go on, or calls them off."""
+
+    @abc_1.abstractmethod
+    def Score(
+        self,
+        request: batch_service_pb2.ScoreRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[batch_service_pb2.ScoreResponse, abc.Awaitable[batch_service_pb2.ScoreResponse]]:
+        """Scores clips, and notes what was seen; decides nothing."""
 
 def add_BatchServiceServicer_to_server(servicer: BatchServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...

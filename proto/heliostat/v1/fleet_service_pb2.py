@@ -22,34 +22,87 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from heliostat.v1 import types_pb2 as heliostat_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n heliostat/v1/fleet_service.proto\x12\x0cheliostat.v1\x1a\x18heliostat/v1/types.proto\"\x12\n\x10ListNodesRequest\"6\n\x11ListNodesResponse\x12!\n\x05nodes\x18\x01 \x03(\x0b\x32\x12.heliostat.v1.Node\"N\n\x04Node\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x10\n\x08hostname\x18\x02 \x01(\t\x12\r\n\x05\x63\x61rds\x18\x03 \x01(\r\x12\x14\n\x0c\x63\x61rds_online\x18\x04 \x01(\r\"\x12\n\x10ListCardsRequest\"6\n\x11ListCardsResponse\x12!\n\x05\x63\x61rds\x18\x01 \x03(\x0b\x32\x12.heliostat.v1.Card\"\x11\n\x0fGetFleetRequest\"\xdc\x02\n\x10GetFleetResponse\x12\r\n\x05\x63\x61rds\x18\x01 \x01(\r\x12\x14\n\x0c\x63\x61rds_online\x18\x02 \x01(\r\x12\"\n\x1arendered_frames_per_second\x18\x03 \x01(\x01\x12#\n\x1b\x64\x65livered_frames_per_second\x18\x04 \x01(\x01\x12(\n\x06totals\x18\x05 \x01(\x0b\x32\x18.heliostat.v1.FarmTotals\x12\'\n\x05\x63lips\x18\x06 \x01(\x0b\x32\x18.heliostat.v1.ClipCounts\x12\x14\n\x0c\x62\x61tches_open\x18\x07 \x01(\r\x12(\n\x08\x62\x61seline\x18\x08 \x01(\x0b\x32\x16.heliostat.v1.Baseline\x12\x18\n\x10h100_equivalents\x18\t \x01(\x01\x12\r\n\x05\x65poch\x18\n \x01(\x04\x12\x1e\n\x16h100_equivalents_basis\x18\x0b \x01(\t\"\xd1\x01\n\nFarmTotals\x12\x17\n\x0f\x66rames_rendered\x18\x01 \x01(\x04\x12\x18\n\x10\x66rames_delivered\x18\x02 \x01(\x04\x12\x17\n\x0f\x63lips_delivered\x18\x03 \x01(\x04\x12\x15\n\rattempts_lost\x18\x04 \x01(\x04\x12\x17\n\x0f\x61ttempts_failed\x18\x05 \x01(\x04\x12\x17\n\x0f\x63hunks_recorded\x18\x06 \x01(\x04\x12\x17\n\x0f\x62ytes_delivered\x18\x07 \x01(\x04\x12\x15\n\rstale_reports\x18\x08 \x01(\x04\"\x80\x01\n\x08\x42\x61seline\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x11\x66rames_per_second\x18\x02 \x01(\x01\x12\r\n\x05steps\x18\x03 \x03(\r\x12\x0e\n\x06height\x18\x04 \x01(\r\x12\r\n\x05width\x18\x05 \x01(\r\x12\r\n\x05\x62\x61sis\x18\x06 \x01(\t\x12\x0e\n\x06source\x18\x07 \x01(\t2\xf5\x01\n\x0c\x46leetService\x12L\n\tListNodes\x12\x1e.heliostat.v1.ListNodesRequest\x1a\x1f.heliostat.v1.ListNodesResponse\x12L\n\tListCards\x12\x1e.heliostat.v1.ListCardsRequest\x1a\x1f.heliostat.v1.ListCardsResponse\x12I\n\x08GetFleet\x12\x1d.heliostat.v1.GetFleetRequest\x1a\x1e.heliostat.v1.GetFleetResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n heliostat/v1/fleet_service.proto\x12\x0cheliostat.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18heliostat/v1/types.proto\"\x12\n\x10ListNodesRequest\"6\n\x11ListNodesResponse\x12!\n\x05nodes\x18\x01 \x03(\x0b\x32\x12.heliostat.v1.Node\"\xbd\x01\n\x04Node\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x10\n\x08hostname\x18\x02 \x01(\t\x12\r\n\x05\x63\x61rds\x18\x03 \x01(\r\x12\x14\n\x0c\x63\x61rds_online\x18\x04 \x01(\r\x12(\n\x08standing\x18\x05 \x01(\x0e\x32\x16.heliostat.v1.Standing\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x10\n\x08schedule\x18\x07 \x01(\t\x12\x0f\n\x07\x63ircuit\x18\x08 \x01(\t\x12\x10\n\x08in_hours\x18\t \x01(\x08\"\x12\n\x10ListCardsRequest\"6\n\x11ListCardsResponse\x12!\n\x05\x63\x61rds\x18\x01 \x03(\x0b\x32\x12.heliostat.v1.Card\"\x11\n\x0fGetFleetRequest\"\xd7\x03\n\x10GetFleetResponse\x12\r\n\x05\x63\x61rds\x18\x01 \x01(\r\x12\x14\n\x0c\x63\x61rds_online\x18\x02 \x01(\r\x12\"\n\x1arendered_frames_per_second\x18\x03 \x01(\x01\x12#\n\x1b\x64\x65livered_frames_per_second\x18\x04 \x01(\x01\x12(\n\x06totals\x18\x05 \x01(\x0b\x32\x18.heliostat.v1.FarmTotals\x12\'\n\x05\x63lips\x18\x06 \x01(\x0b\x32\x18.heliostat.v1.ClipCounts\x12\x14\n\x0c\x62\x61tches_open\x18\x07 \x01(\r\x12(\n\x08\x62\x61seline\x18\x08 \x01(\x0b\x32\x16.heliostat.v1.Baseline\x12\x18\n\x10h100_equivalents\x18\t \x01(\x01\x12\r\n\x05\x65poch\x18\n \x01(\x04\x12\x1e\n\x16h100_equivalents_basis\x18\x0b \x01(\t\x12\x45\n\x0c\x63\x61rds_wanted\x18\x0c \x03(\x0b\x32/.heliostat.v1.GetFleetResponse.CardsWantedEntry\x1a\x32\n\x10\x43\x61rdsWantedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"\xd1\x01\n\nFarmTotals\x12\x17\n\x0f\x66rames_rendered\x18\x01 \x01(\x04\x12\x18\n\x10\x66rames_delivered\x18\x02 \x01(\x04\x12\x17\n\x0f\x63lips_delivered\x18\x03 \x01(\x04\x12\x15\n\rattempts_lost\x18\x04 \x01(\x04\x12\x17\n\x0f\x61ttempts_failed\x18\x05 \x01(\x04\x12\x17\n\x0f\x63hunks_recorded\x18\x06 \x01(\x04\x12\x17\n\x0f\x62ytes_delivered\x18\x07 \x01(\x04\x12\x15\n\rstale_reports\x18\x08 \x01(\x04\"\x80\x01\n\x08\x42\x61seline\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x11\x66rames_per_second\x18\x02 \x01(\x01\x12\r\n\x05steps\x18\x03 \x03(\r\x12\x0e\n\x06height\x18\x04 \x01(\r\x12\r\n\x05width\x18\x05 \x01(\r\x12\r\n\x05\x62\x61sis\x18\x06 \x01(\t\x12\x0e\n\x06source\x18\x07 \x01(\t\"\x1d\n\nWhyRequest\x12\x0f\n\x07subject\x18\x01 \x01(\t\"p\n\x0bWhyResponse\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0e\n\x06\x61nswer\x18\x03 \x01(\t\x12\x0f\n\x07\x62\x65\x63\x61use\x18\x04 \x03(\t\x12\x10\n\x08remedies\x18\x05 \x03(\t\x12\x0f\n\x07history\x18\x06 \x03(\t\"s\n\x12SetStandingRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07targets\x18\x02 \x03(\t\x12(\n\x08standing\x18\x03 \x01(\x0e\x32\x16.heliostat.v1.Standing\x12\x0e\n\x06reason\x18\x04 \x01(\t\"&\n\x13SetStandingResponse\x12\x0f\n\x07targets\x18\x01 \x03(\t\"|\n\x0eSetNodeRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08hostname\x18\x02 \x01(\t\x12\x15\n\x08schedule\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07\x63ircuit\x18\x04 \x01(\tH\x01\x88\x01\x01\x42\x0b\n\t_scheduleB\n\n\x08_circuit\"3\n\x0fSetNodeResponse\x12 \n\x04node\x18\x01 \x01(\x0b\x32\x12.heliostat.v1.Node\"\xa6\x01\n\x07Project\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12\x10\n\x03\x63\x61p\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x12\n\x05\x62urst\x18\x04 \x01(\rH\x01\x88\x01\x01\x12\r\n\x05share\x18\x05 \x01(\x01\x12\x10\n\x08\x65ntitled\x18\x06 \x01(\x01\x12\r\n\x05\x63\x61rds\x18\x07 \x01(\r\x12\x15\n\rclips_waiting\x18\x08 \x01(\rB\x06\n\x04_capB\x08\n\x06_burst\"\x15\n\x13ListProjectsRequest\"?\n\x14ListProjectsResponse\x12\'\n\x08projects\x18\x01 \x03(\x0b\x32\x15.heliostat.v1.Project\"\xaf\x01\n\x11SetProjectRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x06weight\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x03\x63\x61p\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12\x0e\n\x06no_cap\x18\x05 \x01(\x08\x12\x12\n\x05\x62urst\x18\x06 \x01(\x05H\x02\x88\x01\x01\x12\x10\n\x08no_burst\x18\x07 \x01(\x08\x42\t\n\x07_weightB\x06\n\x04_capB\x08\n\x06_burst\"<\n\x12SetProjectResponse\x12&\n\x07project\x18\x01 \x01(\x0b\x32\x15.heliostat.v1.Project\"1\n\x05Limit\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04most\x18\x02 \x01(\r\x12\x0c\n\x04used\x18\x03 \x01(\r\"\x13\n\x11ListLimitsRequest\"9\n\x12ListLimitsResponse\x12#\n\x06limits\x18\x01 \x03(\x0b\x32\x13.heliostat.v1.Limit\"A\n\x0fSetLimitRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04most\x18\x03 \x01(\x05\"\x12\n\x10SetLimitResponse\"I\n\x07\x43ircuit\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05watts\x18\x02 \x01(\x01\x12\x12\n\nwatts_used\x18\x03 \x01(\x01\x12\r\n\x05nodes\x18\x04 \x03(\t\"\x15\n\x13ListCircuitsRequest\"?\n\x14ListCircuitsResponse\x12\'\n\x08\x63ircuits\x18\x01 \x03(\x0b\x32\x15.heliostat.v1.Circuit\"D\n\x11SetCircuitRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05watts\x18\x03 \x01(\x01\"\x14\n\x12SetCircuitResponse\"t\n\nFleetEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\";\n\x16ListFleetEventsRequest\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\"C\n\x17ListFleetEventsResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.heliostat.v1.FleetEvent2\x99\x08\n\x0c\x46leetService\x12L\n\tListNodes\x12\x1e.heliostat.v1.ListNodesRequest\x1a\x1f.heliostat.v1.ListNodesResponse\x12L\n\tListCards\x12\x1e.heliostat.v1.ListCardsRequest\x1a\x1f.heliostat.v1.ListCardsResponse\x12I\n\x08GetFleet\x12\x1d.heliostat.v1.GetFleetRequest\x1a\x1e.heliostat.v1.GetFleetResponse\x12:\n\x03Why\x12\x18.heliostat.v1.WhyRequest\x1a\x19.heliostat.v1.WhyResponse\x12R\n\x0bSetStanding\x12 .heliostat.v1.SetStandingRequest\x1a!.heliostat.v1.SetStandingResponse\x12\x46\n\x07SetNode\x12\x1c.heliostat.v1.SetNodeRequest\x1a\x1d.heliostat.v1.SetNodeResponse\x12U\n\x0cListProjects\x12!.heliostat.v1.ListProjectsRequest\x1a\".heliostat.v1.ListProjectsResponse\x12O\n\nSetProject\x12\x1f.heliostat.v1.SetProjectRequest\x1a .heliostat.v1.SetProjectResponse\x12O\n\nListLimits\x12\x1f.heliostat.v1.ListLimitsRequest\x1a .heliostat.v1.ListLimitsResponse\x12I\n\x08SetLimit\x12\x1d.heliostat.v1.SetLimitRequest\x1a\x1e.heliostat.v1.SetLimitResponse\x12U\n\x0cListCircuits\x12!.heliostat.v1.ListCircuitsRequest\x1a\".heliostat.v1.ListCircuitsResponse\x12O\n\nSetCircuit\x12\x1f.heliostat.v1.SetCircuitRequest\x1a .heliostat.v1.SetCircuitResponse\x12^\n\x0fListFleetEvents\x12$.heliostat.v1.ListFleetEventsRequest\x1a%.heliostat.v1.ListFleetEventsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'heliostat.v1.fleet_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LISTNODESREQUEST']._serialized_start=76
-  _globals['_LISTNODESREQUEST']._serialized_end=94
-  _globals['_LISTNODESRESPONSE']._serialized_start=96
-  _globals['_LISTNODESRESPONSE']._serialized_end=150
-  _globals['_NODE']._serialized_start=152
-  _globals['_NODE']._serialized_end=230
-  _globals['_LISTCARDSREQUEST']._serialized_start=232
-  _globals['_LISTCARDSREQUEST']._serialized_end=250
-  _globals['_LISTCARDSRESPONSE']._serialized_start=252
-  _globals['_LISTCARDSRESPONSE']._serialized_end=306
-  _globals['_GETFLEETREQUEST']._serialized_start=308
-  _globals['_GETFLEETREQUEST']._serialized_end=325
-  _globals['_GETFLEETRESPONSE']._serialized_start=328
-  _globals['_GETFLEETRESPONSE']._serialized_end=676
-  _globals['_FARMTOTALS']._serialized_start=679
-  _globals['_FARMTOTALS']._serialized_end=888
-  _globals['_BASELINE']._serialized_start=891
-  _globals['_BASELINE']._serialized_end=1019
-  _globals['_FLEETSERVICE']._serialized_start=1022
-  _globals['_FLEETSERVICE']._serialized_end=1267
+  _globals['_GETFLEETRESPONSE_CARDSWANTEDENTRY']._loaded_options = None
+  _globals['_GETFLEETRESPONSE_CARDSWANTEDENTRY']._serialized_options = b'8\001'
+  _globals['_LISTNODESREQUEST']._serialized_start=109
+  _globals['_LISTNODESREQUEST']._serialized_end=127
+  _globals['_LISTNODESRESPONSE']._serialized_start=129
+  _globals['_LISTNODESRESPONSE']._serialized_end=183
+  _globals['_NODE']._serialized_start=186
+  _globals['_NODE']._serialized_end=375
+  _globals['_LISTCARDSREQUEST']._serialized_start=377
+  _globals['_LISTCARDSREQUEST']._serialized_end=395
+  _globals['_LISTCARDSRESPONSE']._serialized_start=397
+  _globals['_LISTCARDSRESPONSE']._serialized_end=451
+  _globals['_GETFLEETREQUEST']._serialized_start=453
+  _globals['_GETFLEETREQUEST']._serialized_end=470
+  _globals['_GETFLEETRESPONSE']._serialized_start=473
+  _globals['_GETFLEETRESPONSE']._serialized_end=944
+  _globals['_GETFLEETRESPONSE_CARDSWANTEDENTRY']._serialized_start=894
+  _globals['_GETFLEETRESPONSE_CARDSWANTEDENTRY']._serialized_end=944
+  _globals['_FARMTOTALS']._serialized_start=947
+  _globals['_FARMTOTALS']._serialized_end=1156
+  _globals['_BASELINE']._serialized_start=1159
+  _globals['_BASELINE']._serialized_end=1287
+  _globals['_WHYREQUEST']._serialized_start=1289
+  _globals['_WHYREQUEST']._serialized_end=1318
+  _globals['_WHYRESPONSE']._serialized_start=1320
+  _globals['_WHYRESPONSE']._serialized_end=1432
+  _globals['_SETSTANDINGREQUEST']._serialized_start=1434
+  _globals['_SETSTANDINGREQUEST']._serialized_end=1549
+  _globals['_SETSTANDINGRESPONSE']._serialized_start=1551
+  _globals['_SETSTANDINGRESPONSE']._serialized_end=1589
+  _globals['_SETNODEREQUEST']._serialized_start=1591
+  _globals['_SETNODEREQUEST']._serialized_end=1715
+  _globals['_SETNODERESPONSE']._serialized_start=1717
+  _globals['_SETNODERESPONSE']._serialized_end=1768
+  _globals['_PROJECT']._serialized_start=1771
+  _globals['_PROJECT']._serialized_end=1937
+  _globals['_LISTPROJECTSREQUEST']._serialized_start=1939
+  _globals['_LISTPROJECTSREQUEST']._serialized_end=1960
+  _globals['_LISTPROJECTSRESPONSE']._serialized_start=1962
+  _globals['_LISTPROJECTSRESPONSE']._serialized_end=2025
+  _globals['_SETPROJECTREQUEST']._serialized_start=2028
+  _globals['_SETPROJECTREQUEST']._serialized_end=2203
+  _globals['_SETPROJECTRESPONSE']._serialized_start=2205
+  _globals['_SETPROJECTRESPONSE']._serialized_end=2265
+  _globals['_LIMIT']._serialized_start=2267
+  _globals['_LIMIT']._serialized_end=2316
+  _globals['_LISTLIMITSREQUEST']._serialized_start=2318
+  _globals['_LISTLIMITSREQUEST']._serialized_end=2337
+  _globals['_LISTLIMITSRESPONSE']._serialized_start=2339
+  _globals['_LISTLIMITSRESPONSE']._serialized_end=2396
+  _globals['_SETLIMITREQUEST']._serialized_start=2398
+  _globals['_SETLIMITREQUEST']._serialized_end=2463
+  _globals['_SETLIMITRESPONSE']._serialized_start=2465
+  _globals['_SETLIMITRESPONSE']._serialized_end=2483
+  _globals['_CIRCUIT']._serialized_start=2485
+  _globals['_CIRCUIT']._serialized_end=2558
+  _globals['_LISTCIRCUITSREQUEST']._serialized_start=2560
+  _globals['_LISTCIRCUITSREQUEST']._serialized_end=2581
+  _globals['_LISTCIRCUITSRESPONSE']._serialized_start=2583
+  _globals['_LISTCIRCUITSRESPONSE']._serialized_end=2646
+  _globals['_SETCIRCUITREQUEST']._serialized_start=2648
+  _globals['_SETCIRCUITREQUEST']._serialized_end=2716
+  _globals['_SETCIRCUITRESPONSE']._serialized_start=2718
+  _globals['_SETCIRCUITRESPONSE']._serialized_end=2738
+  _globals['_FLEETEVENT']._serialized_start=2740
+  _globals['_FLEETEVENT']._serialized_end=2856
+  _globals['_LISTFLEETEVENTSREQUEST']._serialized_start=2858
+  _globals['_LISTFLEETEVENTSREQUEST']._serialized_end=2917
+  _globals['_LISTFLEETEVENTSRESPONSE']._serialized_start=2919
+  _globals['_LISTFLEETEVENTSRESPONSE']._serialized_end=2986
+  _globals['_FLEETSERVICE']._serialized_start=2989
+  _globals['_FLEETSERVICE']._serialized_end=4038
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ What operators ask of the farm."""
 from collections import abc as abc
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
+from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
 from heliostat.v1 import types_pb2 as types_pb2
 import builtins as builtins
@@ -60,10 +61,22 @@ class Node(message.Message):
     HOSTNAME_FIELD_NUMBER: builtins.int
     CARDS_FIELD_NUMBER: builtins.int
     CARDS_ONLINE_FIELD_NUMBER: builtins.int
+    STANDING_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    SCHEDULE_FIELD_NUMBER: builtins.int
+    CIRCUIT_FIELD_NUMBER: builtins.int
+    IN_HOURS_FIELD_NUMBER: builtins.int
     node_id: builtins.str
     hostname: builtins.str
     cards: builtins.int
     cards_online: builtins.int
+    standing: types_pb2.Standing.ValueType
+    """As decided for the node; its schedule is not counted in."""
+    reason: builtins.str
+    schedule: builtins.str
+    circuit: builtins.str
+    in_hours: builtins.bool
+    """False outside its schedule."""
     def __init__(
         self,
         *,
@@ -71,10 +84,15 @@ class Node(message.Message):
         hostname: builtins.str = ...,
         cards: builtins.int = ...,
         cards_online: builtins.int = ...,
+        standing: types_pb2.Standing.ValueType = ...,
+        reason: builtins.str = ...,
+        schedule: builtins.str = ...,
+        circuit: builtins.str = ...,
+        in_hours: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["cards", b"cards", "cards_online", b"cards_online", "hostname", b"hostname", "node_id", b"node_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["cards", b"cards", "cards_online", b"cards_online", "circuit", b"circuit", "hostname", b"hostname", "in_hours", b"in_hours", "node_id", b"node_id", "reason", b"reason", "schedule", b"schedule", "standing", b"standing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -126,6 +144,26 @@ class GetFleetRequest(message.Message):
 class GetFleetResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
+    @typing.final
+    class CardsWantedEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.int
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     CARDS_FIELD_NUMBER: builtins.int
     CARDS_ONLINE_FIELD_NUMBER: builtins.int
     RENDERED_FRAMES_PER_SECOND_FIELD_NUMBER: builtins.int
@@ -137,6 +175,7 @@ class GetFleetResponse(message.Message):
     H100_EQUIVALENTS_FIELD_NUMBER: builtins.int
     EPOCH_FIELD_NUMBER: builtins.int
     H100_EQUIVALENTS_BASIS_FIELD_NUMBER: builtins.int
+    CARDS_WANTED_FIELD_NUMBER: builtins.int
     cards: builtins.int
     cards_online: builtins.int
     rendered_frames_per_second: builtins.float
@@ -156,6 +195,10 @@ class GetFleetResponse(message.Message):
     def clips(self) -> types_pb2.ClipCounts: ...
     @builtins.property
     def baseline(self) -> Baseline: ...
+    @builtins.property
+    def cards_wanted(self) -> containers.ScalarMap[builtins.str, builtins.int]:
+        """Cards of each type that queued clips could use now, beside those that work."""
+
     def __init__(
         self,
         *,
@@ -170,10 +213,11 @@ class GetFleetResponse(message.Message):
         h100_equivalents: builtins.float = ...,
         epoch: builtins.int = ...,
         h100_equivalents_basis: builtins.str = ...,
+        cards_wanted: abc.Mapping[builtins.str, builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["baseline", b"baseline", "clips", b"clips", "totals", b"totals"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["baseline", b"baseline", "batches_open", b"batches_open", "cards", b"cards", "cards_online", b"cards_online", "clips", b"clips", "delivered_frames_per_second", b"delivered_frames_per_second", "epoch", b"epoch", "h100_equivalents", b"h100_equivalents", "h100_equivalents_basis", b"h100_equivalents_basis", "rendered_frames_per_second", b"rendered_frames_per_second", "totals", b"totals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["baseline", b"baseline", "batches_open", b"batches_open", "cards", b"cards", "cards_online", b"cards_online", "cards_wanted", b"cards_wanted", "clips", b"clips", "delivered_frames_per_second", b"delivered_frames_per_second", "epoch", b"epoch", "h100_equivalents", b"h100_equivalents", "h100_equivalents_basis", b"h100_equivalents_basis", "rendered_frames_per_second", b"rendered_frames_per_second", "totals", b"totals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -253,5 +297,564 @@ class Baseline(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["basis", b"basis", "frames_per_second", b"frames_per_second", "height", b"height", "name", b"name", "source", b"source", "steps", b"steps", "width", b"width"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class WhyRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: builtins.int
+    subject: builtins.str
+    """A clip's id, BATCH/NAME of a clip, a batch's id or name, a card's id or a node's hostname."""
+    def __init__(
+        self,
+        *,
+        subject: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class WhyResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: builtins.int
+    SUBJECT_FIELD_NUMBER: builtins.int
+    ANSWER_FIELD_NUMBER: builtins.int
+    BECAUSE_FIELD_NUMBER: builtins.int
+    REMEDIES_FIELD_NUMBER: builtins.int
+    HISTORY_FIELD_NUMBER: builtins.int
+    kind: builtins.str
+    """clip, batch, card or node."""
+    subject: builtins.str
+    answer: builtins.str
+    """One sentence: what it is doing, or what it waits for."""
+    @builtins.property
+    def because(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Further facts, the most important first."""
+
+    @builtins.property
+    def remedies(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What a person could do about it; empty where nothing needs doing."""
+
+    @builtins.property
+    def history(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Where it ran and what became of it, the latest first."""
+
+    def __init__(
+        self,
+        *,
+        kind: builtins.str = ...,
+        subject: builtins.str = ...,
+        answer: builtins.str = ...,
+        because: abc.Iterable[builtins.str] | None = ...,
+        remedies: abc.Iterable[builtins.str] | None = ...,
+        history: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["answer", b"answer", "because", b"because", "history", b"history", "kind", b"kind", "remedies", b"remedies", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SetStandingRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    TARGETS_FIELD_NUMBER: builtins.int
+    STANDING_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    standing: types_pb2.Standing.ValueType
+    reason: builtins.str
+    @builtins.property
+    def targets(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Nodes' hostnames or cards' ids."""
+
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        targets: abc.Iterable[builtins.str] | None = ...,
+        standing: types_pb2.Standing.ValueType = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["reason", b"reason", "request_id", b"request_id", "standing", b"standing", "targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SetStandingResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    TARGETS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def targets(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        targets: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SetNodeRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    HOSTNAME_FIELD_NUMBER: builtins.int
+    SCHEDULE_FIELD_NUMBER: builtins.int
+    CIRCUIT_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    hostname: builtins.str
+    schedule: builtins.str
+    """Such as `mon-fri 19:00-07:00, sat-sun 00:00-24:00 Europe/Berlin`; empty is always."""
+    circuit: builtins.str
+    """Empty is none."""
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        hostname: builtins.str = ...,
+        schedule: builtins.str | None = ...,
+        circuit: builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_circuit", b"_circuit", "_schedule", b"_schedule", "circuit", b"circuit", "schedule", b"schedule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_circuit", b"_circuit", "_schedule", b"_schedule", "circuit", b"circuit", "hostname", b"hostname", "request_id", b"request_id", "schedule", b"schedule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__circuit: _TypeAlias = typing.Literal["circuit"]  # noqa: Y015
+    _WhichOneofArgType__circuit: _TypeAlias = typing.Literal["_circuit", b"_circuit"]  # noqa: Y015
+    _WhichOneofReturnType__schedule: _TypeAlias = typing.Literal["schedule"]  # noqa: Y015
+    _WhichOneofArgType__schedule: _TypeAlias = typing.Literal["_schedule", b"_schedule"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__circuit) -> _WhichOneofReturnType__circuit | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__schedule) -> _WhichOneofReturnType__schedule | None: ...
+
+@typing.final
+class SetNodeResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def node(self) -> Node: ...
+    def __init__(
+        self,
+        *,
+        node: Node | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["node", b"node"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["node", b"node"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Project(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    WEIGHT_FIELD_NUMBER: builtins.int
+    CAP_FIELD_NUMBER: builtins.int
+    BURST_FIELD_NUMBER: builtins.int
+    SHARE_FIELD_NUMBER: builtins.int
+    ENTITLED_FIELD_NUMBER: builtins.int
+    CARDS_FIELD_NUMBER: builtins.int
+    CLIPS_WAITING_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    weight: builtins.float
+    cap: builtins.int
+    """Cards at once while others wait for cards; absent is no cap."""
+    burst: builtins.int
+    """Cards at once while nobody else waits; absent is as many as there are."""
+    share: builtins.float
+    """Its share of what all projects have had lately, 0 to 1, and what its weight entitles it to."""
+    entitled: builtins.float
+    cards: builtins.int
+    clips_waiting: builtins.int
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        weight: builtins.float = ...,
+        cap: builtins.int | None = ...,
+        burst: builtins.int | None = ...,
+        share: builtins.float = ...,
+        entitled: builtins.float = ...,
+        cards: builtins.int = ...,
+        clips_waiting: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_burst", b"_burst", "_cap", b"_cap", "burst", b"burst", "cap", b"cap"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_burst", b"_burst", "_cap", b"_cap", "burst", b"burst", "cap", b"cap", "cards", b"cards", "clips_waiting", b"clips_waiting", "entitled", b"entitled", "name", b"name", "share", b"share", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__burst: _TypeAlias = typing.Literal["burst"]  # noqa: Y015
+    _WhichOneofArgType__burst: _TypeAlias = typing.Literal["_burst", b"_burst"]  # noqa: Y015
+    _WhichOneofReturnType__cap: _TypeAlias = typing.Literal["cap"]  # noqa: Y015
+    _WhichOneofArgType__cap: _TypeAlias = typing.Literal["_cap", b"_cap"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__burst) -> _WhichOneofReturnType__burst | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cap) -> _WhichOneofReturnType__cap | None: ...
+
+@typing.final
+class ListProjectsRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListProjectsResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    PROJECTS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def projects(self) -> containers.RepeatedCompositeFieldContainer[Project]: ...
+    def __init__(
+        self,
+        *,
+        projects: abc.Iterable[Project] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["projects", b"projects"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SetProjectRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    WEIGHT_FIELD_NUMBER: builtins.int
+    CAP_FIELD_NUMBER: builtins.int
+    NO_CAP_FIELD_NUMBER: builtins.int
+    BURST_FIELD_NUMBER: builtins.int
+    NO_BURST_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    name: builtins.str
+    weight: builtins.float
+    cap: builtins.int
+    """0 and negative numbers are refused; `no_cap` takes the cap away."""
+    no_cap: builtins.bool
+    burst: builtins.int
+    no_burst: builtins.bool
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        name: builtins.str = ...,
+        weight: builtins.float | None = ...,
+        cap: builtins.int | None = ...,
+        no_cap: builtins.bool = ...,
+        burst: builtins.int | None = ...,
+        no_burst: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_burst", b"_burst", "_cap", b"_cap", "_weight", b"_weight", "burst", b"burst", "cap", b"cap", "weight", b"weight"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_burst", b"_burst", "_cap", b"_cap", "_weight", b"_weight", "burst", b"burst", "cap", b"cap", "name", b"name", "no_burst", b"no_burst", "no_cap", b"no_cap", "request_id", b"request_id", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__burst: _TypeAlias = typing.Literal["burst"]  # noqa: Y015
+    _WhichOneofArgType__burst: _TypeAlias = typing.Literal["_burst", b"_burst"]  # noqa: Y015
+    _WhichOneofReturnType__cap: _TypeAlias = typing.Literal["cap"]  # noqa: Y015
+    _WhichOneofArgType__cap: _TypeAlias = typing.Literal["_cap", b"_cap"]  # noqa: Y015
+    _WhichOneofReturnType__weight: _TypeAlias = typing.Literal["weight"]  # noqa: Y015
+    _WhichOneofArgType__weight: _TypeAlias = typing.Literal["_weight", b"_weight"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__burst) -> _WhichOneofReturnType__burst | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cap) -> _WhichOneofReturnType__cap | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight) -> _WhichOneofReturnType__weight | None: ...
+
+@typing.final
+class SetProjectResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def project(self) -> Project: ...
+    def __init__(
+        self,
+        *,
+        project: Project | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["project", b"project"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["project", b"project"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Limit(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    MOST_FIELD_NUMBER: builtins.int
+    USED_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    most: builtins.int
+    used: builtins.int
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        most: builtins.int = ...,
+        used: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["most", b"most", "name", b"name", "used", b"used"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListLimitsRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListLimitsResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    LIMITS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def limits(self) -> containers.RepeatedCompositeFieldContainer[Limit]: ...
+    def __init__(
+        self,
+        *,
+        limits: abc.Iterable[Limit] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["limits", b"limits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SetLimitRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    MOST_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    name: builtins.str
+    most: builtins.int
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        name: builtins.str = ...,
+        most: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["most", b"most", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SetLimitResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Circuit(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    WATTS_FIELD_NUMBER: builtins.int
+    WATTS_USED_FIELD_NUMBER: builtins.int
+    NODES_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    watts: builtins.float
+    watts_used: builtins.float
+    """Sum of the caps of its cards that work now."""
+    @builtins.property
+    def nodes(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        watts: builtins.float = ...,
+        watts_used: builtins.float = ...,
+        nodes: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "nodes", b"nodes", "watts", b"watts", "watts_used", b"watts_used"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListCircuitsRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListCircuitsResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    CIRCUITS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def circuits(self) -> containers.RepeatedCompositeFieldContainer[Circuit]: ...
+    def __init__(
+        self,
+        *,
+        circuits: abc.Iterable[Circuit] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["circuits", b"circuits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SetCircuitRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    WATTS_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    name: builtins.str
+    watts: builtins.float
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        name: builtins.str = ...,
+        watts: builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "request_id", b"request_id", "watts", b"watts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SetCircuitResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class FleetEvent(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: builtins.int
+    AT_FIELD_NUMBER: builtins.int
+    TARGET_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    DETAIL_FIELD_NUMBER: builtins.int
+    sequence: builtins.int
+    target: builtins.str
+    kind: builtins.str
+    detail: builtins.str
+    @builtins.property
+    def at(self) -> timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        sequence: builtins.int = ...,
+        at: timestamp_pb2.Timestamp | None = ...,
+        target: builtins.str = ...,
+        kind: builtins.str = ...,
+        detail: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["at", b"at", "detail", b"detail", "kind", b"kind", "sequence", b"sequence", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListFleetEventsRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    target: builtins.str
+    """A node's hostname or a card's id; empty is all."""
+    page_size: builtins.int
+    def __init__(
+        self,
+        *,
+        target: builtins.str = ...,
+        page_size: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["page_size", b"page_size", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListFleetEventsResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def events(self) -> containers.RepeatedCompositeFieldContainer[FleetEvent]: ...
+    def __init__(
+        self,
+        *,
+        events: abc.Iterable[FleetEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["events", b"events"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -49,6 +49,56 @@ class FleetServiceStub:
                 request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.GetFleetRequest.SerializeToString,
                 response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.GetFleetResponse.FromString,
                 _registered_method=True)
+        self.Why = channel.unary_unary(
+                '/heliostat.v1.FleetService/Why',
+                request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.WhyRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.WhyResponse.FromString,
+                _registered_method=True)
+        self.SetStanding = channel.unary_unary(
+                '/heliostat.v1.FleetService/SetStanding',
+                request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.SetStandingRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.SetStandingResponse.FromString,
+                _registered_method=True)
+        self.SetNode = channel.unary_unary(
+                '/heliostat.v1.FleetService/SetNode',
+                request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.SetNodeRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.SetNodeResponse.FromString,
+                _registered_method=True)
+        self.ListProjects = channel.unary_unary(
+                '/heliostat.v1.FleetService/ListProjects',
+                request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ListProjectsRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ListProjectsResponse.FromString,
+                _registered_method=True)
+        self.SetProject = channel.unary_unary(
+                '/heliostat.v1.FleetService/SetProject',
+                request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.SetProjectRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.SetProjectResponse.FromString,
+                _registered_method=True)
+        self.ListLimits = channel.unary_unary(
+                '/heliostat.v1.FleetService/ListLimits',
+                request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ListLimitsRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ListLimitsResponse.FromString,
+                _registered_method=True)
+        self.SetLimit = channel.unary_unary(
+                '/heliostat.v1.FleetService/SetLimit',
+                request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.SetLimitRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.SetLimitResponse.FromString,
+                _registered_method=True)
+        self.ListCircuits = channel.unary_unary(
+                '/heliostat.v1.FleetService/ListCircuits',
+                request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ListCircuitsRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ListCircuitsResponse.FromString,
+                _registered_method=True)
+        self.SetCircuit = channel.unary_unary(
+                '/heliostat.v1.FleetService/SetCircuit',
+                request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.SetCircuitRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.SetCircuitResponse.FromString,
+                _registered_method=True)
+        self.ListFleetEvents = channel.unary_unary(
+                '/heliostat.v1.FleetService/ListFleetEvents',
+                request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ListFleetEventsRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ListFleetEventsResponse.FromString,
+                _registered_method=True)
 
 
 class FleetServiceServicer:
@@ -73,6 +123,72 @@ class FleetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Why(self, request, context):
+        """In plain words: why a clip, a card or a batch is as it is, and what would help.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetStanding(self, request, context):
+        """Decides what nodes or cards may do.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetNode(self, request, context):
+        """Sets when a node may render, and the circuit that it hangs on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProjects(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetProject(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLimits(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetLimit(self, request, context):
+        """`most` of 0 removes it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCircuits(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetCircuit(self, request, context):
+        """`watts` of 0 removes it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListFleetEvents(self, request, context):
+        """What was decided of nodes and cards, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FleetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -90,6 +206,56 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.GetFleet,
                     request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.GetFleetRequest.FromString,
                     response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.GetFleetResponse.SerializeToString,
+            ),
+            'Why': grpc.unary_unary_rpc_method_handler(
+                    servicer.Why,
+                    request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.WhyRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.WhyResponse.SerializeToString,
+            ),
+            'SetStanding': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetStanding,
+                    request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.SetStandingRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.SetStandingResponse.SerializeToString,
+            ),
+            'SetNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetNode,
+                    request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.SetNodeRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.SetNodeResponse.SerializeToString,
+            ),
+            'ListProjects': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProjects,
+                    request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ListProjectsRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ListProjectsResponse.SerializeToString,
+            ),
+            'SetProject': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetProject,
+                    request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.SetProjectRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.SetProjectResponse.SerializeToString,
+            ),
+            'ListLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLimits,
+                    request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ListLimitsRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ListLimitsResponse.SerializeToString,
+            ),
+            'SetLimit': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetLimit,
+                    request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.SetLimitRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.SetLimitResponse.SerializeToString,
+            ),
+            'ListCircuits': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCircuits,
+                    request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ListCircuitsRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ListCircuitsResponse.SerializeToString,
+            ),
+            'SetCircuit': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetCircuit,
+                    request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.SetCircuitRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.SetCircuitResponse.SerializeToString,
+            ),
+            'ListFleetEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFleetEvents,
+                    request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ListFleetEventsRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ListFleetEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -173,6 +339,276 @@ class FleetService:
             '/heliostat.v1.FleetService/GetFleet',
             heliostat_dot_v1_dot_fleet__service__pb2.GetFleetRequest.SerializeToString,
             heliostat_dot_v1_dot_fleet__service__pb2.GetFleetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Why(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.FleetService/Why',
+            heliostat_dot_v1_dot_fleet__service__pb2.WhyRequest.SerializeToString,
+            heliostat_dot_v1_dot_fleet__service__pb2.WhyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetStanding(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.FleetService/SetStanding',
+            heliostat_dot_v1_dot_fleet__service__pb2.SetStandingRequest.SerializeToString,
+            heliostat_dot_v1_dot_fleet__service__pb2.SetStandingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.FleetService/SetNode',
+            heliostat_dot_v1_dot_fleet__service__pb2.SetNodeRequest.SerializeToString,
+            heliostat_dot_v1_dot_fleet__service__pb2.SetNodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProjects(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.FleetService/ListProjects',
+            heliostat_dot_v1_dot_fleet__service__pb2.ListProjectsRequest.SerializeToString,
+            heliostat_dot_v1_dot_fleet__service__pb2.ListProjectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetProject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.FleetService/SetProject',
+            heliostat_dot_v1_dot_fleet__service__pb2.SetProjectRequest.SerializeToString,
+            heliostat_dot_v1_dot_fleet__service__pb2.SetProjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.FleetService/ListLimits',
+            heliostat_dot_v1_dot_fleet__service__pb2.ListLimitsRequest.SerializeToString,
+            heliostat_dot_v1_dot_fleet__service__pb2.ListLimitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetLimit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.FleetService/SetLimit',
+            heliostat_dot_v1_dot_fleet__service__pb2.SetLimitRequest.SerializeToString,
+            heliostat_dot_v1_dot_fleet__service__pb2.SetLimitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCircuits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.FleetService/ListCircuits',
+            heliostat_dot_v1_dot_fleet__service__pb2.ListCircuitsRequest.SerializeToString,
+            heliostat_dot_v1_dot_fleet__service__pb2.ListCircuitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetCircuit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.FleetService/SetCircuit',
+            heliostat_dot_v1_dot_fleet__service__pb2.SetCircuitRequest.SerializeToString,
+            heliostat_dot_v1_dot_fleet__service__pb2.SetCircuitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFleetEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.FleetService/ListFleetEvents',
+            heliostat_dot_v1_dot_fleet__service__pb2.ListFleetEventsRequest.SerializeToString,
+            heliostat_dot_v1_dot_fleet__service__pb2.ListFleetEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,22 @@ class FleetServiceStub:
     ListCards: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.ListCardsRequest, fleet_service_pb2.ListCardsResponse]
     GetFleet: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.GetFleetRequest, fleet_service_pb2.GetFleetResponse]
     """The whole fleet in a few numbers."""
+    Why: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.WhyRequest, fleet_service_pb2.WhyResponse]
+    """In plain words: why a clip, a card or a batch is as it is, and what would help."""
+    SetStanding: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.SetStandingRequest, fleet_service_pb2.SetStandingResponse]
+    """Decides what nodes or cards may do."""
+    SetNode: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.SetNodeRequest, fleet_service_pb2.SetNodeResponse]
+    """Sets when a node may render, and the circuit that it hangs on."""
+    ListProjects: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.ListProjectsRequest, fleet_service_pb2.ListProjectsResponse]
+    SetProject: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.SetProjectRequest, fleet_service_pb2.SetProjectResponse]
+    ListLimits: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.ListLimitsRequest, fleet_service_pb2.ListLimitsResponse]
+    SetLimit: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.SetLimitRequest, fleet_service_pb2.SetLimitResponse]
+    """`most` of 0 removes it."""
+    ListCircuits: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.ListCircuitsRequest, fleet_service_pb2.ListCircuitsResponse]
+    SetCircuit: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.SetCircuitRequest, fleet_service_pb2.SetCircuitResponse]
+    """`watts` of 0 removes it."""
+    ListFleetEvents: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.ListFleetEventsRequest, fleet_service_pb2.ListFleetEventsResponse]
+    """What was decided of nodes and cards, the newest first."""
 
 @typing.type_check_only
 class FleetServiceAsyncStub(FleetServiceStub):
@@ -43,6 +59,22 @@ class FleetServiceAsyncStub(FleetServiceStub):
     ListCards: aio.UnaryUnaryMultiCallable[fleet_service_pb2.ListCardsRequest, fleet_service_pb2.ListCardsResponse]  # type: ignore[assignment]
     GetFleet: aio.UnaryUnaryMultiCallable[fleet_service_pb2.GetFleetRequest, fleet_service_pb2.GetFleetResponse]  # type: ignore[assignment]
     """The whole fleet in a few numbers."""
+    Why: aio.UnaryUnaryMultiCallable[fleet_service_pb2.WhyRequest, fleet_service_pb2.WhyResponse]  # type: ignore[assignment]
+    """In plain words: why a clip, a card or a batch is as it is, and what would help."""
+    SetStanding: aio.UnaryUnaryMultiCallable[fleet_service_pb2.SetStandingRequest, fleet_service_pb2.SetStandingResponse]  # type: ignore[assignment]
+    """Decides what nodes or cards may do."""
+    SetNode: aio.UnaryUnaryMultiCallable[fleet_service_pb2.SetNodeRequest, fleet_service_pb2.SetNodeResponse]  # type: ignore[assignment]
+    """Sets when a node may render, and the circuit that it hangs on."""
+    ListProjects: aio.UnaryUnaryMultiCallable[fleet_service_pb2.ListProjectsRequest, fleet_service_pb2.ListProjectsResponse]  # type: ignore[assignment]
+    SetProject: aio.UnaryUnaryMultiCallable[fleet_service_pb2.SetProjectRequest, fleet_service_pb2.SetProjectResponse]  # type: ignore[assignment]
+    ListLimits: aio.UnaryUnaryMultiCallable[fleet_service_pb2.ListLimitsRequest, fleet_service_pb2.ListLimitsResponse]  # type: ignore[assignment]
+    SetLimit: aio.UnaryUnaryMultiCallable[fleet_service_pb2.SetLimitRequest, fleet_service_pb2.SetLimitResponse]  # type: ignore[assignment]
+    """`most` of 0 removes it."""
+    ListCircuits: aio.UnaryUnaryMultiCallable[fleet_service_pb2.ListCircuitsRequest, fleet_service_pb2.ListCircuitsResponse]  # type: ignore[assignment]
+    SetCircuit: aio.UnaryUnaryMultiCallable[fleet_service_pb2.SetCircuitRequest, fleet_service_pb2.SetCircuitResponse]  # type: ignore[assignment]
+    """`watts` of 0 removes it."""
+    ListFleetEvents: aio.UnaryUnaryMultiCallable[fleet_service_pb2.ListFleetEventsRequest, fleet_service_pb2.ListFleetEventsResponse]  # type: ignore[assignment]
+    """What was decided of nodes and cards, the newest first."""
 
 class FleetServiceServicer(metaclass=abc_1.ABCMeta):
     @abc_1.abstractmethod
@@ -66,5 +98,81 @@ class FleetServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[fleet_service_pb2.GetFleetResponse, abc.Awaitable[fleet_service_pb2.GetFleetResponse]]:
         """The whole fleet in a few numbers."""
+
+    @abc_1.abstractmethod
+    def Why(
+        self,
+        request: fleet_service_pb2.WhyRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[fleet_service_pb2.WhyResponse, abc.Awaitable[fleet_service_pb2.WhyResponse]]:
+        """In plain words: why a clip, a card or a batch is as it is, and what would help."""
+
+    @abc_1.abstractmethod
+    def SetStanding(
+        self,
+        request: fleet_service_pb2.SetStandingRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[fleet_service_pb2.SetStandingResponse, abc.Awaitable[fleet_service_pb2.SetStandingResponse]]:
+        """Decides what nodes or cards may do."""
+
+    @abc_1.abstractmethod
+    def SetNode(
+        self,
+        request: fleet_service_pb2.SetNodeRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[fleet_service_pb2.SetNodeResponse, abc.Awaitable[fleet_service_pb2.SetNodeResponse]]:
+        """Sets when a node may render, and the circuit that it hangs on."""
+
+    @abc_1.abstractmethod
+    def ListProjects(
+        self,
+        request: fleet_service_pb2.ListProjectsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[fleet_service_pb2.ListProjectsResponse, abc.Awaitable[fleet_service_pb2.ListProjectsResponse]]: ...
+
+    @abc_1.abstractmethod
+    def SetProject(
+        self,
+        request: fleet_service_pb2.SetProjectRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[fleet_service_pb2.SetProjectResponse, abc.Awaitable[fleet_service_pb2.SetProjectResponse]]: ...
+
+    @abc_1.abstractmethod
+    def ListLimits(
+        self,
+        request: fleet_service_pb2.ListLimitsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[fleet_service_pb2.ListLimitsResponse, abc.Awaitable[fleet_service_pb2.ListLimitsResponse]]: ...
+
+    @abc_1.abstractmethod
+    def SetLimit(
+        self,
+        request: fleet_service_pb2.SetLimitRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[fleet_service_pb2.SetLimitResponse, abc.Awaitable[fleet_service_pb2.SetLimitResponse]]:
+        """`most` of 0 removes it."""
+
+    @abc_1.abstractmethod
+    def ListCircuits(
+        self,
+        request: fleet_service_pb2.ListCircuitsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[fleet_service_pb2.ListCircuitsResponse, abc.Awaitable[fleet_service_pb2.ListCircuitsResponse]]: ...
+
+    @abc_1.abstractmethod
+    def SetCircuit(
+        self,
+        request: fleet_service_pb2.SetCircuitRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[fleet_service_pb2.SetCircuitResponse, abc.Awaitable[fleet_service_pb2.SetCircuitResponse]]:
+        """`watts` of 0 removes it."""
+
+    @abc_1.abstractmethod
+    def ListFleetEvents(
+        self,
+        request: fleet_service_pb2.ListFleetEventsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[fleet_service_pb2.ListFleetEventsResponse, abc.Awaitable[fleet_service_pb2.ListFleetEventsResponse]]:
+        """What was decided of nodes and cards, the newest first."""
 
 def add_FleetServiceServicer_to_server(servicer: FleetServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...

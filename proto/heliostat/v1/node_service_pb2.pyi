@@ -81,6 +81,13 @@ class CardReport(message.Message):
     MODEL_DIGEST_FIELD_NUMBER: builtins.int
     STACK_ID_FIELD_NUMBER: builtins.int
     CONDITION_FIELD_NUMBER: builtins.int
+    CARD_TYPE_FIELD_NUMBER: builtins.int
+    TAGS_FIELD_NUMBER: builtins.int
+    PROFILE_FIELD_NUMBER: builtins.int
+    MODELS_FIELD_NUMBER: builtins.int
+    LANES_FIELD_NUMBER: builtins.int
+    POWER_CAP_WATTS_FIELD_NUMBER: builtins.int
+    EXAMINATION_FIELD_NUMBER: builtins.int
     card_id: builtins.str
     node_id: builtins.str
     incarnation: builtins.str
@@ -93,6 +100,19 @@ class CardReport(message.Message):
     stack_id: builtins.str
     condition: builtins.str
     """"ready", or why it takes no clips now."""
+    card_type: builtins.str
+    """What the plan matches clips by: see `Card` in types.proto."""
+    profile: builtins.str
+    lanes: builtins.int
+    power_cap_watts: builtins.float
+    @builtins.property
+    def tags(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    @builtins.property
+    def models(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    @builtins.property
+    def examination(self) -> Examination:
+        """Result of the last examination that the farm asked for."""
+
     def __init__(
         self,
         *,
@@ -107,10 +127,44 @@ class CardReport(message.Message):
         model_digest: builtins.str = ...,
         stack_id: builtins.str = ...,
         condition: builtins.str = ...,
+        card_type: builtins.str = ...,
+        tags: abc.Iterable[builtins.str] | None = ...,
+        profile: builtins.str = ...,
+        models: abc.Iterable[builtins.str] | None = ...,
+        lanes: builtins.int = ...,
+        power_cap_watts: builtins.float = ...,
+        examination: Examination | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["examination", b"examination"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["card_id", b"card_id", "card_type", b"card_type", "condition", b"condition", "device", b"device", "examination", b"examination", "hostname", b"hostname", "incarnation", b"incarnation", "lanes", b"lanes", "model_digest", b"model_digest", "models", b"models", "node_id", b"node_id", "power_cap_watts", b"power_cap_watts", "profile", b"profile", "renderer", b"renderer", "slot", b"slot", "stack_id", b"stack_id", "tags", b"tags", "vram_bytes", b"vram_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Examination(message.Message):
+    """A card rendered a known chunk and was looked at by its own doctor."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    PASSED_FIELD_NUMBER: builtins.int
+    DETAIL_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """Of the response that asked for it; 0 before the first."""
+    passed: builtins.bool
+    detail: builtins.str
+    """For a person."""
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        passed: builtins.bool = ...,
+        detail: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["card_id", b"card_id", "condition", b"condition", "device", b"device", "hostname", b"hostname", "incarnation", b"incarnation", "model_digest", b"model_digest", "node_id", b"node_id", "renderer", b"renderer", "slot", b"slot", "stack_id", b"stack_id", "vram_bytes", b"vram_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["detail", b"detail", "number", b"number", "passed", b"passed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -435,9 +489,15 @@ class ExchangeResponse(message.Message):
     GRANTS_FIELD_NUMBER: builtins.int
     NEXT_EXCHANGE_SECONDS_FIELD_NUMBER: builtins.int
     LEASE_SECONDS_FIELD_NUMBER: builtins.int
+    EXAMINE_FIELD_NUMBER: builtins.int
+    STANDING_FIELD_NUMBER: builtins.int
     next_exchange_seconds: builtins.int
     lease_seconds: builtins.int
     """The lease time, counted from this exchange."""
+    examine: builtins.int
+    """Examine the card and report under this number, unless that was done; 0 asks for nothing."""
+    standing: types_pb2.Standing.ValueType
+    """As the farm has decided; a card that drains ends its agent once it holds nothing."""
     @builtins.property
     def wanted(self) -> containers.RepeatedCompositeFieldContainer[Lease]:
         """The full set of attempts that the card should hold; one that is missing here is to be dropped."""
@@ -454,10 +514,12 @@ class ExchangeResponse(message.Message):
         grants: abc.Iterable[Grant] | None = ...,
         next_exchange_seconds: builtins.int = ...,
         lease_seconds: builtins.int = ...,
+        examine: builtins.int = ...,
+        standing: types_pb2.Standing.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["grants", b"grants", "lease_seconds", b"lease_seconds", "next_exchange_seconds", b"next_exchange_seconds", "verdicts", b"verdicts", "wanted", b"wanted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["examine", b"examine", "grants", b"grants", "lease_seconds", b"lease_seconds", "next_exchange_seconds", b"next_exchange_seconds", "standing", b"standing", "verdicts", b"verdicts", "wanted", b"wanted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -471,10 +533,13 @@ class Lease(message.Message):
     ATTEMPT_FIELD_NUMBER: builtins.int
     YIELD_ASKED_FIELD_NUMBER: builtins.int
     ORDER_FIELD_NUMBER: builtins.int
+    CHUNKS_MAX_FIELD_NUMBER: builtins.int
     clip_id: builtins.str
     attempt: builtins.int
     yield_asked: builtins.bool
     """Give it up at the next chunk boundary."""
+    chunks_max: builtins.int
+    """Give it up when so many of the clip's chunks are recorded; 0 is at its end."""
     @builtins.property
     def order(self) -> ClipOrder:
         """What to render; absent for an attempt that the request said is held."""
@@ -486,10 +551,11 @@ class Lease(message.Message):
         attempt: builtins.int = ...,
         yield_asked: builtins.bool = ...,
         order: ClipOrder | None = ...,
+        chunks_max: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["order", b"order"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "clip_id", b"clip_id", "order", b"order", "yield_asked", b"yield_asked"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "chunks_max", b"chunks_max", "clip_id", b"clip_id", "order", b"order", "yield_asked", b"yield_asked"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

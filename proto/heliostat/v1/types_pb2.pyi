@@ -144,6 +144,37 @@ ARTIFACT_KIND_SIDECAR: ArtifactKind.ValueType  # 5
 ARTIFACT_KIND_EMBEDDINGS: ArtifactKind.ValueType  # 6
 """The prompts' embeddings, with chunk 0: another card needs no text encoder to go on."""
 
+class _Standing:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StandingEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Standing.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    STANDING_UNSPECIFIED: _Standing.ValueType  # 0
+    STANDING_OPEN: _Standing.ValueType  # 1
+    STANDING_LOCKED: _Standing.ValueType  # 2
+    """No new clips; those that it holds go on to their ends."""
+    STANDING_PAUSED: _Standing.ValueType  # 3
+    """Gives up what it holds at the next chunk boundary, and stays ready."""
+    STANDING_DRAINING: _Standing.ValueType  # 4
+    """The same, and its agents end when nothing is held."""
+    STANDING_QUARANTINED: _Standing.ValueType  # 5
+    """Gives up what it holds, and is examined before it takes clips again."""
+
+class Standing(_Standing, metaclass=_StandingEnumTypeWrapper):
+    """What a node or a card may do, as a person or a rule has decided."""
+
+STANDING_UNSPECIFIED: Standing.ValueType  # 0
+STANDING_OPEN: Standing.ValueType  # 1
+STANDING_LOCKED: Standing.ValueType  # 2
+"""No new clips; those that it holds go on to their ends."""
+STANDING_PAUSED: Standing.ValueType  # 3
+"""Gives up what it holds at the next chunk boundary, and stays ready."""
+STANDING_DRAINING: Standing.ValueType  # 4
+"""The same, and its agents end when nothing is held."""
+STANDING_QUARANTINED: Standing.ValueType  # 5
+"""Gives up what it holds, and is examined before it takes clips again."""
+
 @typing.final
 class Artifact(message.Message):
     """One object: what it is, and the proof of what it holds."""
@@ -392,6 +423,7 @@ class Clip(message.Message):
     COLUMNS_FIELD_NUMBER: builtins.int
     TAKE_FIELD_NUMBER: builtins.int
     ROW_FIELD_NUMBER: builtins.int
+    LOOK_FIELD_NUMBER: builtins.int
     clip_id: builtins.str
     batch_id: builtins.str
     name: builtins.str
@@ -419,6 +451,10 @@ class Clip(message.Message):
     def take(self) -> Take:
         """Only of DONE clips."""
 
+    @builtins.property
+    def look(self) -> Look:
+        """What a person said at its first look."""
+
     def __init__(
         self,
         *,
@@ -436,12 +472,36 @@ class Clip(message.Message):
         columns: abc.Mapping[builtins.str, builtins.str] | None = ...,
         take: Take | None = ...,
         row: builtins.int = ...,
+        look: Look | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["spec", b"spec", "take", b"take"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["look", b"look", "spec", b"spec", "take", b"take"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "batch_id", b"batch_id", "card_id", b"card_id", "chunks", b"chunks", "chunks_done", b"chunks_done", "clip_id", b"clip_id", "columns", b"columns", "name", b"name", "reason", b"reason", "row", b"row", "spec", b"spec", "state", b"state", "take", b"take", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "batch_id", b"batch_id", "card_id", b"card_id", "chunks", b"chunks", "chunks_done", b"chunks_done", "clip_id", b"clip_id", "columns", b"columns", "look", b"look", "name", b"name", "reason", b"reason", "row", b"row", "spec", b"spec", "state", b"state", "take", b"take", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Look(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    SCORE_FIELD_NUMBER: builtins.int
+    NOTE_FIELD_NUMBER: builtins.int
+    score: builtins.float
+    """On whatever scale the house uses; higher is better."""
+    note: builtins.str
+    def __init__(
+        self,
+        *,
+        score: builtins.float | None = ...,
+        note: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_score", b"_score", "score", b"score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_score", b"_score", "note", b"note", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__score: _TypeAlias = typing.Literal["score"]  # noqa: Y015
+    _WhichOneofArgType__score: _TypeAlias = typing.Literal["_score", b"_score"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__score) -> _WhichOneofReturnType__score | None: ...
 
 @typing.final
 class Take(message.Message):
@@ -519,6 +579,44 @@ class ClipCounts(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class Needs(message.Message):
+    """What a batch asks of the cards that render it; an empty field asks nothing."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CARD_TYPES_FIELD_NUMBER: builtins.int
+    VRAM_BYTES_FIELD_NUMBER: builtins.int
+    TAGS_FIELD_NUMBER: builtins.int
+    PROFILE_FIELD_NUMBER: builtins.int
+    MODEL_FIELD_NUMBER: builtins.int
+    vram_bytes: builtins.int
+    profile: builtins.str
+    model: builtins.str
+    """A model's name, or the beginning of its digest."""
+    @builtins.property
+    def card_types(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Any of these, as `farm cards` names them: rtx-4060-ti, h100, cpu."""
+
+    @builtins.property
+    def tags(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """All of these."""
+
+    def __init__(
+        self,
+        *,
+        card_types: abc.Iterable[builtins.str] | None = ...,
+        vram_bytes: builtins.int = ...,
+        tags: abc.Iterable[builtins.str] | None = ...,
+        profile: builtins.str = ...,
+        model: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["card_types", b"card_types", "model", b"model", "profile", b"profile", "tags", b"tags", "vram_bytes", b"vram_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class Batch(message.Message):
     """One submission."""
 
@@ -536,6 +634,13 @@ class Batch(message.Message):
     CHUNKS_DONE_FIELD_NUMBER: builtins.int
     FRAMES_FIELD_NUMBER: builtins.int
     FRAMES_DELIVERED_FIELD_NUMBER: builtins.int
+    DEADLINE_FIELD_NUMBER: builtins.int
+    NEEDS_FIELD_NUMBER: builtins.int
+    LIMITS_FIELD_NUMBER: builtins.int
+    AFTER_FIELD_NUMBER: builtins.int
+    FIRST_LOOK_FIELD_NUMBER: builtins.int
+    EVERY_FIELD_NUMBER: builtins.int
+    FAILURES_MAX_FIELD_NUMBER: builtins.int
     batch_id: builtins.str
     name: builtins.str
     project: builtins.str
@@ -551,10 +656,30 @@ class Batch(message.Message):
     """Frames of all clips that are not cancelled."""
     frames_delivered: builtins.int
     """Frames of delivered takes."""
+    first_look: builtins.bool
+    """Each clip waits after its first chunk for a person."""
+    every: builtins.int
+    """0: the longest first. 1: as in the file. N: the first, the last and every N-th first."""
+    failures_max: builtins.int
+    """Failed clips that pause it; 0 is never, absent is the farm's own rule."""
     @builtins.property
     def created_at(self) -> timestamp_pb2.Timestamp: ...
     @builtins.property
     def clips(self) -> ClipCounts: ...
+    @builtins.property
+    def deadline(self) -> timestamp_pb2.Timestamp:
+        """When it should be done; absent is whenever."""
+
+    @builtins.property
+    def needs(self) -> Needs: ...
+    @builtins.property
+    def limits(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Named limits that its clips count against."""
+
+    @builtins.property
+    def after(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Ids of batches that must have ended before its clips begin."""
+
     def __init__(
         self,
         *,
@@ -570,12 +695,21 @@ class Batch(message.Message):
         chunks_done: builtins.int = ...,
         frames: builtins.int = ...,
         frames_delivered: builtins.int = ...,
+        deadline: timestamp_pb2.Timestamp | None = ...,
+        needs: Needs | None = ...,
+        limits: abc.Iterable[builtins.str] | None = ...,
+        after: abc.Iterable[builtins.str] | None = ...,
+        first_look: builtins.bool = ...,
+        every: builtins.int = ...,
+        failures_max: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["clips", b"clips", "created_at", b"created_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_failures_max", b"_failures_max", "clips", b"clips", "created_at", b"created_at", "deadline", b"deadline", "failures_max", b"failures_max", "needs", b"needs"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "chunks", b"chunks", "chunks_done", b"chunks_done", "clips", b"clips", "created_at", b"created_at", "frames", b"frames", "frames_delivered", b"frames_delivered", "name", b"name", "priority", b"priority", "project", b"project", "reason", b"reason", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_failures_max", b"_failures_max", "after", b"after", "batch_id", b"batch_id", "chunks", b"chunks", "chunks_done", b"chunks_done", "clips", b"clips", "created_at", b"created_at", "deadline", b"deadline", "every", b"every", "failures_max", b"failures_max", "first_look", b"first_look", "frames", b"frames", "frames_delivered", b"frames_delivered", "limits", b"limits", "name", b"name", "needs", b"needs", "priority", b"priority", "project", b"project", "reason", b"reason", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__failures_max: _TypeAlias = typing.Literal["failures_max"]  # noqa: Y015
+    _WhichOneofArgType__failures_max: _TypeAlias = typing.Literal["_failures_max", b"_failures_max"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__failures_max) -> _WhichOneofReturnType__failures_max | None: ...
 
 @typing.final
 class Card(message.Message):
@@ -599,6 +733,15 @@ class Card(message.Message):
     FRAMES_PER_SECOND_FIELD_NUMBER: builtins.int
     TELEMETRY_FIELD_NUMBER: builtins.int
     CONDITION_FIELD_NUMBER: builtins.int
+    CARD_TYPE_FIELD_NUMBER: builtins.int
+    TAGS_FIELD_NUMBER: builtins.int
+    PROFILE_FIELD_NUMBER: builtins.int
+    MODELS_FIELD_NUMBER: builtins.int
+    LANES_FIELD_NUMBER: builtins.int
+    POWER_CAP_WATTS_FIELD_NUMBER: builtins.int
+    STANDING_FIELD_NUMBER: builtins.int
+    STANDING_REASON_FIELD_NUMBER: builtins.int
+    PACE_FIELD_NUMBER: builtins.int
     card_id: builtins.str
     node_id: builtins.str
     hostname: builtins.str
@@ -620,12 +763,28 @@ class Card(message.Message):
     """Over the last minute."""
     condition: builtins.str
     """"ready", or why it takes no clips now."""
+    card_type: builtins.str
+    """rtx-4060-ti, h100, cpu, ..."""
+    profile: builtins.str
+    lanes: builtins.int
+    power_cap_watts: builtins.float
+    standing: Standing.ValueType
+    """The stricter of its own and its node's, its node's schedule counted in."""
+    standing_reason: builtins.str
+    pace: builtins.float
+    """Seconds of rendering for a unit of work, measured; 0 before the first chunk."""
     @builtins.property
     def clip_ids(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Clips that it holds a lease of."""
 
     @builtins.property
     def telemetry(self) -> CardTelemetry: ...
+    @builtins.property
+    def tags(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    @builtins.property
+    def models(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Names and digests of the models that it has."""
+
     def __init__(
         self,
         *,
@@ -645,10 +804,19 @@ class Card(message.Message):
         frames_per_second: builtins.float = ...,
         telemetry: CardTelemetry | None = ...,
         condition: builtins.str = ...,
+        card_type: builtins.str = ...,
+        tags: abc.Iterable[builtins.str] | None = ...,
+        profile: builtins.str = ...,
+        models: abc.Iterable[builtins.str] | None = ...,
+        lanes: builtins.int = ...,
+        power_cap_watts: builtins.float = ...,
+        standing: Standing.ValueType = ...,
+        standing_reason: builtins.str = ...,
+        pace: builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["telemetry", b"telemetry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["card_id", b"card_id", "clip_ids", b"clip_ids", "condition", b"condition", "device", b"device", "frames_per_second", b"frames_per_second", "hostname", b"hostname", "incarnation", b"incarnation", "model_digest", b"model_digest", "node_id", b"node_id", "online", b"online", "renderer", b"renderer", "seen_seconds_ago", b"seen_seconds_ago", "slot", b"slot", "stack_id", b"stack_id", "telemetry", b"telemetry", "vram_bytes", b"vram_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["card_id", b"card_id", "card_type", b"card_type", "clip_ids", b"clip_ids", "condition", b"condition", "device", b"device", "frames_per_second", b"frames_per_second", "hostname", b"hostname", "incarnation", b"incarnation", "lanes", b"lanes", "model_digest", b"model_digest", "models", b"models", "node_id", b"node_id", "online", b"online", "pace", b"pace", "power_cap_watts", b"power_cap_watts", "profile", b"profile", "renderer", b"renderer", "seen_seconds_ago", b"seen_seconds_ago", "slot", b"slot", "stack_id", b"stack_id", "standing", b"standing", "standing_reason", b"standing_reason", "tags", b"tags", "telemetry", b"telemetry", "vram_bytes", b"vram_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,148 @@
+"""What the plan decides by, as rows: projects, limits, circuits, nodes, looks, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
+
+from farm.domain.batch import Batch, Order
+from farm.domain.fleet import Circuit, FleetEvent, Needs, Node, Standing
+from farm.domain.ledger import Commit, FleetEventRow
+from farm.domain.project import Limit, Look, Project
+from farm.store import tables as t
+from farm.store.bulk import Values
+
+_FORGETTABLE: Final = {"limit": t.limits, "circuit": t.circuits}
+
+
+def batch_decisions(batch: Batch) -> Values:
+    """The columns of a batch that may be decided anew while it is open."""
+    return {
+        "priority": batch.priority,
+        "state": batch.state.value,
+        "reason": batch.reason,
+        "deadline": batch.deadline,
+        "needs": _needs_values(batch.needs),
+        "limits": list(batch.limits) or None,
+        "after": list(batch.after) or None,
+        "first_look": int(batch.first_look),
+        "every": batch.order.every,
+        "failures_max": batch.failures_max,
+    }
+
+
+def read_decisions(row: Any) -> dict[str, Any]:
+    """The same columns as keywords of `Batch`, without its state."""
+    return {
+        "priority": row.priority,
+        "deadline": row.deadline,
+        "needs": _read_needs(row.needs),
+        "limits": tuple(row.limits or ()),
+        "after": tuple(row.after or ()),
+        "first_look": bool(row.first_look),
+        "order": Order(row.every),
+        "failures_max": row.failures_max,
+    }
+
+
+def write_plan(connection: Connection, epoch: int, at: float, commit: Commit) -> None:
+    """Write what was decided of projects, limits, circuits, nodes and looks, with its events."""
+    _upsert(connection, t.projects, [dataclasses.asdict(each) for each in commit.projects])
+    _upsert(connection, t.limits, [dataclasses.asdict(each) for each in commit.limits])
+    _upsert(connection, t.circuits, [dataclasses.asdict(each) for each in commit.circuits])
+    _upsert(
+        connection,
+        t.nodes,
+        [{**dataclasses.asdict(n), "standing": n.standing.value} for n in commit.nodes],
+    )
+    _upsert(connection, t.looks, [{**dataclasses.asdict(look), "at": at} for look in commit.looks])
+    for kind, name in commit.forgotten:
+        table = _FORGETTABLE[kind]
+        connection.execute(delete(table).where(table.c.name == name))
+    if commit.fleet_events:
+        events = [dataclasses.asdict(event) for event in commit.fleet_events]
+        connection.execute(
+            insert(t.fleet_events), [{**event, "at": at, "epoch": epoch} for event in events]
+        )
+
+
+def read_projects(connection: Connection) -> list[Project]:
+    """All, by name."""
+    rows = connection.execute(select(t.projects).order_by(t.projects.c.name))
+    return [Project(**row._mapping) for row in rows]
+
+
+def read_limits(connection: Connection) -> list[Limit]:
+    """All, by name."""
+    rows = connection.execute(select(t.limits).order_by(t.limits.c.name))
+    return [Limit(**row._mapping) for row in rows]
+
+
+def read_circuits(connection: Connection) -> list[Circuit]:
+    """All, by name."""
+    rows = connection.execute(select(t.circuits).order_by(t.circuits.c.name))
+    return [Circuit(**row._mapping) for row in rows]
+
+
+def read_nodes(connection: Connection) -> list[Node]:
+    """Those of which something was decided, by hostname."""
+    rows = connection.execute(select(t.nodes).order_by(t.nodes.c.hostname))
+    return [Node(**{**row._mapping, "standing": Standing(row.standing)}) for row in rows]
+
+
+def read_looks(connection: Connection, batch_id: str) -> dict[str, Look]:
+    """What was said of a batch's clips, by clip id."""
+    rows = connection.execute(
+        select(t.looks)
+        .join(t.clips, t.clips.c.clip_id == t.looks.c.clip_id)
+        .where(t.clips.c.batch_id == batch_id)
+    )
+    return {row.clip_id: Look(clip_id=row.clip_id, score=row.score, note=row.note) for row in rows}
+
+
+def read_fleet_events(connection: Connection, target: str, limit: int) -> list[FleetEventRow]:
+    """The latest events of a node or card (of all: ""), the newest first."""
+    query = select(t.fleet_events).order_by(t.fleet_events.c.sequence.desc()).limit(limit)
+    if target:
+        query = query.where(t.fleet_events.c.target == target)
+    return [
+        FleetEventRow(
+            sequence=row.sequence,
+            at=row.at,
+            epoch=row.epoch,
+            event=FleetEvent(row.target, row.kind, row.detail),
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def _upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add or replace rows by their one key; of several for one key the last counts."""
+    (key,) = table.primary_key.columns
+    latest = {row[key.name]: dict(row) for row in rows}
+    if not latest:
+        return
+    known = set(connection.scalars(select(key).where(key.in_(list(latest)))))
+    changed = [{**row, "known_key": name} for name, row in latest.items() if name in known]
+    if changed:
+        connection.execute(update(table).where(key == bindparam("known_key")), changed)
+    new = [row for name, row in latest.items() if name not in known]
+    if new:
+        connection.execute(insert(table), new)
+
+
+def _needs_values(needs: Needs) -> Values | None:
+    values = {name: value for name, value in dataclasses.asdict(needs).items() if value}
+    return values or None
+
+
+def _read_needs(values: Mapping[str, Any] | None) -> Needs:
+    if not values:
+        return Needs()
+    kept: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    return Needs(**kept)
