@@ -44,8 +44,8 @@ class Policy:
     """Failures longer ago than this count no more towards it."""
     poison_cards: int = 2
     """Cards whose standing the failures of one clip may count against."""
-    storage_budget: int = 20
-    """Attempts of a clip that the object store may fail in a row: outages end, files are kept."""
+    storage_budget: int = 30
+    """The same where the object store failed: outages end, and the finished files are kept."""
     pause_failed_min: int = 5
     """A batch that names no number is paused when at least so many of its clips have failed …"""
     pause_failed_share: float = 0.1
