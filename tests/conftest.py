@@ -6,6 +6,8 @@ import signal
 
 import pytest
 
+from tests.fixtures.postgresql import postgresql  # noqa: F401 - fixture
+
 # A shell that starts tests in the background has them ignore Ctrl-C, and so would the commands
 # whose Ctrl-C they test.
 signal.signal(signal.SIGINT, signal.default_int_handler)

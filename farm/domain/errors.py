@@ -48,6 +48,12 @@ class StaleWrite(FarmError):
     reason = "STALE_WRITE"
 
 
+class LedgerUnavailable(FarmError):
+    """The ledger's database did not answer; whether a commit under way was kept is not known."""
+
+    reason = "LEDGER_UNAVAILABLE"
+
+
 class ObjectStoreError(FarmError):
     """The object store did not do what was asked; the cause is in the text."""
 

@@ -41,9 +41,14 @@ class Bulk:
         if known is None:
             compiled = self._statement.compile(dialect=connection.dialect, column_keys=self._names)
             # Two names at least, or itemgetter would not give tuples; every statement has them.
-            make: _Make = itemgetter(*compiled.positiontup) if compiled.positiontup else dict
+            # A driver that takes parameters by name takes those that a row has too many as well.
+            make: _Make = itemgetter(*compiled.positiontup) if compiled.positiontup else _as_it_is
             known = self._compiled[connection.dialect.name] = (str(compiled), make)
         return known
+
+
+def _as_it_is(row: Values) -> Values:
+    return row
 
 
 def inserting(table: Table, names: Sequence[str] | None = None) -> Bulk:

@@ -1,141 +1,83 @@
-"""How databases are opened. All that is SQLite's own is in this file.
+"""How a ledger is opened by its name: a path, `sqlite:///PATH` or `postgresql://…`.
 
-SQLite runs in WAL mode with `synchronous=FULL`: a commit that returned is on the disk, and
-readers never wait for the writer. WAL needs shared memory, so the file has to be on a local disk.
+What is one database's own is in `sqlite.py` and `postgresql.py`; everything else in this package
+is written for both.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from farm.domain.errors import FarmError
+from farm.store import postgresql, sqlite
+from farm.store.refused import LedgerRefused
 
-APPLICATION_ID: Final = 0x48454C49
-"""Written into the header of every ledger file ("HELI"), so that no other file is taken for one."""
-
-BUSY_TIMEOUT_MS: Final = 30_000
-"""How long a writer waits for another one, such as the coordinator that it replaces."""
-
-CACHE_KIB: Final = 8_192
-"""Pages kept by each connection; the operating system caches the rest."""
-
-WAL_BYTES_MAX: Final = 64 << 20
-"""A checkpoint cuts the log back to this size; a large batch makes it longer for a while."""
+NAMES = "use sqlite:///PATH or postgresql://USER@HOST/DATABASE"
 
 
-class LedgerRefused(FarmError):
-    """The database is not one that this version of Heliostat may open."""
+def place_of(url_or_path: str | Path) -> Path | URL:
+    """The file, or the address of a PostgreSQL database. Raises `LedgerRefused`.
 
-    reason = "LEDGER_REFUSED"
-
-
-def ledger_path(url_or_path: str | Path) -> Path:
-    """The file that a path or a `sqlite:///…` URL names. Raises `LedgerRefused`."""
+    No error repeats a URL as it came: there may be a password in it.
+    """
     text = str(url_or_path)
     if isinstance(url_or_path, Path) or "://" not in text:
-        if text in ("", ":memory:"):
-            raise LedgerRefused("the ledger outlives its process: give it a file, not memory")
-        return Path(url_or_path).absolute()
+        return sqlite.check_path(text)
     try:
         url = make_url(text)
-    except ArgumentError as error:
-        raise LedgerRefused(f"{text!r} is no database URL: use sqlite:///PATH") from error
+    except (ArgumentError, ValueError):
+        raise LedgerRefused(f"the ledger's name is no database URL: {NAMES}") from None
+    if url.get_backend_name() == "postgresql":
+        return postgresql.check_url(url)
     if url.get_backend_name() != "sqlite":
-        raise LedgerRefused(f"{url.get_backend_name()} is not offered: use sqlite:///PATH")
+        raise LedgerRefused(f"{url.get_backend_name()} is not offered: {NAMES}")
     if url.query:
-        raise LedgerRefused("a ledger's URL takes no options: use sqlite:///PATH")
-    return ledger_path(url.database or "")
+        raise LedgerRefused("the URL of a SQLite ledger takes no options: use sqlite:///PATH")
+    return sqlite.check_path(url.database or "")
 
 
-def writer_engine(path: Path) -> Engine:
-    """Connections that write, to a file which is made when it is missing."""
-    if not path.parent.is_dir():
-        raise LedgerRefused(f"{path.parent} is no directory: make it first")
-    new = not path.exists() or path.stat().st_size == 0
-    if not new:
-        _check_file(path)
-
-    def connect() -> sqlite3.Connection:
-        connection = _connect(path, "rwc")
-        if connection.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
-            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES_MAX}")
-        return connection
-
-    engine = _engine(connect)
-    event.listen(engine, "begin", _begin_write)
-    return engine
+def shown(url_or_path: str | Path) -> str:
+    """A ledger's name for people: without a password. Raises `LedgerRefused`."""
+    place = place_of(url_or_path)
+    if isinstance(place, Path):
+        return str(place)
+    return postgresql.without_password(place).render_as_string(hide_password=True)
 
 
-def reader_engine(path: Path) -> Engine:
-    """Connections that cannot write, to a ledger that is there. Raises `LedgerRefused`."""
-    if not path.exists() or path.stat().st_size == 0:
-        raise LedgerRefused(f"there is no ledger at {path}: start the farm that makes it")
-    _check_file(path)
+def writer_engine(url_or_path: str | Path) -> Engine:
+    """Connections that write. Raises `LedgerRefused`, `LedgerUnavailable`."""
+    place = place_of(url_or_path)
+    if isinstance(place, Path):
+        return sqlite.writer_engine(place)
+    return postgresql.writer_engine(place)
 
-    def connect() -> sqlite3.Connection:
-        connection = _connect(path, "ro")
-        connection.execute("PRAGMA query_only=ON")
-        return connection
 
-    engine = _engine(connect)
-    event.listen(engine, "begin", _begin_read)
-    return engine
+def reader_engine(url_or_path: str | Path) -> Engine:
+    """Connections that cannot write, to a ledger that is there.
+
+    Raises `LedgerRefused`, `LedgerUnavailable`.
+    """
+    place = place_of(url_or_path)
+    if isinstance(place, Path):
+        return sqlite.reader_engine(place)
+    return postgresql.reader_engine(place)
 
 
 def reading(engine: Engine) -> Engine:
-    """The same connections, with transactions that do not wait for writers."""
-    return engine.execution_options(heliostat_reads=True)
+    """A writer's connections, with transactions that see one moment and wait for no writer."""
+    options = sqlite.READING if is_sqlite(engine) else postgresql.READING
+    return engine.execution_options(**options)
 
 
-def _engine(connect: Callable[[], sqlite3.Connection]) -> Engine:
-    return create_engine("sqlite://", creator=connect, poolclass=QueuePool)
+def alone(connection: Connection) -> None:
+    """Until the transaction ends, no other one migrates or restores this ledger."""
+    if not is_sqlite(connection.engine):  # a writer of SQLite is alone from its BEGIN
+        postgresql.lock(connection)
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    # No isolation level: transactions begin where `_begin_*` says, not where the driver guesses.
-    connection = sqlite3.connect(
-        f"{path.as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
-    )
-    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-    connection.execute("PRAGMA foreign_keys=ON")
-    connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
-    return connection
-
-
-def _begin_write(connection: Connection) -> None:
-    """Take the write lock at once: the epoch that is read first stays true until the commit."""
-    if connection.get_execution_options().get("heliostat_reads"):
-        _begin_read(connection)
-    else:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _begin_read(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
-
-
-def _check_file(path: Path) -> None:
-    """Raise `LedgerRefused` for a file that is something else; it is not written to."""
-    if not path.is_file():
-        raise LedgerRefused(f"{path} is no file: name the ledger's file")
-    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
-    try:
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.DatabaseError as error:
-        raise LedgerRefused(f"{path} cannot be read as a ledger: {error}") from error
-    finally:
-        connection.close()
-    # A start that was killed before its first commit leaves a file without tables.
-    if application != APPLICATION_ID and (application != 0 or tables != 0):
-        raise LedgerRefused(f"{path} is another program's database: name another file")
+def is_sqlite(engine: Engine) -> bool:
+    """Whether it is the embedded database."""
+    return engine.dialect.name == "sqlite"

@@ -18,7 +18,7 @@ from farm.ports import Ledger
 from farm.store import plan_rows
 from farm.store import tables as t
 from farm.store.commits import blocks
-from farm.store.engine import ledger_path, reader_engine
+from farm.store.engine import reader_engine
 from farm.store.rows import (
     CLIP_COLUMNS,
     read_batch,
@@ -33,11 +33,11 @@ _published: Final = t.batches.c.published_at.is_not(None)
 
 
 def open_ledger(url_or_path: str | Path) -> SqlLedger:
-    """The ledger of a path or `sqlite:///…` URL, which a store has made.
+    """The ledger of a path, `sqlite:///…` or `postgresql://…`, which a store has made.
 
-    Raises `LedgerRefused` when there is none, or not one of this version.
+    Raises `LedgerRefused` when there is none, or not one of this version, and `LedgerUnavailable`.
     """
-    engine = reader_engine(ledger_path(url_or_path))
+    engine = reader_engine(url_or_path)
     try:
         check(engine)
     except BaseException:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Text, select, type_coerce
+from sqlalchemy import ColumnElement, Connection, Row, Text, cast, select
 
 from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import Clip, ClipState, Holder, Work
@@ -39,7 +39,7 @@ CLIP_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = (
     t.clips.c.frames,
     t.clips.c.height,
     t.clips.c.width,
-    type_coerce(t.clips.c.steps, Text).label("steps_text"),
+    cast(t.clips.c.steps, Text).label("steps_text"),
     t.clips.c.state,
     t.clips.c.attempt,
     t.clips.c.chunks_done,

@@ -11,13 +11,15 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
 
-from farm.store.engine import LedgerRefused
+from farm.store.engine import alone
+from farm.store.refused import LedgerRefused
 
 
 def upgrade(engine: Engine) -> None:
     """Create or migrate the tables, in one transaction. Raises `LedgerRefused`."""
     config = _config()
     with engine.begin() as connection:
+        alone(connection)
         if _revision(connection, config) == _head(config):
             return
         config.attributes["connection"] = connection

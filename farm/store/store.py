@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +21,7 @@ from farm.domain.spec import NewClip
 from farm.ports import Store
 from farm.store import commits, plan_rows, staging
 from farm.store import tables as t
-from farm.store.engine import ledger_path, reading, writer_engine
+from farm.store.engine import reading, writer_engine
 from farm.store.rows import (
     CLIP_COLUMNS,
     read_batch,
@@ -36,11 +37,12 @@ ROWS_AT_ONCE: Final = 2_000
 
 
 def open_store(url_or_path: str | Path) -> SqlStore:
-    """The ledger of a path or `sqlite:///…` URL, made or migrated when needed.
+    """The ledger of a path, `sqlite:///…` or `postgresql://…`, made or migrated when needed.
 
-    Raises `LedgerRefused` for a file that is not a ledger, or one from a newer version.
+    Raises `LedgerRefused` for what is not a ledger, or one from a newer version, and
+    `LedgerUnavailable`.
     """
-    engine = writer_engine(ledger_path(url_or_path))
+    engine = writer_engine(url_or_path)
     try:
         upgrade(engine)
     except BaseException:
@@ -114,8 +116,8 @@ class SqlStore:
     def cards(self) -> list[CardRow]:
         """Every card that was ever heard of, by id."""
         with self._reads.begin() as connection:
-            rows = connection.execute(select(t.cards).order_by(t.cards.c.card_id))
-            return [read_card(row) for row in rows]
+            cards = [read_card(row) for row in connection.execute(select(t.cards))]
+        return sorted(cards, key=attrgetter("card_id"))  # databases differ in how they sort text
 
     def projects(self) -> list[Project]:
         """All projects, by name; `default` is among them."""

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from sqlalchemy import insert
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from farm.domain.clip import Cancelled, ClipState
 from farm.domain.errors import AmbiguousName, NotFound
@@ -135,5 +135,5 @@ def test_a_reader_cannot_write(farm: Farm):
     statement = insert(tables.requests).values(
         request_id="r", digest="d", batch_id="b", result=0, answered_at=0.0
     )
-    with farm.ledger._engine.connect() as connection, pytest.raises(OperationalError):
+    with farm.ledger._engine.connect() as connection, pytest.raises(DBAPIError):
         connection.execute(statement)

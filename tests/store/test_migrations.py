@@ -1,17 +1,24 @@
 """A ledger keeps what it holds on the way to the next schema, and on the way back."""
 
-import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
-from sqlalchemy import Engine
+from alembic.script import ScriptDirectory
+from sqlalchemy import MetaData, select, text
 
-from farm.domain.clip import Cancelled
+from farm.domain.clip import AttemptFailed, AttemptLost, Cancelled, ChunkRecorded, GiveUp, RetryAt
+from farm.domain.ledger import CardRow, Commit, Totals
 from farm.store import open_ledger, open_store
 from farm.store.engine import writer_engine
 from farm.store.schema import _config
 from tests.fixtures.ledger import LEASE, Database, Farm, new_clip
+
+REVISIONS = [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()][
+    ::-1
+]
 
 FIRST_DATA = """
 INSERT INTO batches (batch_id, project, name, priority, state, reason, created_at, published_at)
@@ -23,39 +30,99 @@ INSERT INTO clips (clip_id, batch_id, ordinal, file_row, name, version, quality,
 INSERT INTO texts VALUES ('b1-00001', 'a fox', '', '{"shot": "010"}');
 INSERT INTO chunks (clip_id, chunk, attempt, card_id, frames, render_seconds, encode_seconds,
     recorded_at, segment_key, segment_sha256, segment_size)
-  VALUES ('b1-00001', 0, 1, 'card', 33, 1.5, 0.5, 3.0, 'key', 'ab', 7);
+  VALUES ('b1-00001', 0, 1, 'card', 33, 1.5, 0.5, 3.0, 'key', 'ab', 7)
 """
 
+Rows = dict[str, list[dict[str, Any]]]
+"""Table → its rows, in the order of their keys."""
 
-def migrate(path: Path, revision: str, *, back: bool = False) -> None:
-    def run(engine: Engine) -> None:
-        config = _config()
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def blank(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database without tables."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'farm.db'}"
+        return
+    server = request.getfixturevalue("postgresql")
+    url = server.url(server.create())
+    yield url
+    server.drop(url)
+
+
+def migrate(url: str, revision: str, *, back: bool = False) -> None:
+    engine, config = writer_engine(url), _config()
+    try:
         with engine.begin() as connection:
             config.attributes["connection"] = connection
             (command.downgrade if back else command.upgrade)(config, revision)
-
-    engine = writer_engine(path)
-    try:
-        run(engine)
     finally:
         engine.dispose()
 
 
-def rows(path: Path, query: str) -> list[tuple]:
-    with sqlite3.connect(path) as connection:
-        found = connection.execute(query).fetchall()
-    connection.close()
-    return found
+def execute(url: str, script: str) -> None:
+    engine = writer_engine(url)
+    with engine.begin() as connection:
+        for statement in script.split(";"):
+            connection.execute(text(statement.replace(":", r"\:")))
+    engine.dispose()
 
 
-def test_what_the_first_schema_held_is_there_in_the_second(tmp_path: Path):
-    path = tmp_path / "farm.db"
-    migrate(path, "0001")
-    with sqlite3.connect(path) as connection:
-        connection.executescript(FIRST_DATA)
-    connection.close()
-    open_store(path).close()
-    ledger = open_ledger(path)
+def rows(url: str) -> Rows:
+    """All that a database holds, whatever its schema is."""
+    engine, found = writer_engine(url), MetaData()
+    with engine.begin() as connection:
+        found.reflect(connection)
+        held = {
+            name: [
+                dict(row._mapping)
+                for row in connection.execute(select(table).order_by(*table.primary_key))
+            ]
+            for name, table in found.tables.items()
+            if name != "alembic_version"
+        }
+    engine.dispose()
+    return held
+
+
+def known_to(held: Rows, other: Rows) -> Rows:
+    """What of `held` has a place in the tables of `other`."""
+    columns = {name: set(other[name][0]) for name in other if other[name]}
+    return {
+        name: [{key: row[key] for key in row if key in columns[name]} for row in held[name]]
+        for name in columns
+        if held.get(name)
+    }
+
+
+CARD = CardRow(
+    card_id="c", node_id="n", hostname="節点", slot=0, device="H200", vram_bytes=2**40,
+    renderer="testcard", model_digest="m", stack_id="s", incarnation="i1", frames_rendered=5,
+)  # fmt: skip
+
+
+def fill(url: str) -> None:
+    """Real rows by the head's own code: clips in every state that a rendering farm has."""
+    database = Database(url)
+    store = database.store()
+    farm = Farm(database, store, database.ledger(), store.claim_epoch(1.0))
+    clips = farm.submit(*[new_clip(n, frames=70, steps=(2, 2, 2)) for n in range(1, 8)])
+    farm.deliver(clips[0])
+    farm.move(clips[1], LEASE, ChunkRecorded(0))
+    farm.move(clips[2], LEASE, AttemptLost("expired", RetryAt(5.0), started=True))
+    farm.move(clips[3], LEASE, AttemptFailed("bad", GiveUp("twice"), at_fault=True))
+    farm.move(clips[4], Cancelled("called off"))
+    farm.submit(new_clip(1, prompt="füchse \n 日の出"), batch_id="b2", name="another")
+    farm.stage(batch_id="staged")
+    farm.commit(Commit(cards=[CARD], totals=Totals(2**40, 2, 3, 4, 5, 6, 2**50, 8)))
+    for opened in database.opened:
+        opened.close()
+
+
+def test_what_the_first_schema_held_is_there_in_the_newest(blank: str):
+    migrate(blank, "0001")
+    execute(blank, FIRST_DATA)
+    open_store(blank).close()
+    ledger = open_ledger(blank)
     (clip,) = ledger.clips("b1", limit=9)
     (chunk,) = ledger.chunks("b1-00001")
     ledger.close()
@@ -69,38 +136,52 @@ def test_what_the_first_schema_held_is_there_in_the_second(tmp_path: Path):
     assert [stored.kind for stored in chunk.objects] == ["segment"]
 
 
-def test_the_way_back_keeps_all_that_the_first_schema_knows(tmp_path: Path):
-    path = tmp_path / "farm.db"
-    migrate(path, "0001")
-    with sqlite3.connect(path) as connection:
-        connection.executescript(FIRST_DATA)
-    connection.close()
-    tables = ("batches", "clips", "texts", "chunks")
-    before = {table: rows(path, f"SELECT * FROM {table}") for table in tables}
-    schema = rows(path, "SELECT name, sql FROM sqlite_master ORDER BY name")
-    migrate(path, "head")
-    migrate(path, "0001", back=True)
-    assert {table: rows(path, f"SELECT * FROM {table}") for table in tables} == before
-    columns = {
-        table: rows(path, f"SELECT name FROM pragma_table_info('{table}')") for table in tables
-    }
-    assert ("options",) not in columns["texts"]
-    assert ("lanes",) not in columns["chunks"]
-    assert [name for name, _ in schema] == [
-        name for name, _ in rows(path, "SELECT name, sql FROM sqlite_master ORDER BY name")
+@pytest.mark.parametrize("revision", REVISIONS[1:])
+def test_a_step_back_and_forward_keeps_all_that_both_schemas_know(blank: str, revision: str):
+    before = REVISIONS[REVISIONS.index(revision) - 1]
+    fill(blank)
+    migrate(blank, revision, back=True)
+    newer = rows(blank)
+    migrate(blank, before, back=True)
+    older = rows(blank)
+    assert known_to(older, newer) == known_to(newer, older)
+    migrate(blank, revision)
+    assert known_to(rows(blank), older) == known_to(older, older)
+    migrate(blank, before, back=True)
+    assert rows(blank) == older
+    open_store(blank).close()
+    ledger = open_ledger(blank)
+    assert len(ledger.clips("b1", limit=99)) == 7
+    assert [event.kind for event in ledger.events(after=0, limit=99, batch_id="b2")] == [
+        "submit",
+        "submit",
     ]
-    migrate(path, "head")
-    open_ledger(path).close()
+    ledger.close()
+
+
+def test_the_whole_way_back_and_forward_leaves_a_ledger_that_works(blank: str):
+    fill(blank)
+    migrate(blank, REVISIONS[0], back=True)
+    database = Database(blank)
+    store = database.store()
+    farm = Farm(database, store, database.ledger(), store.claim_epoch(2.0))
+    waiting = [clip for clip in store.clips_in_memory("b1") if clip.ordinal in (6, 7)]
+    for clip in waiting:
+        farm.deliver(clip)
+    farm.submit(batch_id="b3")
+    assert sum(farm.ledger.progress(["b1"])["b1"].clips.values()) == 7
+    for opened in database.opened:
+        opened.close()
 
 
 def test_no_clip_is_silently_made_into_another_on_the_way_back(database: Database):
     store = database.store()
     farm = Farm(database, store, database.ledger(), store.claim_epoch(1.0))
-    path = Path(database.url.removeprefix("sqlite:///"))
     (clip,) = farm.submit(new_clip(1, image="/data/fox.png", mode="image_to_video"))
     with pytest.raises(RuntimeError, match="1 open clips ask for what the version before cannot"):
-        migrate(path, "0001", back=True)
+        migrate(database.url, "0001", back=True)
     assert farm.ledger.clips("b1", limit=1)[0].spec.image == "/data/fox.png"
     farm.move(clip, LEASE, Cancelled("for the downgrade"))
-    migrate(path, "0001", back=True)
-    assert rows(path, "SELECT state, mode FROM clips") == [("cancelled", "image_to_video")]
+    migrate(database.url, "0001", back=True)
+    held = rows(database.url)["clips"]
+    assert [(row["state"], row["mode"]) for row in held] == [("cancelled", "image_to_video")]
