@@ -17,6 +17,7 @@ from farm.domain.values import shown
 
 FIELDS: Final = (
     "id",
+    "after",
     "prompt",
     "negative_prompt",
     "frames",
@@ -46,10 +47,12 @@ OWN: Final = ""
 
 # One slip away from a field, but words of their own that a production's sheet may well use.
 _INNOCENT: Final = frozenset(
-    {"model", "weight", "quantity", "flames", "flora", "scheduled", "scheduler"}
+    {"alter", "model", "weight", "quantity", "flames", "flora", "scheduled", "scheduler"}
 )
 
 _SYNONYMS: Final = {
+    "depends_on": "after",
+    "dependencies": "after",
     "caption": "prompt",
     "text": "prompt",
     "negative": "negative_prompt",

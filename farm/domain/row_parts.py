@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Callable, Mapping
+from array import array
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from farm.domain import modes, values
@@ -29,6 +30,7 @@ def readers(limits: Limits) -> Readers:
     """A reader for each of `FIELDS`."""
     return {
         "id": lambda text: values.clip_name(text, limits),
+        "after": lambda text: values.other_clips(text, limits),
         "prompt": lambda text: values.prose(text, limits),
         "negative_prompt": lambda text: values.prose(text, limits),
         "frames": lambda text: values.whole_number(text, 1, limits.frames_max),
@@ -75,10 +77,12 @@ def _setting(name: str, key: str, text: str, read: Readers, tokens: TokenLimit |
     if name not in FIELDS:
         near = near_miss(name)
         hint = f"did you mean {near}? " if near else ""
-        fields = ", ".join(field for field in FIELDS if field != "id")
+        fields = ", ".join(field for field in FIELDS if field not in ("id", "after"))
         raise BadValue(f"there is no field {shown(key)}", f"{hint}use one of {fields}")
     if name == "id":
         raise BadValue("the id cannot be the same for all", "give each row its own")
+    if name == "after":
+        raise BadValue("clips cannot all wait for one of them", "use --after BATCH, or a column")
     if not text:
         raise BadValue("the value is empty", "write one after the =")
     value = read[name](text)
@@ -102,19 +106,38 @@ class Names:
     """Names of a batch's clips, which must differ in more than case: they become file names."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, int] = {}
+        self._places: dict[str, int] = {}
+        self._rows = array("I")
+        """By place, from 0 on."""
         self._spelled: dict[str, str] = {}
 
-    def take(self, name: str, row: int) -> tuple[int, str] | None:
-        """None when the name is free; else the row that has it, and how that row spells it."""
+    def take(self, name: str, row: int, ordinal: int) -> tuple[int, str] | None:
+        """None when the name is free; else the row that has it, and how that row spells it.
+
+        `ordinal` is the row's place in the batch; places ascend.
+        """
         folded = _folded(name)
-        other = self._rows.get(folded)
+        other = self._places.get(folded)
         if other is not None:
-            return other, self._spelled.get(folded, folded)
-        self._rows[folded] = row
+            return self._rows[other - 1], self._spelled.get(folded, folded)
+        self._rows.extend([0] * (ordinal - 1 - len(self._rows)))
+        self._rows.append(row)
+        self._places[folded] = ordinal
         if folded != name:
             self._spelled[folded] = name
         return None
+
+    def place(self, name: str) -> int | None:
+        """The place in the batch of the row with this name, however it is spelled."""
+        return self._places.get(_folded(name))
+
+    def spelled(self, places: Collection[int]) -> dict[int, str]:
+        """The names of some rows by their places, as they spell them."""
+        return {
+            place: self._spelled.get(folded, folded)
+            for folded, place in self._places.items()
+            if place in places
+        }
 
 
 def _folded(name: str) -> str:

@@ -6,11 +6,12 @@ the settings and of the header first. Nothing is kept of a row but its name, so 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from farm.domain import values
 from farm.domain.columns import OWN, ColumnTable, two_columns
+from farm.domain.dependencies import Dependencies
 from farm.domain.modes import MODE_FIELDS, settle
 from farm.domain.row_parts import (
     DEFAULT_SIZE,
@@ -68,6 +69,7 @@ class RowChecker:
         self._readers = readers(limits)
         self._values: dict[tuple[str, str], Any] = {}
         self._names = Names()
+        self._waits = Dependencies(self._names, limits.dependencies_max)
         self._full = False
         self._is_wide = False
         self._has_no_prompts = False
@@ -89,6 +91,10 @@ class RowChecker:
     def warnings(self) -> list[Problem]:
         """Things to know that refuse nothing."""
         return self._table.warnings
+
+    def dependencies(self, size: int) -> Iterator[list[tuple[int, int]]]:
+        """Which clips wait for which others (ordinals), in blocks; after `finish`."""
+        return self._waits.blocks(size)
 
     def check(self, rows: Iterable[tuple[int, Mapping[str, str]]]) -> list[NewClip]:
         """The clips of a block of rows (number, column → text); none once there is a problem."""
@@ -122,6 +128,8 @@ class RowChecker:
             self._take_over()
         if not self.rows and not self.problems:
             self._add([Problem(0, "", "there are no clips", "add a row for each clip")])
+        if not self._full and self.rows <= self._limits.clips_max:
+            self._add(self._waits.finish())
         self.problems.sort(key=lambda problem: problem.row > 0)
 
     def _row(
@@ -135,6 +143,10 @@ class RowChecker:
             except BadValue as bad:
                 problems.append(Problem(number, column, bad.what, bad.remedy))
         name = self._name(number, given, got, problems)
+        waits = got.get("after", ())
+        if waits:
+            column = given["after"][0]
+            problems += self._waits.add(self.rows, number, column, waits)
         if "prompt" not in given and "prompt" not in self._set:
             self._missing_prompt(number, problems)
         if all(side in got for side in ("size", "width", "height") if side in given):
@@ -148,13 +160,20 @@ class RowChecker:
             problems += settle(number, given, frozenset(given.keys() - got.keys()), spec)
         if problems or self._has_no_prompts:
             return None
-        spec.pop("size", None)
-        spec.pop("id", None)
+        for field in ("size", "id", "after"):
+            spec.pop(field, None)
         if "steps" not in spec and self._limits.presets:
             spec["steps"] = self._limits.presets[spec.get("quality", DEFAULT_QUALITY)]
         if "seed" not in spec:
             spec["seed"] = derived_seed(self._batch_name, name)
-        return NewClip(ordinal=self.rows, row=number, name=name, spec=ClipSpec(**spec), columns=own)
+        return NewClip(
+            ordinal=self.rows,
+            row=number,
+            name=name,
+            spec=ClipSpec(**spec),
+            columns=own,
+            waits=bool(waits),
+        )
 
     def _split(
         self, number: int, fields: Mapping[str, str], problems: list[Problem]
@@ -221,7 +240,7 @@ class RowChecker:
                 problems.append(Problem(number, column, what, "give the row an id of its own"))
             return place
         name: str = got.get("id", place)
-        if taken := self._names.take(name, number):
+        if taken := self._names.take(name, number, self.rows):
             row, spelled = taken
             if name == spelled:
                 what = f"the id {shown(name)} is taken by row {row}"

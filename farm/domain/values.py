@@ -22,6 +22,8 @@ SIZE_STEP_PX: Final = 64
 
 SEED_MAX: Final = 2**63 - 1
 
+OTHER_ROWS: Final = "write ids of other rows of this file, and --after for another batch"
+
 _WHOLE = re.compile(r"[0-9]{1,19}")
 _NEGATIVE = re.compile(r"-[0-9]+")
 _POINT_ZERO = re.compile(r"([0-9]{1,19})\.0+")
@@ -57,6 +59,8 @@ class Limits:
     """The farm's model takes a guidance scale other than 1."""
     columns_max: int = 200
     """The batch's own columns and ours together."""
+    dependencies_max: int = 2_000_000
+    """Of all clips of a batch together."""
     cell_chars_max: int = 20_000
     """Of the batch's own columns."""
     bucket: str = "heliostat"
@@ -238,6 +242,16 @@ def clip_name(text: str, limits: Limits) -> str:
             f"{shown(text)} holds {control or 'a tab or line end'}", "remove that character"
         )
     return text
+
+
+def other_clips(text: str, limits: Limits) -> tuple[str, ...]:
+    """Ids apart by commas or semicolons, each once."""
+    if len(text) > limits.cell_chars_max:
+        raise BadValue(f"{len(text)} characters are too many", f"keep to {limits.cell_chars_max}")
+    found = {part: None for each in re.split("[,;]", text) if (part := each.strip())}
+    if not found:
+        raise BadValue(f"{shown(text)} names no row", OTHER_ROWS)
+    return tuple(found)
 
 
 def _text(text: str, chars_max: int) -> str:

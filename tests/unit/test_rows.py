@@ -321,7 +321,7 @@ class TestRefused:
         assert found == [
             (
                 'f.csv:0:--set frmes=1: there is no field "frmes", did you mean frames? '
-                f"use one of {fields.removeprefix('id, ')}"
+                f"use one of {fields.removeprefix('id, after, ')}"
             ),
             "f.csv:0:--set size=1x1: 1 in 1x1 is out of range, choose 64 to 1920 for each side",
             "f.csv:0:--set id=x: the id cannot be the same for all, give each row its own",
