@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from farm.domain.clip import Clip, GiveUp, Outcome, RetryAt
 from farm.plan.policy import Policy
+from farm.plan.words import count
 
 
 class Failure(StrEnum):
@@ -38,7 +39,7 @@ def after_failure(
     if failure is Failure.INPUT:
         blamed = {*clip.input_failed, card_id}
         if len(blamed) >= policy.input_cards or not set(cards) - blamed:
-            return GiveUp(f"{message} (found on {_count(len(blamed), 'card')})")
+            return GiveUp(f"{message} (found on {count(len(blamed), 'card')})")
     elif clip.failures + 1 >= policy.failure_budget:
         return GiveUp(f"{failure}: {message} (attempt {clip.attempt}, no chunk since the last one)")
     return RetryAt(now + _backoff(clip.failures, policy))
@@ -48,13 +49,9 @@ def after_loss(clip: Clip, reason: str, *, started: bool, now: float, policy: Po
     """Decide for a clip whose card died or went silent. One that had not begun spends nothing."""
     losses = clip.losses + (1 if started else 0)
     if losses > policy.loss_budget:
-        return GiveUp(f"lost {_count(losses, 'time')} in a row without a new chunk: {reason}")
+        return GiveUp(f"lost {count(losses, 'time')} in a row without a new chunk: {reason}")
     return RetryAt(now)
 
 
 def _backoff(failures: int, policy: Policy) -> float:
     return float(min(policy.backoff_seconds_max, policy.backoff_seconds * 2**failures))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
