@@ -6,9 +6,11 @@ is written for both.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine
+from sqlalchemy import URL, Connection, Engine, Table
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -76,6 +78,36 @@ def alone(connection: Connection) -> None:
     """Until the transaction ends, no other one migrates or restores this ledger."""
     if not is_sqlite(connection.engine):  # a writer of SQLite is alone from its BEGIN
         postgresql.lock(connection)
+
+
+def require_quiet(connection: Connection) -> None:
+    """Raise `LedgerRefused` while others could write to the ledger that is to be replaced.
+
+    Of a file nobody can tell; the head's own settings say whether its farm runs.
+    """
+    if not is_sqlite(connection.engine) and (others := postgresql.other_writers(connection)):
+        raise LedgerRefused(f"a coordinator uses this ledger ({others} sessions): stop its farm")
+
+
+def count_on(connection: Connection, table: Table) -> None:
+    """New rows are numbered after those that were put into `table` with their numbers."""
+    if not is_sqlite(connection.engine):  # SQLite looks at the rows
+        postgresql.count_on(connection, table)
+
+
+@contextmanager
+def snapshot(url_or_path: str | Path, beside: Path) -> Iterator[Connection]:
+    """A ledger as it is at one moment, for as long as it takes to read; writers do not wait.
+
+    Of a file a copy is read, which lies in the directory `beside` meanwhile.
+    """
+    place = place_of(url_or_path)
+    if isinstance(place, Path):
+        with sqlite.snapshot(place, beside) as connection:
+            yield connection
+    else:
+        with postgresql.snapshot(place) as connection:
+            yield connection
 
 
 def is_sqlite(engine: Engine) -> bool:

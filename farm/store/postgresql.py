@@ -8,11 +8,12 @@ session ends when it sits in a transaction, and its server notices when its mach
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, func, select, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import InterfaceError, OperationalError
 
@@ -106,6 +107,33 @@ def other_writers(connection: Connection) -> int:
         {"name": WRITER_NAME},
     ).scalar_one()
     return count
+
+
+def count_on(connection: Connection, table: Table) -> None:
+    """Let a table's sequence, if it has one, go on after its largest number."""
+    for column in table.primary_key:
+        sequence = connection.execute(
+            select(func.pg_get_serial_sequence(table.name, column.name))
+        ).scalar()
+        if sequence is not None:
+            largest = connection.execute(select(func.coalesce(func.max(column), 0))).scalar_one()
+            connection.execute(
+                text("SELECT setval(CAST(:sequence AS regclass), :next, false)"),
+                {"sequence": sequence, "next": largest + 1},
+            )
+
+
+@contextmanager
+def snapshot(url: URL) -> Iterator[Connection]:
+    """One transaction that sees one moment, however long it is read."""
+    engine = reader_engine(url)
+    try:
+        with engine.begin() as connection:
+            for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
+                connection.exec_driver_sql(f"SET LOCAL {limit} = 0")
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def _engine(url: URL, name: str, statement_seconds: int, **more: Any) -> Engine:

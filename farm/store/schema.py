@@ -17,25 +17,54 @@ from farm.store.refused import LedgerRefused
 
 def upgrade(engine: Engine) -> None:
     """Create or migrate the tables, in one transaction. Raises `LedgerRefused`."""
-    config = _config()
     with engine.begin() as connection:
         alone(connection)
-        if _revision(connection, config) == _head(config):
-            return
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        if revision_of(connection) != head():
+            command.upgrade(config_of(connection), "head")
 
 
 def check(engine: Engine) -> None:
     """Raise `LedgerRefused` unless the tables are the ones that this version reads."""
-    config = _config()
     with engine.begin() as connection:
-        revision = _revision(connection, config)
-    if revision != _head(config):
+        revision = revision_of(connection)
+    if revision != head():
         raise LedgerRefused(
             f"the ledger is at revision {revision or 'none'}, this version reads "
-            f"{_head(config)}: start this version's coordinator once, it migrates"
+            f"{head()}: start this version's coordinator once, it migrates"
         )
+
+
+def head() -> str:
+    """The revision that this version reads and writes."""
+    revision = _script().get_current_head()
+    assert revision is not None
+    return revision
+
+
+def known_revisions() -> list[str]:
+    """All revisions up to this version's, the first one first."""
+    return [script.revision for script in _script().walk_revisions()][::-1]
+
+
+def revision_of(connection: Connection) -> str | None:
+    """A database's revision; None without tables. Raises `LedgerRefused` for a later one."""
+    revision = MigrationContext.configure(connection).get_current_revision()
+    if revision is not None:
+        try:
+            _script().get_revision(revision)
+        except CommandError as error:
+            raise LedgerRefused(
+                f"the ledger is at revision {revision}, which a newer Heliostat wrote: "
+                "start that version, or name another ledger"
+            ) from error
+    return revision
+
+
+def config_of(connection: Connection) -> Config:
+    """What Alembic's commands take to work within this transaction."""
+    config = _config()
+    config.attributes["connection"] = connection
+    return config
 
 
 def _config() -> Config:
@@ -47,20 +76,5 @@ def _config() -> Config:
     return config
 
 
-def _head(config: Config) -> str:
-    head = ScriptDirectory.from_config(config).get_current_head()
-    assert head is not None
-    return head
-
-
-def _revision(connection: Connection, config: Config) -> str | None:
-    revision = MigrationContext.configure(connection).get_current_revision()
-    if revision is not None:
-        try:
-            ScriptDirectory.from_config(config).get_revision(revision)
-        except CommandError as error:
-            raise LedgerRefused(
-                f"the ledger is at revision {revision}, which a newer Heliostat wrote: "
-                "start that version, or name another file"
-            ) from error
-    return revision
+def _script() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())

@@ -58,9 +58,11 @@ farm: Final = Table(
     Column("id", Integer, primary_key=True),
     Column("epoch", BigInteger, nullable=False),
     Column("claimed_at", Double),
+    Column("farm_id", Text, nullable=False, server_default=""),
     CheckConstraint("id = 1", name="one_row"),
 )
-"""The one row that fences writers: every transaction of theirs reads it first."""
+"""The one row that fences writers: every transaction of theirs reads it first. `farm_id` is given
+when the ledger is made, so that a head knows its own ledger from another one."""
 
 totals: Final = Table(
     "totals",
@@ -136,6 +138,7 @@ clips: Final = Table(
     Column("stack_id", Text),
     Column("created_at", Double, nullable=False),
     Column("finished_at", Double),
+    Column("released_at", Double),
     Column("loras", Text, nullable=False, server_default=""),
     UniqueConstraint("batch_id", "ordinal"),
     UniqueConstraint("batch_id", "name", "version"),
@@ -158,6 +161,15 @@ Index(
     postgresql_where=clips.c.finished_at.is_(None),
 )
 """What a restart loads: found without passing by the clips that have ended."""
+
+_unreleased: Final = clips.c.finished_at.is_not(None) & clips.c.released_at.is_(None)
+Index(
+    "ix_clips_unreleased",
+    clips.c.finished_at,
+    sqlite_where=_unreleased,
+    postgresql_where=_unreleased,
+)
+"""What retention looks at: ended clips whose chunks it has not let go yet."""
 
 dependencies: Final = Table(
     "dependencies",

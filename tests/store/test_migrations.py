@@ -2,23 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from alembic import command
-from alembic.script import ScriptDirectory
-from sqlalchemy import MetaData, select, text
+from sqlalchemy import text
 
-from farm.domain.clip import AttemptFailed, AttemptLost, Cancelled, ChunkRecorded, GiveUp, RetryAt
-from farm.domain.ledger import CardRow, Commit, Totals
+from farm.domain.clip import Cancelled
 from farm.store import open_ledger, open_store
 from farm.store.engine import writer_engine
-from farm.store.schema import _config
+from farm.store.schema import known_revisions
 from tests.fixtures.ledger import LEASE, Database, Farm, new_clip
+from tests.fixtures.ledger_rows import Rows, fill, migrate, rows
 
-REVISIONS = [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()][
-    ::-1
-]
+REVISIONS = known_revisions()
 
 FIRST_DATA = """
 INSERT INTO batches (batch_id, project, name, priority, state, reason, created_at, published_at)
@@ -33,9 +28,6 @@ INSERT INTO chunks (clip_id, chunk, attempt, card_id, frames, render_seconds, en
   VALUES ('b1-00001', 0, 1, 'card', 33, 1.5, 0.5, 3.0, 'key', 'ab', 7)
 """
 
-Rows = dict[str, list[dict[str, Any]]]
-"""Table → its rows, in the order of their keys."""
-
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def blank(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
@@ -49,39 +41,12 @@ def blank(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     server.drop(url)
 
 
-def migrate(url: str, revision: str, *, back: bool = False) -> None:
-    engine, config = writer_engine(url), _config()
-    try:
-        with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            (command.downgrade if back else command.upgrade)(config, revision)
-    finally:
-        engine.dispose()
-
-
 def execute(url: str, script: str) -> None:
     engine = writer_engine(url)
     with engine.begin() as connection:
         for statement in script.split(";"):
             connection.execute(text(statement.replace(":", r"\:")))
     engine.dispose()
-
-
-def rows(url: str) -> Rows:
-    """All that a database holds, whatever its schema is."""
-    engine, found = writer_engine(url), MetaData()
-    with engine.begin() as connection:
-        found.reflect(connection)
-        held = {
-            name: [
-                dict(row._mapping)
-                for row in connection.execute(select(table).order_by(*table.primary_key))
-            ]
-            for name, table in found.tables.items()
-            if name != "alembic_version"
-        }
-    engine.dispose()
-    return held
 
 
 def known_to(held: Rows, other: Rows) -> Rows:
@@ -92,30 +57,6 @@ def known_to(held: Rows, other: Rows) -> Rows:
         for name in columns
         if held.get(name)
     }
-
-
-CARD = CardRow(
-    card_id="c", node_id="n", hostname="節点", slot=0, device="H200", vram_bytes=2**40,
-    renderer="testcard", model_digest="m", stack_id="s", incarnation="i1", frames_rendered=5,
-)  # fmt: skip
-
-
-def fill(url: str) -> None:
-    """Real rows by the head's own code: clips in every state that a rendering farm has."""
-    database = Database(url)
-    store = database.store()
-    farm = Farm(database, store, database.ledger(), store.claim_epoch(1.0))
-    clips = farm.submit(*[new_clip(n, frames=70, steps=(2, 2, 2)) for n in range(1, 8)])
-    farm.deliver(clips[0])
-    farm.move(clips[1], LEASE, ChunkRecorded(0))
-    farm.move(clips[2], LEASE, AttemptLost("expired", RetryAt(5.0), started=True))
-    farm.move(clips[3], LEASE, AttemptFailed("bad", GiveUp("twice"), at_fault=True))
-    farm.move(clips[4], Cancelled("called off"))
-    farm.submit(new_clip(1, prompt="füchse \n 日の出"), batch_id="b2", name="another")
-    farm.stage(batch_id="staged")
-    farm.commit(Commit(cards=[CARD], totals=Totals(2**40, 2, 3, 4, 5, 6, 2**50, 8)))
-    for opened in database.opened:
-        opened.close()
 
 
 def test_what_the_first_schema_held_is_there_in_the_newest(blank: str):
