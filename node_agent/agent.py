@@ -12,20 +12,25 @@ import logging
 import random
 import secrets
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
 from node_agent.attempt import Attempt
-from node_agent.engine import Engine, StallLimits
-from node_agent.files import bytes_below
+from node_agent.card_report import card_report, telemetry_report
+from node_agent.engine import Engine
+from node_agent.examination import Examiner
+from node_agent.inventory import place_of
 from node_agent.links.link import Link, LinkDown
+from node_agent.node_file import NodeFileError, Place, load_places
 from node_agent.outbox import AttemptKey, Outbox
+from node_agent.progress import StallLimits
 from node_agent.quality.signals import Thresholds
 from node_agent.render.child import ChildOptions
-from node_agent.telemetry import CardSenses, CardWatch
+from node_agent.standing import RESTING, Rest
+from node_agent.telemetry import CardWatch, Identity
 from node_agent.upload import ObjectTransfer
 from node_agent.workbench import Counters, Workbench
 
@@ -59,6 +64,14 @@ class CardSettings:
     """Directories of this node that clips may start from files of; None is anywhere."""
     ca_file: str | None = None
     """Certificates that the object store's is checked against; None is the system's."""
+    tags: tuple[str, ...] = ()
+    """What clips may ask of it by name, beside the node file's tags."""
+    node_file: Path | None = None
+    """What the operator says of this machine's cards (`node_file`); None is nothing."""
+    idle_unload_seconds: float = 0.0
+    """A card that is paused and holds nothing frees its GPU after so long; 0 is at once."""
+    golden: Path | None = None
+    """Folder of golden chunks that an examination compares with; None renders twice instead."""
 
 
 class Agent:
@@ -75,6 +88,14 @@ class Agent:
         self._engine = Engine(settings.child, self._outbox.changed.set, settings.stall)
         self._spool = settings.spool / self.incarnation
         self._attempts: dict[AttemptKey, tuple[Attempt, asyncio.Task[None]]] = {}
+        self._places = _places(settings.node_file)
+        self._standing: types_pb.Standing.ValueType = types_pb.STANDING_OPEN
+        self._rest = Rest(self._engine, settings.idle_unload_seconds)
+        self._examiner = Examiner(
+            self._engine, settings.device, settings.spool / "examination", settings.golden
+        )
+        self._examining: asyncio.Task[None] | None = None
+        self._examination: node_pb.Examination | None = None
 
     async def run(self) -> None:
         """Serve the card until cancelled."""
@@ -124,7 +145,10 @@ class Agent:
             later = self._outbox.settle(response.verdicts)
             self._outbox.hand_out(response.grants)
             await self._reconcile(response.wanted, tools, group)
+            self._standing = response.standing
+            self._heed_examine(response.examine, group)
             seconds = LATER_SECONDS if later else float(response.next_exchange_seconds or 10)
+            seconds = min(seconds, self._rest.heed(self._standing, idle=self._is_idle()))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._outbox.changed.wait()
@@ -134,63 +158,25 @@ class Agent:
         attempts = [attempt for attempt, _ in self._attempts.values()]
         finishing = min(FINISHING_MAX, sum(attempt.finishing for attempt in attempts))
         senses = self._watch.latest()
-        settings = self._settings
-        capacity = settings.child.lanes + settings.prefetch + finishing
+        capacity = self._engine.options.lanes + self._settings.prefetch + finishing
         request = node_pb.ExchangeRequest(
-            card=self._card(senses),
+            card=card_report(
+                self._settings,
+                self._engine,
+                senses,
+                incarnation=self.incarnation,
+                tags=(*self._settings.tags, *self._place(senses.identity).tags),
+                examination=self._examination,
+            ),
             held=[
                 node_pb.HeldAttempt(clip_id=a.key[0], attempt=a.key[1], started=a.started)
                 for a in attempts
             ],
             capacity=capacity if self._engine.ready else 0,
-            telemetry=self._telemetry(senses),
+            telemetry=telemetry_report(self._counters, self._engine, senses, self._spool),
         )
         self._outbox.fill(request)
         return request
-
-    def _card(self, senses: CardSenses) -> node_pb.CardReport:
-        settings, about, card = self._settings, self._engine.about, senses.identity
-        return node_pb.CardReport(
-            card_id=settings.card_id,
-            node_id=settings.node_id,
-            incarnation=self.incarnation,
-            hostname=settings.hostname,
-            slot=settings.slot,
-            device=card.name if card and card.name else settings.device,
-            vram_bytes=card.vram_bytes if card and card.vram_bytes else 0,
-            renderer=about.renderer if about else settings.child.renderer,
-            model_digest=about.model_digest if about else "",
-            stack_id=about.stack_id if about else "",
-            condition=self._engine.condition,
-        )
-
-    def _telemetry(self, senses: CardSenses) -> types_pb.CardTelemetry:
-        counters, sample = self._counters, senses.sample
-        return types_pb.CardTelemetry(
-            frames_rendered=counters.frames_rendered,
-            chunks_rendered=counters.chunks_rendered,
-            render_seconds=counters.render_seconds,
-            bytes_uploaded=counters.bytes_uploaded,
-            upload_seconds=counters.upload_seconds,
-            upload_retries=counters.upload_retries,
-            child_restarts=self._engine.restarts,
-            spool_bytes=bytes_below(self._spool),
-            gpu_uuid=senses.identity.uuid if senses.identity else "",
-            power_watts=sample.power_watts,
-            energy_joules=senses.energy_joules,
-            energy_method=senses.energy_method or "",
-            temperature_celsius=sample.temperature_celsius,
-            sm_clock_hertz=sample.sm_clock_hertz,
-            memory_clock_hertz=sample.memory_clock_hertz,
-            throttled_seconds=senses.throttled_seconds,
-            vram_used_bytes=sample.vram_used_bytes,
-            xid_errors=sample.xid_errors,
-            utilization_ratio=sample.utilization_ratio,
-            fan_ratio=sample.fan_ratio,
-            pcie_generation=sample.pcie_generation,
-            pcie_width=sample.pcie_width,
-            host_ram_used_bytes=senses.host_ram_used_bytes,
-        )
 
     async def _reconcile(
         self, wanted: Iterable[node_pb.Lease], tools: Workbench, group: asyncio.TaskGroup
@@ -209,9 +195,47 @@ class Agent:
             elif held is not None and lease.yield_asked:
                 await held[0].give_up()
 
+    def _is_idle(self) -> bool:
+        """It holds nothing, has nothing to tell and examines nothing."""
+        return not self._attempts and self._outbox.is_empty and self._examining is None
+
+    def _heed_examine(self, number: int, group: asyncio.TaskGroup) -> None:
+        """Begin the examination that is asked for; end one that is in the way of a rest."""
+        if self._standing in RESTING:
+            if self._examining is not None:
+                self._examining.cancel()
+            return
+        known = self._examination.number if self._examination else 0
+        if number not in (0, known) and self._is_idle():
+            self._examining = group.create_task(self._examine(number))
+
+    async def _examine(self, number: int) -> None:
+        try:
+            self._examination = await self._examiner.examine(number)
+        finally:
+            self._examining = None
+            self._outbox.changed.set()
+
+    def _place(self, card: Identity | None) -> Place:
+        """What the operator says of the card."""
+        try:
+            return place_of(card, self._places) if card else Place()
+        except NodeFileError as error:
+            logger.warning("%s", error)
+            return Place()
+
     async def _work(self, attempt: Attempt) -> None:
         try:
             await attempt.run()
         finally:
             del self._attempts[attempt.key]
             self._outbox.changed.set()
+
+
+def _places(path: Path | None) -> Mapping[str, Place]:
+    """What the node file says; nothing, and a word in the log, where it cannot be read."""
+    try:
+        return load_places(path) if path else {}
+    except NodeFileError as error:
+        logger.error("%s; the cards go without what it says", error)
+        return {}

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import shutil
+from collections.abc import Coroutine
 from pathlib import Path
 
 from heliostat.v1 import node_service_pb2 as node_pb
@@ -18,10 +19,12 @@ from heliostat.v1 import types_pb2 as types_pb
 from node_agent.chunks import EMBEDDINGS, INIT, NEGATIVE, SEGMENT, ChunkFiles, fetch
 from node_agent.delivery import Artifact, AttemptFailed, Delivery, StaleAttempt
 from node_agent.encode import TakeError
-from node_agent.engine import ChildDied, Inbox
+from node_agent.engine import CannotRender, ChildDied, Inbox
+from node_agent.full_disk import patiently
 from node_agent.inputs import Inputs, fetch_inputs
 from node_agent.orders import mark_messages, render_spec
 from node_agent.outbox import AttemptKey
+from node_agent.render.child import ChildOptions
 from node_agent.render.messages import (
     Cancelled,
     ChunkDone,
@@ -32,6 +35,7 @@ from node_agent.render.messages import (
     Started,
     Yielded,
 )
+from node_agent.render.renderer import needed_negatives
 from node_agent.sidecar import ChunkRecord
 from node_agent.take import TakeMaker
 from node_agent.workbench import Workbench
@@ -62,7 +66,13 @@ class Attempt:
         self._files = ChunkFiles()
         self._inputs = Inputs()
         self._directory = tools.spool / f"{lease.clip_id}-a{lease.attempt}"
-        self._yield_asked = False
+        self._chunks_max = lease.chunks_max
+        self._yield_asked = asyncio.Event()
+        self._dropped = False
+        self._options: ChildOptions | None = None
+        """Of the child that has it."""
+        self._out_of_memory = ""
+        """What was said when it ran out of memory for the first time."""
 
     async def run(self) -> None:
         """Work until the farm has recorded how it ended, or wants it no more."""
@@ -76,8 +86,8 @@ class Attempt:
 
     async def give_up(self) -> None:
         """Asked to yield: stop at the next chunk boundary."""
-        if not self._yield_asked:
-            self._yield_asked = True
+        if not self._yield_asked.is_set():
+            self._yield_asked.set()
             await self._tools.engine.give_up(self.key)
 
     async def _outcome(self) -> node_pb.FailureReport | None:
@@ -102,25 +112,19 @@ class Attempt:
             )
         return failure
 
+    def _is_dropped(self) -> bool:
+        return self._dropped
+
     async def _clean_up(self) -> None:
+        self._dropped = True
         await self._tools.engine.drop(self.key)
         await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
 
     async def _work(self) -> None:
-        await asyncio.to_thread(self._directory.mkdir, parents=True, exist_ok=True)
-        order, tools = self._order, self._tools
-        self._files = await fetch(
-            order.recorded,
-            self._directory,
-            tools.transfer,
-            skip_first_chunk=order.spec.skip_first_chunk,
-        )
-        is_rendered = len(order.recorded) >= render_spec(self.key[0], order, self._inputs).chunks
-        if not is_rendered:
-            self._inputs = await fetch_inputs(order, self._directory, tools.transfer, tools.inputs)
+        """Whatever it takes to give the farm the take, or the chunks up to where it must stop."""
         async with asyncio.TaskGroup() as deliveries:
-            yielded = False
-            if not is_rendered:
+            yielded = not await self._prepared()
+            if not yielded and not self._is_rendered():
                 yielded = await self._render(deliveries)
             self.finishing = True
             self._tools.outbox.changed.set()  # there is room for another clip
@@ -129,9 +133,47 @@ class Attempt:
         if yielded:
             await self._delivery.report(node_pb.OutboxEntry(yielded=node_pb.YieldReport()))
 
+    async def _prepared(self) -> bool:
+        """Fetch what it goes on from; False when it is to be given up before it began."""
+        if 0 < self._chunks_max <= len(self._order.recorded):
+            return False
+        return await self._unless_yielding(self._fetch())
+
+    async def _unless_yielding(self, work: Coroutine[None, None, None]) -> bool:
+        """Work on what may be left in the middle; False when a yield was asked meanwhile."""
+        task = asyncio.ensure_future(work)
+        asked = asyncio.ensure_future(self._yield_asked.wait())
+        try:
+            await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                await task
+            return task.done()
+        finally:
+            asked.cancel()
+            task.cancel()
+            await asyncio.gather(asked, task, return_exceptions=True)
+
+    async def _fetch(self) -> None:
+        order, tools = self._order, self._tools
+        await asyncio.to_thread(self._directory.mkdir, parents=True, exist_ok=True)
+        self._files = await fetch(
+            order.recorded,
+            self._directory,
+            tools.transfer,
+            skip_first_chunk=order.spec.skip_first_chunk,
+        )
+        if not self._is_rendered():
+            self._inputs = await fetch_inputs(order, self._directory, tools.transfer, tools.inputs)
+
+    def _is_rendered(self) -> bool:
+        """Every chunk of the clip is here."""
+        spec = render_spec(self.key[0], self._order, self._inputs)
+        return len(self._files.records) >= spec.chunks
+
     async def _render(self, deliveries: asyncio.TaskGroup) -> bool:
         """Have the child render what is left, delivering chunks meanwhile. True: it yielded."""
-        await self._start_child()
+        if not await self._start_child():
+            return True
         sent: list[asyncio.Task[None]] = []
         while True:
             report = await self._inbox.get()
@@ -148,29 +190,83 @@ class Attempt:
                     return True
                 case Cancelled():
                     raise StaleAttempt
-                case ChildDied() if not self.started:
-                    await self._start_child()
-                case ChildDied():
+                case ChildDied() | Failed():
                     await asyncio.gather(*sent)
-                    stall, node = types_pb.FAILURE_CLASS_STALL, types_pb.FAILURE_CLASS_NODE
-                    raise AttemptFailed(stall if report.stalled else node, str(report.exit))
-                case Failed():
-                    await asyncio.gather(*sent)
-                    raise AttemptFailed(FAILURES[report.failure], report.message)
+                    if self._is_rendered():
+                        return False
+                    self._may_go_on(report)
+                    if not await self._start_child():
+                        return True
 
-    async def _start_child(self) -> None:
+    def _may_go_on(self, report: ChildDied | Failed) -> None:
+        """Return when another child may go on with what is recorded. Raises `AttemptFailed`."""
+        if isinstance(report, ChildDied):
+            if self.started and not report.replaced:
+                stall, node = types_pb.FAILURE_CLASS_STALL, types_pb.FAILURE_CLASS_NODE
+                raise AttemptFailed(stall if report.stalled else node, str(report.exit))
+        elif report.failure is not Failure.OUT_OF_MEMORY:
+            raise AttemptFailed(FAILURES[report.failure], report.message)
+        else:
+            self._shrink(report.message)
+
+    def _shrink(self, message: str) -> None:
+        """Out of memory: once more with the next smaller setting. Raises `AttemptFailed`."""
+        options = self._options
+        assert options is not None, "a child has failed it"
+        if self._out_of_memory:
+            raise self._memory_failure(message)
+        smaller = self._tools.engine.shrink(options)
+        if smaller is None:
+            raise AttemptFailed(
+                types_pb.FAILURE_CLASS_OUT_OF_MEMORY,
+                f"{message}; there is no smaller setting than {options.memory_words} here: a card"
+                " with more memory, or a smaller size, would do",
+            )
+        self._out_of_memory = f"with {options.memory_words}: {message}"
+
+    def _memory_failure(self, message: str) -> AttemptFailed:
+        """Of a clip that the smaller setting did not help."""
+        words = self._options.memory_words if self._options else ""
+        return AttemptFailed(
+            types_pb.FAILURE_CLASS_OUT_OF_MEMORY,
+            f"{self._out_of_memory}; once more, with {words}: {message}",
+        )
+
+    async def _start_child(self) -> bool:
+        """Give it to the child, to go on behind the chunks that are here; False when it yields.
+
+        A card that cannot render gives it up, for nothing is wrong with the clip; the farm hears
+        from the card's condition why.
+        """
         start = Start(
             spec=render_spec(self.key[0], self._order, self._inputs),
             attempt=self.key[1],
             fps=self._order.spec.fps,
             directory=str(self._directory),
-            resume_chunk=len(self._order.recorded),
-            negatives={chunk: str(path) for chunk, path in self._files.negatives.items()},
+            resume_chunk=len(self._files.records),
+            negatives={
+                chunk: str(self._files.negatives[chunk])
+                for chunk in needed_negatives(
+                    len(self._files.records), skip_first_chunk=self._order.spec.skip_first_chunk
+                )
+                if chunk in self._files.negatives
+            },
             embeddings=str(self._files.embeddings) if self._files.embeddings else None,
+            chunks_max=self._chunks_max,
         )
-        await self._tools.engine.start(start, self._inbox)
-        if self._yield_asked:
-            await self._tools.engine.give_up(self.key)
+        try:
+            return await self._unless_yielding(self._hand_over(start))
+        except CannotRender as error:
+            if self._out_of_memory:
+                raise self._memory_failure(str(error)) from error
+            logger.warning("attempt %s is given up: %s", self.key, error)
+            return False
+
+    async def _hand_over(self, start: Start) -> None:
+        engine = self._tools.engine
+        self._options = await engine.start(start, self._inbox)
+        if self._yield_asked.is_set():  # the word may have come to the child before the clip
+            await engine.give_up(self.key)
 
     def _keep(self, report: ChunkDone) -> dict[Artifact, Path]:
         """Note a chunk that the child has made: its files, and how it was made."""
@@ -217,7 +313,9 @@ class Attempt:
     async def _deliver_take(self) -> None:
         """Put the take together, upload it with its sidecar, report it."""
         maker = TakeMaker(self.key, self._order, self._inputs, self._tools)
-        made = await asyncio.to_thread(maker.make, self._files, self._directory)
+        made = await asyncio.to_thread(
+            patiently, lambda: maker.make(self._files, self._directory), in_vain=self._is_dropped
+        )
         video = Artifact.of(types_pb.ARTIFACT_KIND_TAKE, 0, made.video)
         data = Artifact.of(types_pb.ARTIFACT_KIND_SIDECAR, 0, made.sidecar)
         report = node_pb.TakeReport(

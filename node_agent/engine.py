@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from node_agent.outbox import AttemptKey
+from node_agent.progress import Progress, StallLimits
 from node_agent.render.child import ChildExit, ChildGone, ChildOptions, RenderChild
 from node_agent.render.messages import (
     Cancel,
@@ -28,17 +29,10 @@ logger = logging.getLogger(__name__)
 
 RESTART_SECONDS_FIRST = 0.5
 RESTART_SECONDS_MAX = 30.0
+WATCH_SECONDS = 1.0
+"""Between two looks at whether the child hangs."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StallLimits:
-    """When a child that reports no chunk is taken for hung (REL-6)."""
-
-    multiple: float = 10.0
-    """Of the longest chunk time seen on this card."""
-    seconds_min: float = 120.0
-    seconds_first: float = 1800.0
-    """Before this child has rendered a chunk: kernels may have to be compiled."""
+RESTING = "resting, its GPU is free"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +41,12 @@ class ChildDied:
 
     exit: ChildExit
     stalled: bool
+    replaced: bool = False
+    """The engine ended it to start it otherwise: what it held goes on in the next one."""
+
+
+class CannotRender(Exception):
+    """The child does not come up; the message says why."""
 
 
 Inbox = asyncio.Queue["Report | ChildDied"]
@@ -62,16 +62,20 @@ class Engine:
         stall: StallLimits | None = None,
     ) -> None:
         self.options = options
+        """What the child runs with; less than at first where a clip ran out of memory."""
+        self._options_first = options
         self._on_change = on_change
-        self._stall = stall or StallLimits()
         self._inboxes: dict[AttemptKey, Inbox] = {}
         self._child: RenderChild | None = None
-        self._rendering: set[AttemptKey] = set()
-        self._progress_at = 0.0
-        self._chunk_seconds_max = 0.0
-        self._unrecorded: set[tuple[AttemptKey, int]] = set()
+        self._progress = Progress(stall)
         self._stalled = False
+        self._awake = asyncio.Event()
+        self._awake.set()
         self._is_ready = asyncio.Event()
+        self._settled = asyncio.Event()
+        """The child is ready, or has ended before it was."""
+        self._broken = ""
+        """Why it did not become ready."""
         self.about: Ready | None = None
         """What the last child that was ready said of itself."""
         self.condition = "loading"
@@ -83,37 +87,51 @@ class Engine:
         """The child has its model and takes clips."""
         return self._is_ready.is_set()
 
+    @property
+    def pid(self) -> int | None:
+        """The child's process id; None while there is none."""
+        return self._child.pid if self._child is not None else None
+
     async def run(self) -> None:
         """Start the child, and again after each end, for ever."""
         pause = RESTART_SECONDS_FIRST
         try:
             while True:
+                await self._awake.wait()
                 began = time.monotonic()
-                await self._run_child()
+                if await self._run_child():
+                    continue
                 lived = time.monotonic() - began
                 pause = RESTART_SECONDS_FIRST if lived > 60 else min(pause * 2, RESTART_SECONDS_MAX)
                 self.restarts += 1
                 await asyncio.sleep(pause)
         finally:
-            if self._child is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    self._child.kill()
+            self._kill()
 
-    async def start(self, start: Start, inbox: Inbox) -> None:
-        """Give the child a clip, as soon as there is one; reports go to `inbox`."""
+    async def settled(self) -> None:
+        """Wait for the child to be ready. Raises `CannotRender` when it does not come up."""
+        await self._settled.wait()
+        if self._broken:
+            raise CannotRender(self._broken)
+
+    async def start(self, start: Start, inbox: Inbox) -> ChildOptions:
+        """Give the child a clip, as soon as there is one; reports go to `inbox`.
+
+        Returns what the child runs with. Raises `CannotRender`.
+        """
         key = (start.spec.clip_id, start.attempt)
         while True:
-            await self._is_ready.wait()
+            await self.settled()
             self._inboxes[key] = inbox
+            options = self.options
             with contextlib.suppress(ChildGone):
                 await self._send(start)
-                return
+                return options
             await asyncio.sleep(0.05)
 
     async def recorded(self, key: AttemptKey, chunk: int) -> None:
         """Tell the child that a chunk is safe."""
-        self._unrecorded.discard((key, chunk))
-        self._progress_at = time.monotonic()
+        self._progress.recorded(key, chunk)
         await self._tell(Recorded(clip_id=key[0], attempt=key[1], chunk=chunk))
 
     async def give_up(self, key: AttemptKey) -> None:
@@ -123,8 +141,51 @@ class Engine:
     async def drop(self, key: AttemptKey) -> None:
         """Drop an attempt at once; nothing more is heard of it."""
         self._inboxes.pop(key, None)
-        self._unrecorded = {entry for entry in self._unrecorded if entry[0] != key}
+        self._progress.dropped(key)
         await self._tell(Cancel(clip_id=key[0], attempt=key[1]))
+
+    def rest(self) -> None:
+        """End the child until `wake`, so that the GPU's memory is free: for who holds nothing."""
+        if self._awake.is_set():
+            self._awake.clear()
+            self.options = self._options_first
+            self.condition = RESTING
+            self._unsettle()
+            self._kill()
+            self._on_change()
+
+    def wake(self) -> None:
+        """Have a child again."""
+        if not self._awake.is_set():
+            self.condition = "loading"
+            self._awake.set()
+
+    def shrink(self, used: ChildOptions) -> ChildOptions | None:
+        """A clip ran out of memory with `used`: have a child that takes less, with what it holds.
+
+        Several clips of one child may say so, and it shrinks once. Returns what the next child
+        runs with; None where there is no smaller setting.
+        """
+        if self.options == used:
+            smaller = used.smaller(self.about.placement if self.about else "")
+            if smaller is None:
+                return None
+            logger.warning("out of memory: starting the render child with %s", smaller.memory_words)
+            self.options = smaller
+            self.condition = f"loading with {smaller.memory_words}"
+            self._unsettle()
+            self._kill()
+        return self.options
+
+    def _unsettle(self) -> None:
+        self._is_ready.clear()
+        self._settled.clear()
+        self._broken = ""
+
+    def _kill(self) -> None:
+        if self._child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._child.kill()
 
     async def _tell(self, command: Command) -> None:
         with contextlib.suppress(ChildGone):  # a dead child holds nothing
@@ -135,74 +196,85 @@ class Engine:
             raise ChildGone("no render child is running")
         await self._child.send(command)
 
-    async def _run_child(self) -> None:
-        child = RenderChild(self.options)
+    async def _run_child(self) -> bool:
+        """Run a child to its end. True: it was ended on purpose."""
+        options = self.options
+        child = RenderChild(options)
+        self._unsettle()
         await child.start()
         self._child, self._stalled = child, False
-        self._rendering.clear()
-        self._unrecorded.clear()
-        watch = asyncio.create_task(self._watch(child))
+        self._progress.begin()
+        if self._is_outdated(options):
+            child.kill()
+        watch = asyncio.create_task(self._watch(child, options))
+        was_ready = False
         try:
             async for report in child:
-                self._take(report)
+                was_ready = was_ready or isinstance(report, Ready)
+                if not self._is_outdated(options) or isinstance(report, ChunkDone):
+                    self._take(report)
         finally:
             watch.cancel()
             self._child = None
             self._is_ready.clear()
         exit_ = await child.wait()
-        if self.condition == "ready":
-            self.condition = f"{exit_}; starting it again"
-        logger.warning("%s", exit_)
-        died = ChildDied(exit_, self._stalled)
+        replaced = self._is_outdated(options)
+        if not replaced:
+            self._note_end(exit_, was_ready=was_ready)
+        died = ChildDied(exit_, self._stalled, replaced)
         inboxes, self._inboxes = self._inboxes, {}
         for inbox in inboxes.values():
             inbox.put_nowait(died)
         self._on_change()
+        return replaced
+
+    def _is_outdated(self, options: ChildOptions) -> bool:
+        """A child with these options is not wanted any more."""
+        return not self._awake.is_set() or self.options != options
+
+    def _note_end(self, exit_: ChildExit, *, was_ready: bool) -> None:
+        """A child ended that was not to."""
+        logger.warning("%s", exit_)
+        if self.condition in ("ready", "loading"):
+            self.condition = f"{exit_}; starting it again"
+        self._settled.clear()
+        if not was_ready:
+            self._broken = self._broken or f"{exit_} before it was ready"
+            self.options = self._options_first  # what was tried for want of memory is no help
+            self._settled.set()
 
     def _take(self, report: Report) -> None:
         match report:
             case Ready():
                 self.about, self.condition = report, "ready"
                 self._is_ready.set()
+                self._settled.set()
                 self._on_change()
                 return
             case LoadFailed(message=message):
-                self.condition = f"cannot render: {message}"
+                self._broken = self.condition = f"cannot render: {message}"
                 self._on_change()
                 return
         key = (report.clip_id, report.attempt)
         if isinstance(report, Started):
-            self._rendering.add(key)
-            self._progress_at = time.monotonic()
+            self._progress.started(key)
         elif isinstance(report, ChunkDone):
-            self._progress_at = time.monotonic()
-            self._unrecorded.add((key, report.chunk))
-            self._chunk_seconds_max = max(self._chunk_seconds_max, report.render_seconds)
+            self._progress.made(key, report.chunk, report.render_seconds * report.lanes)
         else:
-            self._rendering.discard(key)
+            self._progress.ended(key)
         inbox = self._inboxes.get(key)
         if inbox is not None:
             inbox.put_nowait(report)
             if not isinstance(report, Started | ChunkDone):
                 del self._inboxes[key]
 
-    async def _watch(self, child: RenderChild) -> None:
+    async def _watch(self, child: RenderChild, options: ChildOptions) -> None:
         """Kill the child when it has been silent for too long in the midst of a clip."""
         while True:
-            await asyncio.sleep(1.0)
-            limit = self.options.unrecorded_max * self.options.lanes
-            waits_for_farm = len(self._unrecorded) >= limit
-            if not self._rendering or waits_for_farm:
-                continue
-            silent = time.monotonic() - self._progress_at
-            if silent > self.stall_seconds():
+            await asyncio.sleep(WATCH_SECONDS)
+            silent = self._progress.stalled_seconds(options.unrecorded_max * options.lanes)
+            if silent is not None:
                 logger.error("no chunk for %.0f s: killing the render child", silent)
                 self._stalled = True
                 child.kill()
                 return
-
-    def stall_seconds(self) -> float:
-        """Silence after which the child is taken for hung."""
-        if self._chunk_seconds_max == 0.0:
-            return self._stall.seconds_first
-        return max(self._stall.seconds_min, self._stall.multiple * self._chunk_seconds_max)

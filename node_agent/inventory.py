@@ -35,7 +35,7 @@ def records(
 
     Raises `NodeFileError` for a card that the operator speaks of twice, by UUID and by index.
     """
-    return [_record(hostname, driver, card, _place(card, places)) for card in cards]
+    return [_record(hostname, driver, card, place_of(card, places)) for card in cards]
 
 
 def missing(cards: Sequence[Identity], places: Mapping[str, Place]) -> list[str]:
@@ -44,7 +44,8 @@ def missing(cards: Sequence[Identity], places: Mapping[str, Place]) -> list[str]
     return sorted(places.keys() - here)
 
 
-def _place(card: Identity, places: Mapping[str, Place]) -> Place:
+def place_of(card: Identity, places: Mapping[str, Place]) -> Place:
+    """What the operator says of a card. Raises `NodeFileError` where they say it twice."""
     index = str(card.index)
     if card.uuid in places and index in places:
         raise NodeFileError(

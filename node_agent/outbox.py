@@ -45,6 +45,11 @@ class Outbox:
         self._intents: dict[IntentKey, _Intent] = {}
         self._sequence = 0
 
+    @property
+    def is_empty(self) -> bool:
+        """Nothing waits for an answer."""
+        return not self._entries and not self._intents
+
     async def report(self, message: node_pb.OutboxEntry) -> node_pb.Verdict:
         """Report, and wait for a verdict other than LATER."""
         if len(self._entries) >= ENTRIES_MAX:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from node_agent.burnin import FOLDER
 from node_agent.cli.options import MODELS, ModelsDir, stamps
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from node_agent.burnin.record import About
     from node_agent.doctor.finding import Finding
     from node_agent.telemetry import Identity
-
-_FOLDER = Path("~/.heliostat/burn-in")
 
 
 def burn_in(
@@ -58,13 +57,13 @@ def burn_in(
     width, height = _size(size)
     limits = _limits(limit or [])
     load = HeliosLoad(model.expanduser(), device, stamps(models_dir), width, height)
-    kept = (reference or _FOLDER / file_name(load.origin)).expanduser()
+    kept = (reference or FOLDER / file_name(load.origin)).expanduser()
     golden = _reference(load, kept, make=make_reference)
     if make_reference:
         return
     card, watch = _card(device, seconds_between_samples)
     about = _about(card, device, load, limits, hours)
-    path = (record or _FOLDER / f"{about.card.replace(':', '-')}.json").expanduser()
+    path = (record or FOLDER / f"{about.card.replace(':', '-')}.json").expanduser()
     _run(load, golden, watch, about, path, resume=resume)
 
 

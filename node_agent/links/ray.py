@@ -15,7 +15,9 @@ import ray
 from ray.exceptions import RayError
 
 from node_agent.agent import Agent, CardSettings
+from node_agent.burnin import FOLDER as GOLDEN_FOLDER
 from node_agent.links.link import LinkDown
+from node_agent.node_file import DEFAULT_PATH as NODE_FILE
 from node_agent.quality.signals import Thresholds
 from node_agent.render.child import ChildOptions
 
@@ -70,6 +72,8 @@ class AgentActor:
         lanes: int,
         loras: str,
         inputs: tuple[str, ...] | None,
+        tags: tuple[str, ...] = (),
+        idle_unload_seconds: float = 0.0,
     ) -> None:
         logging.basicConfig(
             level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr
@@ -93,6 +97,10 @@ class AgentActor:
             child=child,
             thresholds=Thresholds(**thresholds),
             inputs=inputs,
+            tags=tags,
+            node_file=NODE_FILE.expanduser(),
+            idle_unload_seconds=idle_unload_seconds,
+            golden=GOLDEN_FOLDER.expanduser(),
         )
         self._agent = Agent(settings, RayLink(gateway, namespace))
         gc.freeze()  # full collections (0.3 s each) need not go through what start-up loaded

@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, BinaryIO, Self, cast
 
@@ -49,8 +49,27 @@ class ChildOptions:
     """Clips that may be rendered in lockstep."""
     loras: Path | None = None
     """Directory of pinned LoRAs."""
+    streamed: bool = False
+    """Weights stay in host memory, also where the card has room for them."""
     unrecorded_max: int = 2
     """Chunks that may be begun and not yet recorded; 2 is what the farm promises."""
+
+    def smaller(self, placement: str) -> ChildOptions | None:
+        """The same with less of the card's memory: one lane, then weights streamed from the host.
+
+        `placement` is where they are now (`Ready.placement`). None where nothing is left to leave.
+        """
+        if self.lanes > 1:
+            return replace(self, lanes=1)
+        if placement == "resident" and self.device != "cpu":
+            return replace(self, streamed=True)
+        return None
+
+    @property
+    def memory_words(self) -> str:
+        """What it takes of the card's memory, for a person."""
+        lanes = "one lane" if self.lanes == 1 else f"{self.lanes} lanes"
+        return f"{lanes} and weights streamed from host memory" if self.streamed else lanes
 
     def environment(self) -> dict[str, str]:
         """What the child's CUDA and its memory allocator (glibc) are told.
@@ -76,7 +95,7 @@ class ChildOptions:
         for flag, path in files:
             if path is not None:
                 arguments += [flag, str(path)]
-        return arguments
+        return arguments + (["--streamed"] if self.streamed else [])
 
 
 class ChildGone(Exception):
@@ -182,11 +201,7 @@ class RenderChild:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            # -P: modules come from where they are installed, not from the current directory
-            [
-                *(sys.executable, "-P", "-m", "node_agent.render.process"),
-                *("--parent", str(os.getpid()), *self._options.arguments()),
-            ],
+            [*self._program(), "--parent", str(os.getpid()), *self._options.arguments()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -194,6 +209,10 @@ class RenderChild:
             env=self._environment,
             process_group=0,  # a terminal's Ctrl-C is for the agent; kill() reaches them all
         )
+
+    def _program(self) -> list[str]:
+        # -P: modules come from where they are installed, not from the current directory
+        return [sys.executable, "-P", "-m", "node_agent.render.process"]
 
     def _write(self, content: bytes) -> None:
         pipe = cast("BinaryIO", self._started().stdin)

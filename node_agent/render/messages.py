@@ -72,6 +72,9 @@ class Start:
     """Random numbers of its own from `resume_chunk` on: a branch of the clip that it came from."""
     embeddings: str | None = None
     """File of the prompts' embeddings that an earlier attempt uploaded."""
+    chunks_max: int = 0
+    """Yield once so many of the clip's chunks are made, those before `resume_chunk` counted in; 0
+    renders to the end."""
     lossless: bool = False
     """Segments are lone FFV1 films in RGB, without an init segment: for whoever encodes them
     otherwise (`node_agent.film`)."""
@@ -132,6 +135,10 @@ class Ready:
     model_digest: str
     stack_id: str
     """The renderer's and the encoder's together: equal ids, equal bytes."""
+    profile: str = ""
+    model_name: str = ""
+    placement: str = ""
+    """These three as `renderer.Renderer` has them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

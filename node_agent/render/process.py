@@ -66,6 +66,9 @@ def _serve(options: argparse.Namespace, commands: BinaryIO, reports: BinaryIO) -
             renderer=renderer.name,
             model_digest=renderer.model_digest,
             stack_id=f"{renderer.stack_id},{encoder_id()}",
+            profile=renderer.profile,
+            model_name=renderer.model_name,
+            placement=renderer.placement,
         )
     )
     energy = Energy(EnergyMeter.for_device(options.device))
@@ -122,6 +125,7 @@ def _renderer(options: argparse.Namespace) -> Renderer:
         stamps=options.stamps,
         embeddings=options.stamps.with_name("embeddings") if options.stamps else None,
         loras=options.loras,
+        streamed=options.streamed,
     )
 
 
@@ -134,6 +138,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="cpu or cuda:N (helios)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads for arithmetic")
     parser.add_argument("--lanes", type=int, default=1, help="clips rendered in lockstep at most")
+    parser.add_argument(
+        "--streamed", action="store_true", help="keep the weights off the card (helios)"
+    )
     parser.add_argument("--loras", type=Path, help="directory of pinned LoRAs (helios)")
     parser.add_argument("--seconds-per-chunk", type=float, default=0.0, help="testcard's pace")
     parser.add_argument(

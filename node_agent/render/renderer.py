@@ -191,6 +191,13 @@ class Renderer(Protocol):
     """SHA-256 of the model's manifest; "" for a renderer without a model."""
     stack_id: str
     """Versions, place and profile that decide the pixels, as `torch-2.13.0,cpu-avx2,exact`."""
+    profile: str
+    """How the model is run: the stack id's last part, `exact`."""
+    model_name: str
+    """The manifest's; "" for a renderer without a model."""
+    placement: str
+    """Where the weights are: `resident` on the card, or streamed from `pinned` or `pageable` host
+    memory; "" for a renderer without weights."""
 
     def expect(self, specs: Sequence[RenderSpec]) -> None:
         """Clips that will come: their prompts are encoded together with the next clip's."""

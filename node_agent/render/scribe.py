@@ -16,6 +16,7 @@ from pathlib import Path
 
 from node_agent.encode import Segment, encode_segment, sha256_hex
 from node_agent.files import sha256_of_file, write_atomic
+from node_agent.full_disk import patiently
 from node_agent.render.desk import Desk, Rendering
 from node_agent.render.failures import classify, describe
 from node_agent.render.guard import ExitCode, leave
@@ -100,7 +101,9 @@ class Scribe:
             self._desk.lost_chunk(rendering, number)
             return
         try:
-            done = self._write(rendering, made)
+            done = patiently(
+                lambda: self._write(rendering, made), in_vain=lambda: rendering.abandoned
+            )
         except Exception as error:
             logger.warning("chunk %d of %s was lost", number, rendering.key, exc_info=True)
             if self._desk.fail(rendering):

@@ -49,6 +49,12 @@ class Lane:
         return self.rendering.key if self.redecode else self.clip.lane_group
 
     @property
+    def at_limit(self) -> bool:
+        """It has as many chunks as it was to make now, be that all of them."""
+        limit = self.rendering.start.chunks_max
+        return bool(limit) and self.next_chunk >= limit
+
+    @property
     def complete(self) -> bool:
         """Every chunk is handed over."""
         return not self.redecode and self.clip.next_chunk >= self.clip.spec.chunks
@@ -111,8 +117,8 @@ class Session:
         again = [(n, checkpoint.negatives[n]) for n in start.redecode] if checkpoint else []
         lane = Lane(rendering, clip, redecode=again)
         self._report(Started(clip_id=start.spec.clip_id, attempt=start.attempt))
-        if lane.complete:
-            self._scribe.end(rendering, complete=True)
+        if lane.complete or lane.at_limit:
+            self._scribe.end(rendering, complete=not lane.at_limit)
         else:
             self._lanes.append(lane)
 
@@ -154,8 +160,8 @@ class Session:
                 self._leave(lane)
                 continue
             self._hand_over(lane, chunk, spent.joules)
-            if lane.complete:
-                self._leave(lane, complete=True)
+            if lane.complete or lane.at_limit:
+                self._leave(lane, complete=not lane.at_limit)
 
     def _render(self, group: list[Lane]) -> list[RenderedChunk | None]:
         renderings = {id(lane.clip): lane.rendering for lane in group}

@@ -114,6 +114,9 @@ class TestCardRenderer:
     name = "testcard"
     model_digest = ""
     stack_id = f"testcard-{VERSION}"
+    profile = "exact"
+    model_name = ""
+    placement = ""
 
     def __init__(self, seconds_per_chunk: float = 0.0) -> None:
         if seconds_per_chunk < 0:

@@ -1,5 +1,6 @@
 """A card's senses: what NVML tells of it. Nothing here needs torch; absent is absent, never 0."""
 
+from node_agent.telemetry.card_type import card_type
 from node_agent.telemetry.meter import EnergyMeter
 from node_agent.telemetry.nvml import Nvml, NvmlUnavailable, SystemNvml, find_nvml
 from node_agent.telemetry.sample import Identity, Sample
@@ -15,6 +16,7 @@ __all__ = [
     "NvmlUnavailable",
     "Sample",
     "SystemNvml",
+    "card_type",
     "find_nvml",
     "nvml_index",
 ]

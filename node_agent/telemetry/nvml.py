@@ -108,6 +108,7 @@ class SystemNvml:
         busy = _ask(lambda: lib.nvmlDeviceGetUtilizationRates(card))
         return Sample(
             power_watts=self.power_watts(index),
+            power_limit_watts=_scaled(lambda: lib.nvmlDeviceGetEnforcedPowerLimit(card), 1e-3),
             energy_joules=self.energy_joules(index),
             temperature_celsius=_ask(
                 lambda: lib.nvmlDeviceGetTemperature(card, pynvml.NVML_TEMPERATURE_GPU)

@@ -35,6 +35,8 @@ class Sample:
 
     power_watts: float | None = None
     """Of the board; recent cards average over about a second."""
+    power_limit_watts: float | None = None
+    """What the board may take: the lowest of all limits that are in force."""
     energy_joules: float | None = None
     """Of the board since the driver was loaded."""
     temperature_celsius: float | None = None

@@ -6,6 +6,7 @@ there comes before the next chunk, whatever the threads' pace.
 
 from __future__ import annotations
 
+import errno
 import queue
 import threading
 from collections import defaultdict
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from node_agent.files import write_atomic
 from node_agent.render.desk import Desk
 from node_agent.render.messages import (
     Cancel,
@@ -201,6 +203,47 @@ def test_one_lane_is_taken_out_and_the_others_go_on(stage_of, renderer, lanes, c
     for clip_id in clip_ids[1:]:
         assert isinstance(stage.endings[clip_id], Done)
         assert len(stage.chunks[clip_id]) == 2
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_a_clip_stops_by_itself_behind_the_last_chunk_that_it_may_make(stage_of, renderer, lanes):
+    """Nobody asks for a yield, and no chunk is begun in vain; the other clip goes on to its end."""
+    stage = stage_of(renderer, lanes)
+    stage.begin(stage.order("look", chunks=3, chunks_max=1), stage.order("whole", chunks=2))
+    stage.until_ended("look", "whole")
+    assert isinstance(stage.endings["look"], Yielded)
+    assert isinstance(stage.endings["whole"], Done)
+    assert [chunk.chunk for chunk in stage.chunks["look"]] == [0]
+
+
+def test_a_limit_that_is_the_clips_end_is_a_limit(stage_of):
+    """The take is not this attempt's to make; a limit beyond the end is none."""
+    stage = stage_of(TestCardRenderer(), 1)
+    stage.begin(
+        stage.order("look", chunks=1, chunks_max=1), stage.order("far", chunks=1, chunks_max=2)
+    )
+    stage.until_ended("look", "far")
+    assert isinstance(stage.endings["look"], Yielded)
+    assert isinstance(stage.endings["far"], Done)
+
+
+def test_a_disk_that_is_full_for_a_while_costs_no_chunk(stage_of, monkeypatch):
+    """What is rendered is kept, and written when there is room (REL-6)."""
+    refusals = [OSError(errno.ENOSPC, "No space left on device")] * 2
+
+    def write(path: Path, content: bytes) -> None:
+        if path.name == "chunk-00001.m4s" and refusals:
+            raise refusals.pop()
+        write_atomic(path, content)
+
+    monkeypatch.setattr("node_agent.render.scribe.write_atomic", write)
+    renderer = TestCardRenderer()
+    stage = stage_of(renderer, 1)
+    stage.begin(stage.order("a", chunks=2))
+    stage.until_ended("a")
+    assert not refusals
+    assert isinstance(stage.endings["a"], Done)
+    assert [chunk.chunk for chunk in stage.chunks["a"]] == [0, 1]
 
 
 def test_a_change_of_prompt_reaches_the_next_chunk_of_its_lane_alone(stage_of, renderer):

@@ -12,9 +12,10 @@ from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
 from node_agent.chunks import INIT, SEGMENT, ChunkFiles
 from node_agent.encode import TakeError, encode_segment
-from node_agent.engine import Engine, StallLimits
+from node_agent.engine import Engine
 from node_agent.inputs import Inputs
 from node_agent.outbox import Outbox
+from node_agent.progress import StallLimits
 from node_agent.quality.signals import Thresholds
 from node_agent.render.child import ChildOptions
 from node_agent.render.messages import Ready

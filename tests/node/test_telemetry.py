@@ -17,7 +17,8 @@ POWER_CAP = pynvml.nvmlClocksEventReasonSwPowerCap
 
 TELLS_NOTHING = {
     "serial": None, "vbios": None, "capability": None, "vram_bytes": None, "milliwatts": None,
-    "millijoules": None, "celsius": None, "sm_megahertz": None, "sm_megahertz_max": None,
+    "limit_milliwatts": None, "millijoules": None, "celsius": None, "sm_megahertz": None,
+    "sm_megahertz_max": None,
     "memory_megahertz": None, "reasons": None, "pcie": None, "pcie_max": None,
     "busy_percent": None, "fan_percent": None, "has_xids": False,
 }  # fmt: skip
@@ -31,6 +32,7 @@ def test_readings_come_in_base_units() -> None:
     sample = nvml(SimulatedGpu(reasons=THERMAL | POWER_CAP)).sample(0)
     assert sample == Sample(
         power_watts=150.0,
+        power_limit_watts=165.0,
         energy_joules=5000.0,
         temperature_celsius=60,
         sm_clock_hertz=2.5e9,

@@ -40,6 +40,7 @@ class HeliosModel:
         stamps: Path | None = None,
         loras: Path | None = None,
         placement: Placement | None = None,
+        streamed: bool = False,
     ) -> None:
         """Load the parts, or those of a directory, which is verified first.
 
@@ -47,7 +48,8 @@ class HeliosModel:
         many times slower; what the model itself keeps in float32 stays so. `stamps` is a file that
         remembers the hashes of a directory between starts, `loras` a directory of pinned LoRAs.
         `placement` puts the transformer's weights there whatever is free; None chooses, and a CPU
-        has one place only. Raises `ModelError` when files do not match the manifest, or do not fit.
+        has one place only; `streamed` leaves a GPU's memory out of the choice. Raises `ModelError`
+        when files do not match the manifest, or do not fit.
         """
         hide_progress_bars()
         parts = ModelFiles(source, stamps=stamps) if isinstance(source, Path) else source
@@ -63,6 +65,7 @@ class HeliosModel:
         """AutoencoderKLWan in float32, which encodes images and videos and decodes exactly."""
         self._quick_vae: Any = None
         self._forced = placement
+        self._streamed = streamed
         self._lora_folder = LoraFolder(loras, stamps)
         self.loras: tuple[LoraUse, ...] = ()
         """What is fused into the transformer now."""
@@ -170,7 +173,7 @@ class HeliosModel:
         if self.device.type == "cpu":
             return Placement.RESIDENT
         weights = self._parts.transformer_bytes(self.dtype)
-        placement = choose("transformer", weights, room(self.device))
+        placement = choose("transformer", weights, room(self.device), streamed=self._streamed)
         logger.info("transformer of %.1f GB: %s", weights / 1e9, placement.value)
         return placement
 

@@ -77,16 +77,23 @@ def give_back(device: torch.device) -> None:
 
 
 def choose(
-    part: str, weights: int, free: Room, working: int = WORKING_BYTES, *, made_there: bool = False
+    part: str,
+    weights: int,
+    free: Room,
+    working: int = WORKING_BYTES,
+    *,
+    made_there: bool = False,
+    streamed: bool = False,
 ) -> Placement:
     """Where `weights` bytes of `part` go on a GPU, beside `working` bytes for its arithmetic.
 
+    `streamed` weights stay on the host, also where the card has room.
     Whatever is loaded passes through the host's memory, except what is `made_there`, on the card.
     Raises `ModelError` with the numbers when there is no place for them.
     """
     ram = int(weights * PAGEABLE_SHARE) + RAM_RESERVE_BYTES
     vram = STREAMED_BYTES + working
-    if weights + working <= free.vram:
+    if not streamed and weights + working <= free.vram:
         placement, vram, ram = Placement.RESIDENT, 0, 0 if made_there else ram
     elif int(weights * PINNED_SHARE) + RAM_RESERVE_BYTES <= free.ram:
         placement = Placement.PINNED

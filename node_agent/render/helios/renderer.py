@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 import torch
 
@@ -29,6 +29,8 @@ from node_agent.render.renderer import (
     RenderSpec,
 )
 
+PROFILE: Final = "exact"
+
 
 class SoloClip(HeliosClip):
     """A clip that can also be rendered by itself."""
@@ -45,6 +47,7 @@ class HeliosRenderer:
     """Implements `node_agent.render.renderer.Renderer`."""
 
     name = "helios"
+    profile = PROFILE
 
     def __init__(
         self,
@@ -55,20 +58,26 @@ class HeliosRenderer:
         stamps: Path | None = None,
         embeddings: Path | None = None,
         loras: Path | None = None,
+        streamed: bool = False,
     ) -> None:
         """Verify and load the model in `directory`. Raises `ModelError`.
 
         `threads` of the CPU are used by this process, None leaves torch's own setting; sums differ
         in the last bit with their number, so it is part of the stack id. `stamps` is a file that
         remembers the hashes of the model between starts, `embeddings` a folder that keeps encoded
-        prompts, `loras` a directory of pinned LoRAs.
+        prompts, `loras` a directory of pinned LoRAs. `streamed` keeps the transformer's weights
+        off a GPU, also where they would fit.
         """
         if threads is not None:
             torch.set_num_threads(threads)
-        self._model = HeliosModel(directory, torch.device(device), stamps=stamps, loras=loras)
+        self._model = HeliosModel(
+            directory, torch.device(device), stamps=stamps, loras=loras, streamed=streamed
+        )
         self._prompts = PromptEncoder(self._model, embeddings)
         self.model_digest = self._model.manifest.digest
+        self.model_name = self._model.manifest.name
         self.stack_id = stack_id(self._model.device)
+        self.placement = self._model.placement.value
 
     @property
     def info(self) -> ModelInfo:
@@ -131,4 +140,4 @@ def stack_id(device: torch.device) -> str:
     else:
         name = torch.cuda.get_device_name(device).replace(" ", "-").lower()
         place = f"cuda-{torch.version.cuda}-{name}"
-    return ",".join([*packages, place, f"threads-{torch.get_num_threads()}", "exact"])
+    return ",".join([*packages, place, f"threads-{torch.get_num_threads()}", PROFILE])

@@ -62,3 +62,10 @@ def test_a_cpu_has_no_memory_of_its_own():
     free = room(torch.device("cpu"))
     assert free.vram == 0
     assert free.ram > 0
+
+
+def test_streamed_weights_leave_the_cards_memory_to_the_clip() -> None:
+    assert choose("transformer", TRANSFORMER, Room(80 * GB, 200 * GB)) is Placement.RESIDENT
+    for ram, expected in ((200, Placement.PINNED), (40, Placement.PAGEABLE)):
+        free = Room(80 * GB, ram * GB)
+        assert choose("transformer", TRANSFORMER, free, streamed=True) is expected

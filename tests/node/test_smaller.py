@@ -1,0 +1,42 @@
+"""What a card gives up, in order, when a clip does not fit into its memory (REL-6)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from node_agent.render.child import ChildOptions
+
+
+def ladder(options: ChildOptions, placement: str) -> list[str]:
+    """What is tried, one after another; weights that are streamed are `pinned` from then on."""
+    steps = [options.memory_words]
+    smaller: ChildOptions | None = options
+    while smaller := smaller.smaller("pinned" if smaller.streamed else placement):
+        steps.append(smaller.memory_words)
+    return steps
+
+
+@pytest.mark.parametrize(
+    ("lanes", "device", "placement", "expected"),
+    [
+        (4, "cuda:0", "resident", ["4 lanes", "one lane", "one lane and weights streamed"]),
+        (1, "cuda:0", "resident", ["one lane", "one lane and weights streamed"]),
+        (2, "cuda:0", "pinned", ["2 lanes", "one lane"]),
+        (1, "cuda:0", "pageable", ["one lane"]),
+        (1, "cpu", "resident", ["one lane"]),
+        (2, "cpu", "", ["2 lanes", "one lane"]),
+    ],
+)
+def test_lanes_go_first_then_the_weights(
+    lanes: int, device: str, placement: str, expected: list[str]
+) -> None:
+    options = ChildOptions(renderer="helios", model=Path("m"), device=device, lanes=lanes)
+    steps = [step.removesuffix(" from host memory") for step in ladder(options, placement)]
+    assert steps == expected
+
+
+def test_the_child_is_told() -> None:
+    assert "--streamed" in ChildOptions(renderer="helios", streamed=True).arguments()
+    assert "--streamed" not in ChildOptions(renderer="helios").arguments()
