@@ -69,6 +69,12 @@ class SqlStore:
             epoch: int = connection.execute(select(t.farm.c.epoch)).scalar_one()
         return epoch
 
+    def farm_id(self) -> str:
+        """Whose ledger it is."""
+        with self._reads.begin() as connection:
+            found: str = connection.execute(select(t.farm.c.farm_id)).scalar_one()
+        return found
+
     def batch(self, batch_id: str) -> Batch:
         """A published batch. Raises `NotFound`."""
         with self._reads.begin() as connection:
