@@ -77,6 +77,11 @@ class FarmConfig(BaseSettings):
         description="Directories of the nodes that clips may start from files of; on loopback "
         "none means anywhere. In the environment they stand apart by colons.",
     )
+    ledger: SecretStr | None = Field(
+        None,
+        description="postgresql://USER@HOST/DATABASE of the ledger; empty keeps it in the data "
+        "directory. With a password it is no flag.",
+    )
     s3_endpoint: str = Field("", description="URL of the object store; empty starts one here.")
     s3_bucket: str = Field("heliostat", min_length=3, max_length=63, description="Its bucket.")
     s3_region: str = Field("us-east-1", description="Its region.")

@@ -86,6 +86,10 @@ class Store(Protocol):
         """What people said of a batch's clips at their first look, by clip id."""
         ...
 
+    def counts(self, batch_id: str) -> dict[ClipState, int]:
+        """Clips of a published batch by state; states without clips are left out."""
+        ...
+
     def unmet(self, batch_id: str) -> dict[int, dict[int, ClipState]]:
         """By ordinal of a clip: the clips without a take that it waits for, and their states."""
         ...

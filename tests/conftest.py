@@ -1,4 +1,4 @@
-"""What all tests share: how to ask for a program that pip cannot bring."""
+"""What all tests share: one thread for arithmetic, and how to ask for a program of the system."""
 
 import os
 import shutil
@@ -7,6 +7,11 @@ import signal
 import pytest
 
 from tests.fixtures.postgresql import postgresql  # noqa: F401 - fixture
+
+# Films are compared to the bit, and the bits of a sum depend on the threads that share it: one,
+# here and in all that is started from here. So `make test` can fill each core with a process.
+for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[threads] = "1"
 
 # A shell that starts tests in the background has them ignore Ctrl-C, and so would the commands
 # whose Ctrl-C they test.

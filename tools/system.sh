@@ -1,12 +1,19 @@
 #!/usr/bin/env bash
-# Installs the programs that the tests drive and pip cannot bring: ffprobe, a browser, promtool.
+# Installs the programs that the tests drive and pip cannot bring: ffprobe, a browser, promtool,
+# PostgreSQL, Redis, and what networks are made of.
 # Run by `make test`. Needs root or a sudo without password; else it says what to run.
 set -euo pipefail
 
-declare -A package_of=([ffprobe]=ffmpeg [chromium]=chromium [promtool]=prometheus)
+declare -A package_of=(
+  [ffprobe]=ffmpeg [chromium]=chromium [promtool]=prometheus
+  [postgres]=postgresql [redis-server]=redis-server [ip]=iproute2 [nft]=nftables
+)
+service_packages=" prometheus postgresql redis-server " # each has a service of its own name
+# Not all are on everyone's PATH; Debian keeps postgres by version.
+PATH="$PATH:/usr/bin:/usr/sbin:$(printf '%s:' /usr/lib/postgresql/*/bin)"
 missing=()
 for program in "${!package_of[@]}"; do
-  PATH="$PATH:/usr/bin" command -v "$program" >/dev/null || missing+=("${package_of[$program]}")
+  command -v "$program" >/dev/null || missing+=("${package_of[$program]}")
 done
 [[ ${#missing[@]} -eq 0 ]] && exit 0
 
@@ -21,17 +28,27 @@ if ! command -v apt-get >/dev/null || [[ $(id -u) -ne 0 && ${#as_root[@]} -eq 0 
   exit 0
 fi
 
-# Only the programs are wanted: a package's service shall neither start now nor at the next boot.
-policy=/usr/sbin/policy-rc.d
-if [[ ! -e $policy ]]; then
-  trap '"${as_root[@]}" rm -f "$policy"' EXIT
-  printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
-  "${as_root[@]}" chmod 755 "$policy"
-fi
+# Only the programs are wanted: a package's service shall neither start now nor at the next boot,
+# and PostgreSQL shall make no cluster. What says so holds for this run alone.
+written=()
+trap '[[ ${#written[@]} -eq 0 ]] || "${as_root[@]}" rm -f "${written[@]}"' EXIT
+write_as_root() { # PATH MODE TEXT
+  [[ ! -e $1 ]] || return 0
+  "${as_root[@]}" mkdir -p "$(dirname "$1")"
+  written+=("$1")
+  printf '%b' "$3" | "${as_root[@]}" tee "$1" >/dev/null
+  "${as_root[@]}" chmod "$2" "$1"
+}
+write_as_root /usr/sbin/policy-rc.d 755 '#!/bin/sh\nexit 101\n'
+write_as_root /etc/postgresql-common/createcluster.d/heliostat.conf 644 \
+  'create_main_cluster = false\n'
+
 apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq)
 echo "Installing ${missing[*]} with apt-get ..."
 "${apt[@]}" update
 "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null
-if [[ " ${missing[*]} " == *" prometheus "* ]] && command -v systemctl >/dev/null; then
-  "${as_root[@]}" systemctl disable --quiet prometheus.service 2>/dev/null || true
-fi
+for package in "${missing[@]}"; do
+  if [[ $service_packages == *" $package "* ]] && command -v systemctl >/dev/null; then
+    "${as_root[@]}" systemctl disable --quiet "$package.service" 2>/dev/null || true
+  fi
+done

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from farm.cli import batches, fleet, head, submit, watch
+from farm.cli import batches, fleet, head, ledger, submit, watch
 
 app = typer.Typer(
     name="farm",
@@ -19,6 +19,8 @@ app = typer.Typer(
 for body in (
     head.up,
     head.down,
+    ledger.backup,
+    ledger.restore,
     submit.submit,
     fleet.status,
     watch.watch,

@@ -42,6 +42,17 @@ Inputs = Annotated[
     list[Path] | None,
     typer.Option(metavar="DIR", help="Clips may start from files below it; may be repeated."),
 ]
+Ledger = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="postgresql://USER@HOST/DATABASE of the ledger. [default: a file in the data "
+        "directory]",
+    ),
+]
+NewLedger = Annotated[
+    bool, typer.Option("--new-ledger", help="Begin anew where the ledger of before is gone.")
+]
 S3Endpoint = Annotated[
     str | None, typer.Option(help="URL of the object store. [default: one is started here]")
 ]
@@ -65,6 +76,8 @@ def up(
     lanes: Lanes = None,
     loras: Loras = None,
     inputs: Inputs = None,
+    ledger: Ledger = None,
+    new_ledger: NewLedger = False,
     s3_endpoint: S3Endpoint = None,
     s3_bucket: S3Bucket = None,
     s3_region: S3Region = None,
@@ -78,6 +91,7 @@ def up(
     """
     from farm.config import ConfigError, start_problems
 
+    _no_password(ledger)
     found = _as_last_time(
         config,
         data_dir=data_dir,
@@ -91,6 +105,7 @@ def up(
         lanes=lanes,
         loras=loras,
         inputs=inputs or None,
+        ledger=ledger,
         s3_endpoint=s3_endpoint,
         s3_bucket=s3_bucket,
         s3_region=s3_region,
@@ -98,10 +113,16 @@ def up(
     )
     if problems := start_problems(found):
         raise ConfigError(problems)
+    return _start(found, new_ledger=new_ledger, as_json=as_json)
+
+
+def _start(found: FarmConfig, *, new_ledger: bool, as_json: bool) -> int:
+    """Keep the secrets, start the head, wait until it serves."""
     from dataclasses import asdict
 
-    _require_head()
+    require_head()
     from farm.fleet_ray.head import up as start
+    from farm.fleet_ray.ledger import keep_url, remember_farm
     from farm.fleet_ray.settings import ensure_secrets
 
     head = _with_model(_head_settings(found))
@@ -113,6 +134,9 @@ def up(
             if (secret := getattr(found, name))
         },
     )
+    keep_url(head, found.ledger.get_secret_value() if found.ledger else "")
+    if new_ledger:
+        remember_farm(head, "")
     state = start(head, on_stage=lambda stage: output.note(f"farm: {stage}"))
     if as_json:
         output.print_json(asdict(state))
@@ -124,7 +148,7 @@ def up(
 @command
 def down(data_dir: DataDir = None, config: ConfigFile = None, as_json: Json = False) -> int:
     """Stop the farm of this machine; open batches go on when it is started again."""
-    _require_head()
+    require_head()
     from farm.fleet_ray.head import down as stop
 
     found = settings(config, data_dir=data_dir)
@@ -173,7 +197,7 @@ def _with_model(head: HeadSettings) -> HeadSettings:
     return replace(head, model=model)
 
 
-def _require_head() -> None:
+def require_head() -> None:
     """A client's installation cannot run a farm. Raises `FarmError`."""
     from importlib.util import find_spec
 
@@ -189,6 +213,22 @@ def _head_settings(found: FarmConfig) -> HeadSettings:
     from dataclasses import fields
 
     from farm.fleet_ray.settings import HeadSettings
+    from farm.store.engine import shown
 
     names = {field.name for field in fields(HeadSettings)} & set(type(found).model_fields)
-    return HeadSettings(**{name: getattr(found, name) for name in names})
+    values = {name: getattr(found, name) for name in names}
+    url = found.ledger.get_secret_value() if found.ledger else ""
+    return HeadSettings(**{**values, "ledger": shown(url) if url else ""})
+
+
+def _no_password(ledger: str | None) -> None:
+    """Raise `ConfigError` for a flag that tells a secret to everybody on the machine."""
+    from urllib.parse import urlsplit
+
+    from farm.config import ConfigError
+
+    if ledger and "@" in ledger and ":" in urlsplit(ledger).netloc.rpartition("@")[0]:
+        why = "a command line is seen by everybody on this machine"
+        raise ConfigError(
+            [f"--ledger: {why}: set HELIOSTAT_LEDGER, or ledger in farm.toml, to a URL like this"]
+        )

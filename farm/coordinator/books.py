@@ -6,18 +6,42 @@ fail, for whatever reason, memory is read anew.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 from farm.coordinator.cards import Cards
-from farm.coordinator.open_clips import Lease, OpenClips
-from farm.domain.batch import Batch
-from farm.domain.clip import AttemptLost, Clip, ClipState, Event, Work, step
+from farm.coordinator.settings_book import Decided
+from farm.domain.batch import Batch, BatchState
+from farm.domain.clip import (
+    CHUNK_FRAMES,
+    AttemptLost,
+    Cancelled,
+    Clip,
+    ClipState,
+    Event,
+    Leased,
+    Ready,
+    Work,
+    step,
+)
+from farm.domain.fleet import CardFacts, FleetEvent, Needs
 from farm.domain.ledger import BatchChange, ClipChange, Commit, Totals
+from farm.plan.board import Board, Lease
+from farm.plan.choose import Chooser
+from farm.plan.failures import Strikes
+from farm.plan.lineup import Lineup
+from farm.plan.match import matches
 from farm.plan.policy import Policy
 from farm.plan.retry import after_loss
+from farm.plan.share import charged
+from farm.plan.speed import Paces
+from farm.plan.waits import Waits
 from farm.ports import Clock, Store
+
+SETTLED_AT_ONCE = 1000
+"""Clips that one transaction lets go, or calls off, because of what they waited for."""
 
 
 class Books:
@@ -41,23 +65,38 @@ class Books:
 
     def _load(self) -> None:
         """Memory from the store. No lease ends before a full lease time from now (REL-3)."""
-        now = self.clock.monotonic()
-        self.clips = OpenClips()
-        self.cards = Cards(self.store.cards(), now)
-        self.totals: Totals = self.store.totals()
+        now, store = self.clock.monotonic(), self.store
+        self.clips = Board(self.cost)
+        self.decided = Decided(store)
+        self.clips.projects = self.decided.projects
+        self.clips.limits = self.decided.limits
+        self.lineup = Lineup(self.clips, self.policy)
+        self.chooser = Chooser(self.clips, self.lineup, self.policy)
+        self.paces = Paces()
+        self.cards = Cards(store.cards(), now, self.paces)
+        self.cards.settle_standings(self.decided.nodes, self.clock.now())
+        self.strikes = Strikes(self.policy)
+        self.waits = Waits()
+        self._due: deque[tuple[str, Event, str]] = deque()
+        self.totals: Totals = store.totals()
         self.pending = Commit()
-        for batch in self.store.open_batches():
+        for batch in store.open_batches():
             self.load_batch(batch)
 
     def load_batch(self, batch: Batch) -> None:
         """A batch and its open clips from the store."""
         expires = self.clock.monotonic() + self.policy.lease_seconds
-        self.clips.put_batch(batch)
+        self.put_batch(batch)
+        waiting = []
         for clip in self.store.clips_in_memory(batch.batch_id):
             self.clips.put(clip)
             if clip.state is ClipState.LEASED:
                 self.clips.leases[clip.clip_id] = Lease(expires, started=True)
+            elif clip.state is ClipState.WAITING:
+                waiting.append(clip)
         self.clips.forget_if_empty(batch.batch_id)
+        if waiting:
+            self._wait(batch, waiting)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -68,6 +107,7 @@ class Books:
         """
         try:
             yield
+            self.settle()
             commit, self.pending = self.pending, Commit()
             if commit:
                 commit.totals = self.totals
@@ -77,18 +117,46 @@ class Books:
             self._load()
             raise
 
-    def step(self, clip: Clip, event: Event, *, detail: str = "", card_id: str = "") -> None:
+    def step(self, clip: Clip, event: Event, *, detail: str = "", card_id: str = "") -> Clip:
         """Step a clip by an event. Raises `InvalidTransition`, and then nothing has changed."""
         after = step(clip, event)
-        self.clips.put(after)
-        if after.state is not ClipState.LEASED:
-            self.clips.leases.pop(clip.clip_id, None)
+        board = self.clips
+        if clip.state is ClipState.LEASED and after.state is not ClipState.LEASED:
+            self._refund(after, board.leases.get(clip.clip_id))
+            if after.chunks_done and clip.holder is not None:
+                self._note_home(after, clip.holder.card_id)
+        batch = board.batch(clip.batch_id)
+        board.put(after)
         self.pending.clips.append(ClipChange(clip, after, event.kind, detail, card_id))
+        if after.ended:
+            self._ended(after, batch)
+        return after
+
+    def lease(self, clip: Clip, card_id: str) -> Clip:
+        """Give a clip to a card, and charge its project with what is left of it."""
+        now, board = self.clock.monotonic(), self.clips
+        leased = self.step(clip, Leased(self.cards.holder(card_id)), card_id=card_id)
+        lease = Lease(now + self.policy.lease_seconds, started=False)
+        lease.charged = board.units_of(leased)
+        board.leases[clip.clip_id] = lease
+        self._charge(leased, lease.charged)
+        return leased
 
     def decide(self, batch: Batch, kind: str, detail: str = "") -> None:
         """Note what was decided of a batch."""
-        self.clips.put_batch(batch)
+        if self.clips.entry(batch.batch_id) is not None:
+            self.clips.put_batch(batch)
         self.pending.batches.append(BatchChange(batch, kind, detail))
+
+    def put_batch(self, batch: Batch) -> None:
+        """Have a batch on the board, whose clips follow."""
+        counts = self.store.counts(batch.batch_id)
+        failed = counts.get(ClipState.FAILED, 0)
+        self.clips.put_batch(batch, clips=sum(counts.values()), failed=failed)
+
+    def note(self, target: str, kind: str, detail: str) -> None:
+        """Note what was decided of a node or a card."""
+        self.pending.fleet_events.append(FleetEvent(target, kind, detail))
 
     def count(self, **more: int) -> None:
         """Add to the farm's totals, by name."""
@@ -114,3 +182,122 @@ class Books:
     def h100_seconds(self, clip: Clip) -> float:
         """Seconds that the baseline takes for one frame of a clip."""
         return self._h100_seconds(clip.work)
+
+    def cost(self, work: Work) -> float:
+        """What a chunk of some work costs: the baseline's seconds, or 1 where it has none."""
+        return self._h100_seconds(work) * CHUNK_FRAMES or 1.0
+
+    def working_cards(self) -> dict[str, CardFacts]:
+        """Cards that are here and may take clips."""
+        now, seconds = self.clock.monotonic(), self.policy.lease_seconds
+        return {
+            card.row.card_id: card.facts
+            for card in self.cards
+            if card.online and now - card.seen <= seconds and card.standing.takes_clips
+        }
+
+    def candidates(self, clip: Clip, now: float) -> set[str]:
+        """Cards that could have a clip, now or soon: heard of lately, and not out of work."""
+        batch = self.clips.batch(clip.batch_id)
+        needs = batch.needs if batch is not None else Needs()
+        return {
+            card.row.card_id
+            for card in self.cards.counted_on(now, self.policy.card_forgotten_seconds)
+            if matches(needs, card.facts)
+        }
+
+    def wait(self, clip: Clip) -> bool:
+        """Whether a clip that is wanted again has to wait; if so, what it waits for is noted."""
+        batch = self.clips.batch(clip.batch_id)
+        if batch is None:
+            return False
+        causes = self._causes(batch, {clip.ordinal})
+        if found := causes.get(clip.ordinal):
+            self.waits.add(clip.clip_id, found)
+        return bool(found)
+
+    # -- what clips wait for ---------------------------------------------------------------
+
+    def _wait(self, batch: Batch, waiting: list[Clip]) -> None:
+        """Note what waiting clips wait for; what has happened meanwhile becomes due."""
+        causes = self._causes(batch, {clip.ordinal for clip in waiting})
+        doomed = self._doomed(batch)
+        for clip in waiting:
+            if reason := doomed.get(clip.ordinal):
+                self._due.append((clip.clip_id, Cancelled(reason), reason))
+            elif found := causes.get(clip.ordinal):
+                self.waits.add(clip.clip_id, found)
+            else:
+                self._due.append((clip.clip_id, Ready(), ""))
+
+    def _causes(self, batch: Batch, ordinals: set[int]) -> dict[int, list[tuple[str, int]]]:
+        unmet = self.store.unmet(batch.batch_id)
+        batches = [(i, 0) for i in batch.after if self._is_unfinished(i)]
+        return {
+            ordinal: [*batches, *((batch.batch_id, on) for on in unmet.get(ordinal, ()))]
+            for ordinal in ordinals
+        }
+
+    def _doomed(self, batch: Batch) -> dict[int, str]:
+        """Ordinal → why a clip can never go: one that it depends on ended without a take."""
+        found = {}
+        for ordinal, on in self.store.unmet(batch.batch_id).items():
+            for other, state in on.items():
+                if state in (ClipState.FAILED, ClipState.CANCELLED):
+                    found[ordinal] = _depends(other, state)
+        return found
+
+    def _is_unfinished(self, batch_id: str) -> bool:
+        ended = (ClipState.DONE, ClipState.FAILED, ClipState.CANCELLED)
+        return any(state not in ended for state in self.store.counts(batch_id))
+
+    def _ended(self, clip: Clip, batch: Batch | None) -> None:
+        """A clip has ended: what waited for it goes, or is called off."""
+        self.waits.forget(clip.clip_id)
+        cause = (clip.batch_id, clip.ordinal)
+        if clip.state is ClipState.DONE:
+            self._due.extend((clip_id, Ready(), "") for clip_id in self.waits.settle(cause))
+        elif waiting := self.waits.waiting_for(cause):
+            reason = _depends(clip.ordinal, clip.state)
+            self._due.extend((clip_id, Cancelled(reason), reason) for clip_id in waiting)
+        if batch is not None and self.clips.entry(clip.batch_id) is None:
+            over = self.waits.settle((clip.batch_id, 0))
+            self._due.extend((clip_id, Ready(), "") for clip_id in over)
+
+    def settle(self) -> None:
+        """Step clips for which what they waited for has been decided; the rest follows soon."""
+        for _ in range(SETTLED_AT_ONCE):
+            if not self._due:
+                break
+            clip_id, event, detail = self._due.popleft()
+            clip = self.clips.get(clip_id)
+            if clip is not None and clip.state is ClipState.WAITING:
+                self.step(clip, event, detail=detail)
+
+    # -- shares ----------------------------------------------------------------------------
+
+    def _charge(self, clip: Clip, units: float) -> None:
+        batch = self.clips.batch(clip.batch_id)
+        if batch is not None and units:
+            project = self.clips.project_of(batch)
+            half_life = self.policy.share_half_life_seconds
+            self.clips.projects[project.name] = charged(project, units, self.clock.now(), half_life)
+
+    def _refund(self, after: Clip, lease: Lease | None) -> None:
+        """What was charged at the lease and not rendered."""
+        if lease is not None and lease.charged:
+            self._charge(after, -min(lease.charged, self.clips.units_of(after)))
+
+    def _note_home(self, clip: Clip, card_id: str) -> None:
+        card = self.cards.get(card_id)
+        if card is not None and not clip.ended:
+            self.clips.home.setdefault(clip.clip_id, card.row.card_type)
+
+
+def paused(batch: Batch, reason: str) -> Batch:
+    """The batch, paused."""
+    return replace(batch, state=BatchState.PAUSED, reason=reason)
+
+
+def _depends(ordinal: int, state: ClipState) -> str:
+    return f"clip {ordinal:05d} of its batch, on which it depends, was {state}"

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from farm.domain.clip import Holder
+from farm.domain.fleet import CardFacts, Node, Standing, stricter
+from farm.domain.hours import Hours
 from farm.domain.ledger import CardRow
 from farm.plan.rates import RateMeter
+from farm.plan.speed import Paces
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
 
 RETIRED_MAX = 10_000
 """Incarnations remembered as gone, over all cards."""
+PACE_KEPT = 0.05
+"""A card's pace is written down anew when it has changed by more than this part."""
+STANDINGS = {
+    standing: types_pb.Standing.Value(f"STANDING_{standing.name}") for standing in Standing
+}
 
 
 @dataclass(slots=True)
@@ -21,6 +30,7 @@ class Card:
     """A card, as it was last heard of."""
 
     row: CardRow
+    facts: CardFacts
     seen: float
     """Monotonic seconds; for a card not heard of yet, when this coordinator started."""
     condition: str = ""
@@ -28,6 +38,13 @@ class Card:
     online: bool = False
     """False until it is heard of, and after its agent died."""
     telemetry: types_pb.CardTelemetry = field(default_factory=types_pb.CardTelemetry)
+    examination: node_pb.Examination = field(default_factory=node_pb.Examination)
+    """The last one that it reported."""
+    standing: Standing = Standing.OPEN
+    """The stricter of its own and its node's, its node's schedule counted in."""
+    standing_reason: str = ""
+    started_at: float = float("-inf")
+    """Monotonic seconds at which it last went from idle to work."""
     rendered: RateMeter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,14 +70,27 @@ class Card:
             frames_per_second=self.rendered.rate(now),
             telemetry=self.telemetry,
             condition=self.condition,
+            card_type=row.card_type,
+            tags=row.tags,
+            profile=row.profile,
+            models=row.models,
+            lanes=row.lanes,
+            power_cap_watts=row.power_cap_watts,
+            standing=STANDINGS[self.standing],
+            standing_reason=self.standing_reason,
+            pace=row.pace,
         )
 
 
 class Cards:
     """All cards ever heard of, with the rates of the fleet."""
 
-    def __init__(self, rows: Iterable[CardRow], now: float) -> None:
-        self._cards = {row.card_id: Card(row, seen=now) for row in rows}
+    def __init__(self, rows: Iterable[CardRow], now: float, paces: Paces) -> None:
+        self._paces = paces
+        self._of_nodes: dict[str, tuple[Standing, str]] = {}
+        self._cards = {row.card_id: Card(row, _facts(row), seen=now) for row in rows}
+        for card in self._cards.values():
+            paces.put(card.row.card_id, card.row.card_type, card.row.pace)
         self._retired: deque[tuple[str, str]] = deque(maxlen=RETIRED_MAX)
         self._changed: dict[str, None] = {}
         self.rendered = RateMeter(now)
@@ -90,17 +120,59 @@ class Cards:
         card = self._cards.get(said.card_id)
         replaced = card is not None and card.row.incarnation != said.incarnation
         if card is None or replaced:
+            row = _row(said, card.row if card is not None else None)
             if card is not None:
                 self._retired.append((said.card_id, card.row.incarnation))
-            card = self._cards[said.card_id] = Card(_row(said), seen=now)
-            self._changed[said.card_id] = None
-        elif card.row != (row := _row(said, card.row.frames_rendered)):
-            card.row = row
-            self._changed[said.card_id] = None
+                row = replace(row, frames_rendered=0)
+            card = self._cards[said.card_id] = Card(row, _facts(row), seen=now)
+            self.put(row)
+        elif card.row != (row := _row(said, card.row)):
+            self.put(row)
+        if said.HasField("examination"):
+            card.examination.CopyFrom(said.examination)
         card.seen, card.online = now, True
         card.condition = said.condition
         card.telemetry.CopyFrom(request.telemetry)
         return replaced
+
+    def put(self, row: CardRow) -> None:
+        """Replace what is written down of a card that is known."""
+        card = self._cards[row.card_id]
+        if row.card_type != card.row.card_type or not self._paces.has(row.card_id):
+            self._paces.put(row.card_id, row.card_type, row.pace)
+        card.row, card.facts = row, _facts(row)
+        self._settle(card)
+        self._changed[row.card_id] = None
+
+    def stand(self, card_id: str, standing: Standing, reason: str) -> Standing:
+        """Note what a person decided of a card; returns its standing before."""
+        row = self._cards[card_id].row
+        self.put(replace(row, standing=standing, standing_reason=reason, examination=0))
+        return row.standing
+
+    def settle_standings(self, nodes: Mapping[str, Node], unix_now: float) -> None:
+        """Work out what every card may do, from its own standing, its node's, and the hour."""
+        self._of_nodes = {name: _of_node(node, unix_now) for name, node in nodes.items()}
+        for card in self._cards.values():
+            self._settle(card)
+
+    def _settle(self, card: Card) -> None:
+        own = (card.row.standing, card.row.standing_reason)
+        node = self._of_nodes.get(card.row.hostname, own)
+        card.standing, card.standing_reason = own if stricter(own[0], node[0]) is own[0] else node
+
+    def rendered_chunk(self, card_id: str, seconds: float, cost: float) -> None:
+        """Learn from a chunk how fast a card is; seconds of 0 tell nothing."""
+        card = self._cards.get(card_id)
+        if card is None or seconds <= 0:
+            return
+        pace = self._paces.learn(card_id, seconds, cost)
+        if not math.isclose(pace, card.row.pace, rel_tol=PACE_KEPT):
+            self.put(replace(card.row, pace=pace))
+
+    def pace(self, card_id: str) -> float:
+        """Seconds for a unit of cost: measured, or of cards like it."""
+        return self._paces.of(card_id)
 
     def is_retired(self, said: node_pb.CardReport) -> bool:
         """True of an incarnation that a later one has replaced: it may hold nothing."""
@@ -128,9 +200,13 @@ class Cards:
         """Cards heard of within the last `seconds`, and not known to be dead."""
         return {i for i, card in self._cards.items() if card.online and now - card.seen <= seconds}
 
-    def known(self, now: float, seconds: float) -> set[str]:
-        """Cards that can be counted on: heard of within `seconds`, be they just down or not."""
-        return {i for i, card in self._cards.items() if now - card.seen <= seconds}
+    def counted_on(self, now: float, seconds: float) -> Iterator[Card]:
+        """Cards that can be counted on: heard of within `seconds`, be they just down or not, and
+        neither leaving nor sick."""
+        gone = (Standing.DRAINING, Standing.QUARANTINED)
+        for card in self._cards.values():
+            if now - card.seen <= seconds and card.standing not in gone:
+                yield card
 
     def rows_changed(self) -> list[CardRow]:
         """Rows to write with the next commit; each is given out once."""
@@ -138,8 +214,9 @@ class Cards:
         return [self._cards[card_id].row for card_id in changed]
 
 
-def _row(said: node_pb.CardReport, frames_rendered: int = 0) -> CardRow:
-    return CardRow(
+def _row(said: node_pb.CardReport, before: CardRow | None) -> CardRow:
+    """What a card says of itself, with what is known and decided of it."""
+    row = CardRow(
         card_id=said.card_id,
         node_id=said.node_id,
         hostname=said.hostname,
@@ -150,5 +227,42 @@ def _row(said: node_pb.CardReport, frames_rendered: int = 0) -> CardRow:
         model_digest=said.model_digest,
         stack_id=said.stack_id,
         incarnation=said.incarnation,
-        frames_rendered=frames_rendered,
+        frames_rendered=0,
+        card_type=said.card_type,
+        tags=tuple(said.tags),
+        profile=said.profile,
+        models=tuple(said.models),
+        lanes=said.lanes or 1,
+        power_cap_watts=said.power_cap_watts,
     )
+    if before is None:
+        return row
+    return replace(
+        row,
+        frames_rendered=before.frames_rendered,
+        pace=before.pace,
+        standing=before.standing,
+        standing_reason=before.standing_reason,
+        examination=before.examination,
+    )
+
+
+def _facts(row: CardRow) -> CardFacts:
+    return CardFacts(
+        card_id=row.card_id,
+        hostname=row.hostname,
+        card_type=row.card_type,
+        vram_bytes=row.vram_bytes,
+        tags=row.tags,
+        profile=row.profile,
+        models=row.models,
+        lanes=row.lanes,
+        power_cap_watts=row.power_cap_watts,
+        pace=row.pace,
+    )
+
+
+def _of_node(node: Node, unix_now: float) -> tuple[Standing, str]:
+    if node.standing.keeps_clips and not Hours.parse(node.schedule).contains(unix_now):
+        return Standing.PAUSED, f"outside its hours ({node.schedule})"
+    return node.standing, node.reason

@@ -10,23 +10,24 @@ from dataclasses import replace
 
 from farm.coordinator.books import Books
 from farm.coordinator.cards import Card
-from farm.coordinator.open_clips import Lease
+from farm.coordinator.decisions import Decisions
+from farm.coordinator.dispatch import Dispatch
+from farm.coordinator.duties import Duties
 from farm.coordinator.reports import Reports
 from farm.coordinator.submissions import Submissions
 from farm.domain.batch import Batch, BatchState
-from farm.domain.clip import ENDED, Cancelled, ClipState, Leased, Requeued, Work
+from farm.domain.clip import ENDED, Cancelled, ClipState, Requeued, Work
 from farm.domain.errors import NotFound, RequestConflict
 from farm.domain.ledger import RequestRow, Totals
 from farm.domain.spec import NewClip
-from farm.plan.assign import assign
 from farm.plan.policy import Policy
-from farm.plan.split import pause_seconds, shard_size
-from farm.plan.sweep import expired
 from farm.ports import Clock, Store
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
 
+ANY_CARD = "any"
+"""Stands for clips that any type of card may render."""
 LIVE = frozenset(ClipState) - ENDED
 RETRIABLE = frozenset({ClipState.FAILED, ClipState.CANCELLED})
 
@@ -50,6 +51,9 @@ class Coordinator:
         self.store = store
         self.books = Books(store, clock, self.policy, h100_seconds_per_frame)
         self._submissions = Submissions(self.books)
+        self._decisions = Decisions(self.books)
+        self._dispatch = Dispatch(self.books)
+        self._duties = Duties(self.books)
 
     @property
     def epoch(self) -> int:
@@ -68,11 +72,10 @@ class Coordinator:
         now = self.clock.monotonic()
         with self.books.transaction():
             responses = [self._absorb(request, now) for request in requests]
-            cards = self.books.cards
-            online = len(cards.online(now, self.policy.lease_seconds))
-            known = cards.known(now, self.policy.card_forgotten_seconds)
+            self.books.settle()
+            self._dispatch.open(now)
             for request, response in zip(requests, responses, strict=True):
-                self._lease(request, response, now, online, known)
+                self._dispatch.serve(request, response)
         return responses
 
     def _absorb(self, request: node_pb.ExchangeRequest, now: float) -> node_pb.ExchangeResponse:
@@ -88,41 +91,6 @@ class Coordinator:
         books.count(frames_rendered=books.cards.count_rendered(request, now))
         return response
 
-    def _lease(
-        self,
-        request: node_pb.ExchangeRequest,
-        response: node_pb.ExchangeResponse,
-        now: float,
-        online: int,
-        known: Collection[str],
-    ) -> None:
-        """Give a card what it has room for, and tell it all that it should hold.
-
-        `online` counts the cards that are, `known` are those that can be counted on.
-        """
-        books, card_id = self.books, request.card.card_id
-        if not books.cards.is_retired(request.card):
-            size = shard_size(
-                capacity=request.capacity,
-                held=len(books.clips.held_by(card_id)),
-                queued=books.clips.queued,
-                cards_online=online,
-            )
-            for clip in assign(card_id, books.clips.in_order(), size=size, cards=known, now=now):
-                books.step(clip, Leased(books.cards.holder(card_id)), card_id=card_id)
-                expires = now + self.policy.lease_seconds
-                books.clips.leases[clip.clip_id] = Lease(expires, started=False)
-            response.wanted.extend(
-                node_pb.Lease(clip_id=clip.clip_id, attempt=clip.attempt)
-                for clip in books.clips.held_by(card_id)
-            )
-        pause = pause_seconds(
-            waiting=len(response.wanted) < request.capacity,
-            cards_online=online,
-            longest=self.policy.exchange_seconds,
-        )
-        response.next_exchange_seconds = round(pause)
-
     def lost(self, card_id: str, incarnation: str, reason: str) -> int:
         """A card's agent died. Returns how many leases were taken back."""
         card = self.books.cards.get(card_id)
@@ -133,19 +101,13 @@ class Coordinator:
             return self.books.lose_all(card_id, reason)
 
     def tick(self) -> int:
-        """Take back the leases that have expired, and forget submissions that were left lying.
+        """Do what is due by the clock (`duties`), and forget submissions that were left lying.
 
-        Returns how many leases.
+        Returns how many leases have expired.
         """
-        books, now = self.books, self.clock.monotonic()
-        self._submissions.discard_idle(now)
-        over = expired(list(books.clips.leases.items()), now)
-        with books.transaction():
-            for clip_id, _ in over:
-                clip = books.clips.get(clip_id)
-                if clip is not None:
-                    books.lose(clip, f"not heard of for {self.policy.lease_seconds:.0f} s")
-        return len(over)
+        self._submissions.discard_idle(self.clock.monotonic())
+        with self.books.transaction():
+            return self._duties.run()
 
     # -- batches ---------------------------------------------------------------------------
 
@@ -156,6 +118,10 @@ class Coordinator:
     def stage(self, batch_id: str, clips: Sequence[NewClip]) -> None:
         """Add checked clips to it. Raises `NotFound` when this coordinator did not begin it."""
         self._submissions.stage(batch_id, clips)
+
+    def stage_dependencies(self, batch_id: str, pairs: Sequence[tuple[int, int]]) -> None:
+        """Add which of its clips wait for which others, by ordinals. Raises `NotFound`."""
+        self._submissions.stage_dependencies(batch_id, pairs)
 
     def discard(self, batch_id: str) -> None:
         """Forget it."""
@@ -204,13 +170,24 @@ class Coordinator:
         self._check_names(batch_id, names)
         clips = self.store.clips_in_states(batch_id, frozenset(states) & RETRIABLE, names)
         with self.books.transaction():
+            if clips and self.books.clips.batch(batch_id) is None:
+                self.books.put_batch(batch)
             if clips and batch.state is BatchState.CANCELLED:
                 self.books.decide(replace(batch, state=BatchState.OPEN, reason=""), "reopen")
-            elif clips and self.books.clips.batch(batch_id) is None:
-                self.books.clips.put_batch(batch)
             for clip in clips:
-                self.books.step(clip, Requeued())
+                self.books.step(clip, Requeued(waiting=self.books.wait(clip)))
             return self._answer(request, len(clips))
+
+    def decide(self, name: str, data: bytes, request: RequestRow) -> RequestRow:
+        """Carry out what a serialized message of this name asks; `result` counts what changed.
+
+        Raises `BadDecision`, `NotFound`, `RequestConflict`, and then nothing has changed.
+        """
+        if (first := self._answered(request)) is not None:
+            return first
+        apply = self._decisions.prepare(name, data)
+        with self.books.transaction():
+            return self._answer(request, apply())
 
     def _check_names(self, batch_id: str, names: Collection[str]) -> None:
         """Raise `NotFound` naming the clips that the batch does not have."""
@@ -246,9 +223,13 @@ class Coordinator:
             rendered_frames_per_second=books.cards.rendered.rate(now),
             delivered_frames_per_second=books.cards.delivered.rate(now),
             h100_equivalents=books.cards.h100.rate(now),
-            batches_open=books.clips.batches_open,
+            batches_open=len(books.clips.entries()),
             epoch=books.epoch,
         )
+        for entry in books.clips.entries():
+            if entry.is_open and entry.queued:
+                for card_type in entry.batch.needs.card_types or (ANY_CARD,):
+                    view.cards_wanted[card_type] += entry.queued
         for name in Totals.__dataclass_fields__:
             setattr(view.totals, name, getattr(books.totals, name))
         return view, [

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from farm.coordinator.artifacts import KINDS, check_shape
 from farm.coordinator.books import Books
+from farm.coordinator.sickness import after_report
 from farm.domain.clip import (
     CHUNK_FRAMES,
     AttemptFailed,
@@ -17,6 +18,7 @@ from farm.domain.clip import (
     Clip,
     ClipState,
     Finished,
+    GateReached,
     Holder,
     Yielded,
 )
@@ -109,8 +111,14 @@ class Reports:
         if report.chunk > clip.chunks_done:
             return LATER, f"chunk {clip.chunks_done} comes first"
         books = self._books
-        books.step(clip, ChunkRecorded(report.chunk), card_id=card.card_id)
+        after = books.step(clip, ChunkRecorded(report.chunk), card_id=card.card_id)
         books.clips.leases[clip.clip_id].started = True
+        books.cards.rendered_chunk(
+            card.card_id,
+            report.render_seconds / (report.lanes or 1),
+            books.cost(clip.work),
+        )
+        books.strikes.clear(card.card_id)
         books.pending.chunks.append(
             ChunkRow(
                 clip_id=clip.clip_id,
@@ -129,6 +137,9 @@ class Reports:
                 ),
             )
         )
+        batch = books.clips.batch(clip.batch_id)
+        if batch is not None and batch.first_look and after.chunks_done == 1:
+            books.step(after, GateReached(), detail="waits for a first look")
         books.count(chunks_recorded=1)
         books.cards.h100.add(self._now, CHUNK_FRAMES * books.h100_seconds(clip))
         return RECORDED, ""
@@ -173,7 +184,7 @@ class Reports:
             failure,
             report.message,
             card_id=card.card_id,
-            cards=books.cards.known(self._now, books.policy.card_forgotten_seconds),
+            cards=books.candidates(clip, self._now),
             now=self._now,
             policy=books.policy,
         )
@@ -181,10 +192,12 @@ class Reports:
         event = AttemptFailed(text, outcome, at_fault=failure is Failure.INPUT)
         books.step(clip, event, detail=text, card_id=card.card_id)
         books.count(attempts_failed=1)
+        after_report(books, clip, card.card_id, failure, report.message, self._now)
         return RECORDED, ""
 
     def _yielded(self, clip: Clip, card: node_pb.CardReport) -> Answer:
-        self._books.step(clip, Yielded(), card_id=card.card_id)
+        reason = self._books.clips.leases[clip.clip_id].yield_reason
+        self._books.step(clip, Yielded(), detail=reason, card_id=card.card_id)
         return RECORDED, ""
 
 

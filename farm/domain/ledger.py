@@ -129,6 +129,8 @@ class CardRow:
     """See `farm.domain.fleet.CardFacts`, as of the fields above."""
     standing: Standing = Standing.OPEN
     standing_reason: str = ""
+    examination: int = 0
+    """The number of the examination that opens it once it is passed; 0: a person opens it."""
 
 
 @dataclass(slots=True)

@@ -23,11 +23,11 @@ from farm.domain.clip import ClipState
 from farm.domain.errors import Fenced
 from farm.domain.ledger import RequestRow
 from farm.domain.spec import NewClip
+from farm.fleet_ray.ledger import open_own
 from farm.fleet_ray.model_shape import model_shape
 from farm.fleet_ray.placement import Placement
 from farm.fleet_ray.settings import HeadSettings
 from farm.plan.economics import seconds_per_frame
-from farm.store.store import open_store
 from heliostat.v1 import node_service_pb2 as node_pb
 
 logger = logging.getLogger(__name__)
@@ -56,11 +56,10 @@ class CoordinatorActor:
     def __init__(self, data_dir: str) -> None:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
         settings = HeadSettings.load(Path(data_dir))
-        settings.store_path.parent.mkdir(parents=True, exist_ok=True)
         shape = model_shape(settings.model) if settings.renderer == "helios" else None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._coordinator = Coordinator(
-            open_store(settings.store_path),
+            open_own(settings),
             SystemClock(),
             h100_seconds_per_frame=partial(
                 seconds_per_frame, model=shape, baseline=settings.compared_with

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from farm.fleet_ray.coordinator_link import RayCoordinatorLink
+from farm.fleet_ray.ledger import url_of
 from farm.fleet_ray.model_shape import model_shape
 from farm.fleet_ray.settings import HeadSettings, Secrets, s3_settings
 from farm.gateway.server import Gateway
@@ -55,7 +56,7 @@ class GatewayActor:
         keys = Secrets.load(settings)
         shape = model_shape(settings.model) if settings.renderer == "helios" else None
         objects = await asyncio.to_thread(self._open_objects, keys)
-        ledger = await asyncio.to_thread(open_ledger, settings.store_path)
+        ledger = await asyncio.to_thread(open_ledger, url_of(settings))
         gateway = Gateway(
             GatewaySettings(
                 api_token=keys.api_token,

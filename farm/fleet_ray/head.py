@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from farm.domain.errors import FarmError
+from farm.fleet_ray import ledger
 from farm.fleet_ray.model_shape import model_shape
 from farm.fleet_ray.processes import sweep
 from farm.fleet_ray.settings import MARKER_VARIABLE, PORTS, HeadSettings
@@ -44,6 +45,7 @@ def up(settings: HeadSettings, on_stage: Callable[[str], None] = lambda _stage: 
         return running
     if running is None:
         _check_model(settings)
+        ledger.check(settings)
         sweep(settings.marker)  # what a killed supervisor left behind holds our ports
         _check_ports(settings)
         settings.logs.mkdir(parents=True, exist_ok=True)

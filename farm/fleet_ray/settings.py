@@ -55,6 +55,8 @@ class HeadSettings:
     """Directory of pinned LoRAs, on every node."""
     inputs: tuple[Path, ...] = ()
     """Directories of the nodes that clips may start from files of."""
+    ledger: str = ""
+    """URL of the ledger's database without its password; empty: the file here."""
     s3_endpoint: str = ""
     """Empty: the embedded server."""
     s3_bucket: str = "heliostat"
@@ -129,8 +131,13 @@ class HeadSettings:
 
     @property
     def store_path(self) -> Path:
-        """The ledger."""
+        """The ledger, where none other is named."""
         return self.data_dir / "store" / "farm.db"
+
+    @property
+    def identity_path(self) -> Path:
+        """Which farm's ledger it has to be."""
+        return self.data_dir / "ledger.json"
 
     @property
     def logs(self) -> Path:

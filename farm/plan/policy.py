@@ -22,6 +22,16 @@ class Policy:
     backoff_seconds: float = 1.0
     """Wait after the first failure; doubles with each one in a row."""
     backoff_seconds_max: float = 60.0
+    change_seconds: float = 60.0
+    """A change of model or LoRAs costs a card so long; estimated, until farms have measured it."""
+    change_clips: int = 4
+    """A project may go without so many changes' worth of time for the sake of sparing one."""
+    round_trip_seconds: float = 5.0
+    """Longest wait for an exchange and a clip's inputs: a card holds work for as long."""
+    reserve_seconds: float = 60.0
+    """A clip that gives up its card for a certain other one is kept for that one so long."""
+    examine_again_seconds: float = 600.0
+    """A card that failed its examination is examined again after so long."""
     card_forgotten_seconds: float = 600.0
     """A card that was not heard of for so long is not counted on any more."""
     submission_idle_seconds: float = 600.0
@@ -44,8 +54,8 @@ class Policy:
     """Failures longer ago than this count no more towards it."""
     poison_cards: int = 2
     """Cards whose standing the failures of one clip may count against."""
-    storage_budget: int = 20
-    """Attempts of a clip that the object store may fail in a row: outages end, files are kept."""
+    storage_budget: int = 30
+    """The same where the object store failed: outages end, and the finished files are kept."""
     pause_failed_min: int = 5
     """A batch that names no number is paused when at least so many of its clips have failed …"""
     pause_failed_share: float = 0.1

@@ -10,6 +10,12 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def doing(number: int, noun: str, verb: str) -> str:
+    """`1 card works`, `62 cards work`, `1 clip goes`."""
+    ending = "" if number != 1 else "es" if verb.endswith("o") else "s"
+    return f"{count(number, noun)} {verb}{ending}"
+
+
 def duration(seconds: float) -> str:
     """`40 seconds`, `14 minutes`, `3 h 20 min`, rounded up: as exact as people want it."""
     whole = max(1, math.ceil(seconds))

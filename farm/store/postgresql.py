@@ -18,7 +18,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from farm.domain.errors import LedgerUnavailable
-from farm.store.refused import LedgerRefused
+from farm.store.refused import LedgerMissing, LedgerRefused
 
 SERVER_VERSION_MIN: Final = 14
 CONNECT_SECONDS: Final = 10
@@ -214,6 +214,6 @@ def _check_database(connection: Connection, *, must_be_there: bool) -> None:
         ).scalars()
     )
     if not tables and must_be_there:
-        raise LedgerRefused(f"there is no ledger in {name}: start the farm that makes it")
+        raise LedgerMissing(f"there is no ledger in {name}: start the farm that makes it")
     if tables and not tables >= OWN_TABLES:
         raise LedgerRefused(f"{name} is another program's database: name another one")

@@ -9,3 +9,7 @@ class LedgerRefused(FarmError):
     """The database is not one that this version of Heliostat may open."""
 
     reason = "LEDGER_REFUSED"
+
+
+class LedgerMissing(LedgerRefused):
+    """There is none yet, where one is to be read."""

@@ -15,7 +15,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 
-from farm.store.refused import LedgerRefused
+from farm.store.refused import LedgerMissing, LedgerRefused
 
 APPLICATION_ID: Final = 0x48454C49
 """Written into the header of every ledger file ("HELI"), so that no other file is taken for one."""
@@ -65,7 +65,7 @@ def writer_engine(path: Path) -> Engine:
 def reader_engine(path: Path) -> Engine:
     """Connections that cannot write, to a ledger that is there. Raises `LedgerRefused`."""
     if not path.exists() or path.stat().st_size == 0:
-        raise LedgerRefused(f"there is no ledger at {path}: start the farm that makes it")
+        raise LedgerMissing(f"there is no ledger at {path}: start the farm that makes it")
     _check_file(path)
 
     def connect() -> sqlite3.Connection:

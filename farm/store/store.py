@@ -69,6 +69,12 @@ class SqlStore:
             epoch: int = connection.execute(select(t.farm.c.epoch)).scalar_one()
         return epoch
 
+    def farm_id(self) -> str:
+        """Whose ledger it is."""
+        with self._reads.begin() as connection:
+            found: str = connection.execute(select(t.farm.c.farm_id)).scalar_one()
+        return found
+
     def batch(self, batch_id: str) -> Batch:
         """A published batch. Raises `NotFound`."""
         with self._reads.begin() as connection:
@@ -138,6 +144,14 @@ class SqlStore:
         """Nodes of which something was decided, by hostname."""
         with self._reads.begin() as connection:
             return plan_rows.read_nodes(connection)
+
+    def counts(self, batch_id: str) -> dict[ClipState, int]:
+        """Clips of a published batch by state; states without clips are left out."""
+        query = select(t.tallies.c.state, t.tallies.c.clips).where(
+            t.tallies.c.batch_id == batch_id, t.tallies.c.clips > 0
+        )
+        with self._reads.begin() as connection:
+            return {ClipState(state): clips for state, clips in connection.execute(query)}
 
     def unmet(self, batch_id: str) -> dict[int, dict[int, ClipState]]:
         """By ordinal of a clip that has not ended or been let go: the clips without a take that

@@ -285,6 +285,7 @@ cards: Final = Table(
     Column("pace", Double, nullable=False, server_default="0"),
     Column("standing", Text, nullable=False, server_default="open"),
     Column("standing_reason", Text, nullable=False, server_default=""),
+    Column("examination", BigInteger, nullable=False, server_default="0"),
 )
 """Cards as they were last heard of, and what was decided of them."""
 

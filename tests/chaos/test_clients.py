@@ -17,9 +17,9 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 CLIPS = 4
 
 
-def a_file(folder: Path) -> Path:
+def a_file(folder: Path, frames: int = 132) -> Path:
     file = folder / "waiting.csv"
-    rows = [f"clip {n},a prompt,132,64x64,{n}" for n in range(CLIPS)]
+    rows = [f"clip {n},a prompt,{frames},64x64,{n}" for n in range(CLIPS)]
     file.write_text("\n".join(["id,prompt,frames,size,seed", *rows]) + "\n", encoding="utf-8")
     return file
 
@@ -27,7 +27,8 @@ def a_file(folder: Path) -> Path:
 def test_a_client_waits_through_the_deaths_of_gateway_and_coordinator(stage: Stage, tmp_path: Path):
     farm = stage.farm
     before = {batch.batch_id for batch in farm.client.list()}
-    command = farm.command("submit", a_file(tmp_path), "--wait", "--json")
+    long_enough = a_file(tmp_path, frames=330)  # for both kills to find clips at work
+    command = farm.command("submit", long_enough, "--wait", "--json")
     with subprocess.Popen(
         command, env=farm.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as waiting:

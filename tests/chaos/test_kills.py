@@ -20,7 +20,7 @@ CHUNKS_BEFORE = 6
 LOST_CHUNKS_MAX = 2
 """The chunk in render and the one in flight."""
 AGAIN_SECONDS_MAX = 60.0
-"""REL-3: so soon a killed card's clip runs again."""
+"""REL-3: so soon a killed card's clip runs again, where a card is free to take it."""
 
 CARDS_HIT = {"child": 1, "agent": 1, "actors": 2, "ray-workers": 2, "ray": 2}
 """Whose death ends attempts → on how many cards. Any other's costs no card its work."""
@@ -57,6 +57,7 @@ def test_a_kill_in_mid_batch_changes_nothing(stage: Stage, kind: str):
     )
     if kind in CARDS_HIT:
         assert again, "the kill hit no clip in render"
+    if CARDS_HIT.get(kind) == 1:
         assert max(again) < AGAIN_SECONDS_MAX
 
 

@@ -229,7 +229,7 @@ class TestWatch:
         watcher = threading.Thread(target=look)
         watcher.start()
         farm.cancel("b", [f"shot_{n}" for n in range(10)])
-        assert half.wait(30)
+        assert half.wait(60)
         running.run(running.rig.restart_gateway())
         farm.cancel("b", [f"shot_{n}" for n in range(10, 20)])
         farm.cancel("b", [f"shot_{n}" for n in range(20, 30)])

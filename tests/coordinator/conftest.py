@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import pytest
+from google.protobuf.message import Message
 
 from farm.coordinator import Coordinator
 from farm.domain.batch import Batch
 from farm.domain.clip import Clip, ClipState
 from farm.domain.ledger import RequestRow
+from farm.domain.spec import LoraUse
 from farm.plan.policy import Policy
 from farm.store import SqlLedger
 from heliostat.v1 import node_service_pb2 as node_pb
@@ -42,6 +44,12 @@ class CardVoice:
     held: dict[tuple[str, int], bool] = field(default_factory=dict)
     sequence: int = 0
     frames_rendered: int = 0
+    seconds: float = 0.0
+    """That it says a chunk takes it."""
+    report: dict[str, object] = field(default_factory=dict)
+    """What else it says of itself."""
+    yields: list[tuple[str, int]] = field(default_factory=list)
+    """What it was asked to give up at the last exchange."""
 
     def request(self, *outbox: node_pb.OutboxEntry) -> node_pb.ExchangeRequest:
         return node_pb.ExchangeRequest(
@@ -49,10 +57,10 @@ class CardVoice:
                 card_id=self.card_id,
                 node_id="node",
                 incarnation=self.incarnation,
-                hostname="host",
                 renderer="testcard",
                 stack_id="stack",
                 condition="ready",
+                **{"hostname": "host", **self.report},  # type: ignore[arg-type]
             ),
             held=[
                 node_pb.HeldAttempt(clip_id=clip_id, attempt=attempt, started=started)
@@ -68,7 +76,23 @@ class CardVoice:
         response = self.coordinator.exchange([self.request(*outbox)])[0]
         wanted = [(lease.clip_id, lease.attempt) for lease in response.wanted]
         self.held = {key: self.held.get(key, False) for key in wanted}
+        self.yields = [(w.clip_id, w.attempt) for w in response.wanted if w.yield_asked]
         return response
+
+    def give_up(self) -> None:
+        """Yield all that it was asked to, and exchange."""
+        self.say(*(self.entry(key, yielded=node_pb.YieldReport()) for key in self.yields))
+
+    def render(self, clip: tuple[str, int], chunks: int = 2, first: int = 0) -> None:
+        """Render a clip to its end."""
+        for chunk in range(first, chunks):
+            self.say(self.chunk(clip, chunk))
+        self.say(self.take(clip, frames=33 * chunks))
+
+    @property
+    def clips(self) -> list[str]:
+        """What it holds, without attempts."""
+        return [clip_id for clip_id, _ in self.held]
 
     def start_all(self) -> None:
         self.held = dict.fromkeys(self.held, True)
@@ -84,7 +108,9 @@ class CardVoice:
 
     def chunk(self, clip: tuple[str, int], chunk: int, frames: int = 33) -> node_pb.OutboxEntry:
         segment = artifact(types_pb.ARTIFACT_KIND_SEGMENT, f"{clip}{chunk}", chunk)
-        report = node_pb.ChunkReport(chunk=chunk, frames=frames, artifacts=[segment])
+        report = node_pb.ChunkReport(
+            chunk=chunk, frames=frames, artifacts=[segment], render_seconds=self.seconds
+        )
         return self.entry(clip, chunk=report)
 
     def take(self, clip: tuple[str, int], frames: int = 66) -> node_pb.OutboxEntry:
@@ -132,20 +158,49 @@ class Ground:
         self.requests += 1
         return RequestRow(f"request-{self.requests}", digest, batch_id)
 
-    def submit(self, clips: int, frames: int = 66, batch_id: str = "b1", priority: int = 0) -> None:
-        batch = Batch(
-            batch_id=batch_id, name=batch_id, project="p", priority=priority,
-            created_at=self.clock.now(),
-        )  # fmt: skip
-        self.coordinator.begin(batch)
-        rows = [new_clip(i, frames=frames) for i in range(1, clips + 1)]
-        self.coordinator.stage(batch_id, rows)
+    def submit(
+        self,
+        clips: int,
+        frames: int = 66,
+        batch_id: str = "b1",
+        after: Mapping[int, Sequence[int]] | None = None,
+        after_batches: tuple[str, ...] = (),
+        lora: str = "",
+        **more: object,
+    ) -> None:
+        """Submit a batch; `after` says which of its clips wait for which others."""
+        after = after or {}
+        fields = {"name": batch_id, "project": "p", "created_at": self.clock.now(), **more}
+        fields["after"] = after_batches
+        self.coordinator.begin(Batch(batch_id=batch_id, **fields))  # type: ignore[arg-type]
+        loras = (LoraUse(lora),) if lora else ()
+        rows = [new_clip(i, frames=frames, loras=loras) for i in range(1, clips + 1)]
+        self.coordinator.stage(batch_id, [replace(row, waits=row.ordinal in after) for row in rows])
+        if after:
+            pairs = [(ordinal, on) for ordinal, others in after.items() for on in others]
+            self.coordinator.stage_dependencies(batch_id, pairs)
         self.coordinator.publish(batch_id, self.request(batch_id))
 
     def clip(self, clip_id: str) -> Clip:
         clip = self.coordinator.store.clip(clip_id)
         assert clip is not None
         return clip
+
+    def decide(self, message: Message) -> int:
+        """Have something decided, as a gateway asks for it."""
+        name, data = type(message).__name__, message.SerializeToString()
+        return self.coordinator.decide(name, data, self.request()).result
+
+    def tick(self, seconds: float = 1.0) -> None:
+        """Let time pass, and the coordinator do what is due."""
+        self.clock.time += seconds
+        self.coordinator.tick()
+
+    def details(self, clip_id: str, kind: str) -> list[str]:
+        """What the events of a kind say of a clip."""
+        assert self.ledger is not None
+        events = self.ledger.events(after=0, limit=10_000)
+        return [e.detail for e in events if e.clip_id == clip_id and e.kind == kind]
 
     def states(self) -> dict[ClipState, int]:
         assert self.ledger is not None

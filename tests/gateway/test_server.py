@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from farm.fleet_ray.tls import ensure_certificate
 from farm.gateway.server import Gateway
-from farm.gateway.settings import GatewaySettings
+from farm.gateway.settings import GatewaySettings, Limits
 from farm.plan.economics import HELIOS, seconds_per_frame
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
@@ -126,9 +126,15 @@ class TestMetrics:
         assert "heliostat_frames_rendered_total" not in found
         assert not any(name.startswith("heliostat_card_") for name in found)
 
-    async def test_scrapes_ask_the_coordinator_once_a_second_at_most(self, rig: Rig) -> None:
+    @pytest.mark.parametrize(("seconds", "calls"), [(3600.0, 1), (0.0, 20)])
+    async def test_scrapes_ask_the_coordinator_again_only_when_its_answer_is_old(
+        self, rig: Rig, seconds: float, calls: int
+    ) -> None:
+        assert rig.settings.limits.fleet_seconds == 1.0
+        rig.settings = replace(rig.settings, limits=Limits(fleet_seconds=seconds))
+        await rig.restart_gateway()
         await asyncio.gather(*(rig.get("/metrics") for _ in range(20)))
-        assert rig.link.calls.count("fleet") <= 2
+        assert rig.link.calls.count("fleet") == calls
 
     @pytest.mark.parametrize(("steps", "basis"), [("1,1,1", "published"), ("2,2,2", "estimated")])
     async def test_equivalents_say_what_they_rest_on(
@@ -194,7 +200,7 @@ class TestLife:
         assert (await rig.get("/nothing"))[0] == 404
 
     async def test_a_port_that_is_taken_is_said(self, rig: Rig) -> None:
-        taken = replace(rig.settings, http_port=rig.gateway.http_port)
+        taken = replace(rig.settings, http_port=rig.gateway.http_port, grpc_port=0)
         with pytest.raises(OSError, match="choose another port"):
             await Gateway(taken, rig.ledger, rig.objects, rig.link).start()
         taken = replace(rig.settings, grpc_port=rig.gateway.grpc_port)

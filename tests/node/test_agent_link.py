@@ -183,7 +183,7 @@ async def cards(
     object_store: S3ObjectStore,  # noqa: F811 - the fixture
 ) -> AsyncIterator[Cards]:
     async with Rig(tmp_path, objects=object_store, clock=SystemClock()) as rig:
-        rig.link.coordinator.policy = Policy(lease_seconds=20.0, exchange_seconds=1.0)
+        rig.link.coordinator.policy = Policy(lease_seconds=600.0, exchange_seconds=1.0)
         cards = Cards(rig, tmp_path / "spool")
         yield cards
         await cards.stop_all()

@@ -43,7 +43,7 @@ async def cards(
     (tmp_path / "in").mkdir()
     rig = Rig(tmp_path, objects=object_store, clock=SystemClock(), settings=settings)
     async with rig:
-        rig.link.coordinator.policy = Policy(lease_seconds=20.0, exchange_seconds=1.0)
+        rig.link.coordinator.policy = Policy(lease_seconds=600.0, exchange_seconds=1.0)
         cards = Cards(rig, tmp_path / "spool")
         yield cards
         await cards.stop_all()

@@ -28,6 +28,8 @@ from node_agent.render.messages import (
 )
 from node_agent.render.renderer import RenderSpec
 
+PATIENCE_SECONDS = 120
+
 AGENT = """
 import asyncio, sys, threading
 from node_agent.render.child import ChildOptions, RenderChild
@@ -50,7 +52,7 @@ thread.join()
 """
 
 
-def is_gone(pidfd: int, seconds: float = 30) -> bool:
+def is_gone(pidfd: int, seconds: float = PATIENCE_SECONDS) -> bool:
     """True once the process has ended (a pidfd is readable then), within `seconds`."""
     return bool(select.select([pidfd], [], [], seconds)[0])
 
@@ -112,12 +114,12 @@ def test_the_end_of_the_pipe_alone_ends_a_child_in_the_middle_of_a_chunk(tmp_pat
         assert isinstance(read_report(process.stdout), Ready)
         assert isinstance(read_report(process.stdout), Started)
         process.stdin.close()
-        assert process.wait(30) == ExitCode.ORPHANED
+        assert process.wait(PATIENCE_SECONDS) == ExitCode.ORPHANED
 
 
 def test_a_child_whose_agent_died_before_it_began_leaves():
     with spawn(parent=1) as process:
-        assert process.wait(30) == ExitCode.ORPHANED
+        assert process.wait(PATIENCE_SECONDS) == ExitCode.ORPHANED
         assert process.stdout.read() == b""
 
 
@@ -127,7 +129,7 @@ def test_a_child_whose_agent_died_before_it_began_leaves():
 def test_a_child_that_is_told_nonsense_leaves_and_says_so(garbage):
     with spawn() as process:
         process.stdin.write(garbage)
-        assert process.wait(30) == ExitCode.PROTOCOL
+        assert process.wait(PATIENCE_SECONDS) == ExitCode.PROTOCOL
         assert process.stderr.read()
 
 

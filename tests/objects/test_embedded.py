@@ -23,14 +23,20 @@ from farm.objects.embedded import (
 )
 from farm.objects.s3 import S3ObjectStore
 from farm.objects.swift_cache import MemoryCache
-from tests.fixtures.object_store import embedded_settings, s3_settings, swift_data_dir
+from tests.fixtures.object_store import (
+    embedded_settings,
+    free_base_port,
+    s3_settings,
+    swift_data_dir,
+)
 
+PATIENCE_SECONDS = 120.0
 ROLES = {"swift-proxy", "swift-object", "swift-container", "swift-account"}
 
 
-def eventually(condition, seconds=30.0):
+def eventually(condition):
     """The condition's first true value; the deadline is for a test that fails."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not (value := condition()):
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
@@ -46,6 +52,12 @@ def servers_of(supervisor_pid):
         return {}
 
 
+def comes_after(dead, name, server):
+    """True once another process than the dead one, which may take a moment to die, has its role."""
+    process = servers_of(server.supervisor_pid).get(name)
+    return process is not None and process.pid != dead
+
+
 def is_gone(process):
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
@@ -53,7 +65,7 @@ def is_gone(process):
 def patient(store: EmbeddedStore, bucket: str) -> S3ObjectStore:
     """A client whose retries outlast a restart."""
     settings = s3_settings(store, bucket)
-    return S3ObjectStore(replace(settings, tries_max=30), rehash=False)
+    return S3ObjectStore(replace(settings, tries_max=300), rehash=False)
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +90,7 @@ def test_each_killed_server_comes_back_and_nothing_is_lost(server):
         victim.kill()
         objects.put(f"after-{name}", name.encode(), "text/plain")
         assert objects.get(f"after-{name}") == name.encode()
-        back = eventually(lambda name=name: servers_of(server.supervisor_pid).get(name))
-        assert back.pid != victim.pid
+        eventually(lambda name=name, dead=victim.pid: comes_after(dead, name, server))
     assert objects.get("before") == b"kept"
     assert set(servers_of(server.supervisor_pid)) >= ROLES
 
@@ -167,16 +178,17 @@ def test_in_the_foreground_it_serves_until_sigterm(settings):
         words = " ".join(word for child in children for word in child.cmdline())
         assert settings.secret_key not in words
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
     assert all(is_gone(child) for child in children)
 
 
 def test_a_port_in_use_is_named(settings):
+    port = free_base_port()
+    taken = port + 1
     with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", taken))
         other.listen()
-        taken = other.getsockname()[1]
-        store = EmbeddedStore(replace(settings, port=taken - 1))
+        store = EmbeddedStore(replace(settings, port=port))
         with pytest.raises(EmbeddedServerError, match=f"port {taken} .* not free"), store:
             pass
 

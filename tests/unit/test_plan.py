@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from farm.domain.clip import Clip, GiveUp, RetryAt, Work
-from farm.plan.assign import assign, is_blocked
+from farm.plan.blocked import is_blocked
 from farm.plan.policy import Policy
 from farm.plan.retry import Failure, after_failure, after_loss
-from farm.plan.split import pause_seconds, shard_size
+from farm.plan.split import is_fed, pause_seconds, shard_size
 from farm.plan.sweep import expired
 
 WORK = Work(384, 640, (2, 2, 2))
@@ -48,6 +48,30 @@ class TestShardSize:
                         assert 0 <= size <= max(0, min(capacity - held, queued))
 
 
+class TestFed:
+    def fed(self, *units: float, pace: float = 10.0, lanes: int = 1) -> bool:
+        return is_fed(
+            units_held=units, chunk_units=1.0, pace=pace, lanes=lanes, round_trip_seconds=5.0
+        )
+
+    def test_a_card_with_a_lane_to_fill_is_hungry_whatever_it_holds(self) -> None:
+        assert not self.fed()
+        assert not self.fed(100.0, 100.0, lanes=3)
+
+    def test_the_next_clip_comes_before_the_last_chunks_are_done(self) -> None:
+        assert self.fed(3.0)
+        assert not self.fed(2.0)
+        assert self.fed(2.0, 1.0)
+
+    def test_short_clips_are_handed_out_by_time_not_by_number(self) -> None:
+        assert not self.fed(*[1.0] * 8, pace=0.5)
+        assert self.fed(*[1.0] * 12, pace=0.5)
+
+    def test_an_unmeasured_card_holds_one_beside_those_in_render(self) -> None:
+        assert not self.fed(9.0, pace=0.0)
+        assert self.fed(9.0, 9.0, pace=0.0)
+
+
 class TestPause:
     def test_a_card_that_waits_for_work_asks_soon(self) -> None:
         assert pause_seconds(waiting=True, cards_online=2, longest=10.0) == 1.0
@@ -58,17 +82,7 @@ class TestPause:
         assert pause_seconds(waiting=True, cards_online=10_000, longest=10.0) == 10.0
 
 
-class TestAssign:
-    def test_keeps_the_order_of_the_queue(self) -> None:
-        queue = [clip(clip_id=f"c{i}", ordinal=i) for i in range(5)]
-        chosen = assign("a", queue, size=3, cards={"a"}, now=0.0)
-        assert [c.clip_id for c in chosen] == ["c0", "c1", "c2"]
-
-    def test_passes_over_a_clip_in_its_backoff(self) -> None:
-        queue = [clip(clip_id="waits", not_before=10.0), clip(clip_id="goes")]
-        assert [c.clip_id for c in assign("a", queue, size=2, cards={"a"}, now=9.9)] == ["goes"]
-        assert len(assign("a", queue, size=2, cards={"a"}, now=10.0)) == 2
-
+class TestBlocked:
     def test_a_card_fails_a_clip_only_once_while_another_is_left(self) -> None:
         failed_here = clip(blocked=("a",))
         assert is_blocked(failed_here, "a", {"a", "b"})

@@ -37,6 +37,19 @@ def never(_clip):
     return False
 
 
+@pytest.fixture(scope="module")
+def alone(of_variant, specs, render):
+    """The chunks of each clip, rendered alone."""
+    return [render(of_variant.start(each), CHUNKS) for each in specs]
+
+
+@pytest.fixture(scope="module")
+def together(of_variant, specs):
+    """The chunks of all clips in lockstep, round by round."""
+    clips = [of_variant.start(each) for each in specs]
+    return [of_variant.step(clips, never) for _ in range(CHUNKS)]
+
+
 def assert_close(one, other):
     assert one.index == other.index
     assert np.abs(one.negative.latents - other.negative.latents).max() < CLOSE
@@ -45,18 +58,14 @@ def assert_close(one, other):
     assert one.negative.generator_state == other.negative.generator_state
 
 
-def test_a_clip_in_company_equals_the_clip_alone(of_variant, specs, render):
-    alone = [render(of_variant.start(each), CHUNKS) for each in specs]
-    clips = [of_variant.start(each) for each in specs]
-    for chunk in range(CHUNKS):
-        together = of_variant.step(clips, never)
-        assert [made.lanes for made in together] == [3, 3, 3]
-        for lane, made in enumerate(together):
+def test_a_clip_in_company_equals_the_clip_alone(alone, together):
+    for chunk, chunks in enumerate(together):
+        assert [made.lanes for made in chunks] == [3, 3, 3]
+        for lane, made in enumerate(chunks):
             assert_close(made, alone[lane][chunk])
 
 
-def test_lanes_join_and_leave_between_chunks(of_variant, specs, render):
-    alone = [render(of_variant.start(each), CHUNKS) for each in specs]
+def test_lanes_join_and_leave_between_chunks(of_variant, specs, alone):
     first, second, third = (of_variant.start(each) for each in specs)
     rounds = [[first], [first, second], [first, second, third], [second, third], [third]]
     made = {clip.spec.clip_id: [] for clip in (first, second, third)}
@@ -69,20 +78,17 @@ def test_lanes_join_and_leave_between_chunks(of_variant, specs, render):
 
 
 def test_the_same_company_gives_the_same_bits_after_a_resume(
-    of_variant, specs, assert_equal_chunks
+    of_variant, specs, together, assert_equal_chunks
 ):
-    clips = [of_variant.start(each) for each in specs]
-    rounds = [of_variant.step(clips, never) for _ in range(CHUNKS)]
-    negatives = [[made[lane].negative for made in rounds] for lane in range(3)]
+    negatives = [[made[lane].negative for made in together] for lane in range(3)]
     resumed = [
         of_variant.start(each, Checkpoint(2, {n: negatives[lane][n] for n in needed_negatives(2)}))
         for lane, each in enumerate(specs)
     ]
-    assert_equal_chunks(of_variant.step(resumed, never), rounds[2])
+    assert_equal_chunks(of_variant.step(resumed, never), together[2])
 
 
-def test_who_is_cancelled_leaves_within_a_pass_and_the_others_go_on(of_variant, specs, render):
-    alone = [render(of_variant.start(each), 1) for each in specs]
+def test_who_is_cancelled_leaves_within_a_pass_and_the_others_go_on(of_variant, specs, alone):
     clips = [of_variant.start(each) for each in specs]
     asked = []
 

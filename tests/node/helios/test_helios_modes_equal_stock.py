@@ -44,9 +44,15 @@ def test_from_an_image(variant, against_stock, picture):
     against_stock(variant, ours, theirs, history_frames=1)
 
 
-@pytest.mark.parametrize("frames", [33, 70, 150])
+@pytest.mark.parametrize(
+    ("variant", "frames"),
+    [("distilled", 33), ("distilled", 70), ("distilled", 150), ("mid", 70), ("base", 70)],
+)
 def test_from_a_video(variant, against_stock, footage, frames):
-    """One chunk, two of a video that leaves frames over, and more than a clip can see."""
+    """One chunk, two of a video that leaves frames over, and more than a clip can see.
+
+    How much is kept is the same for every variant; how it is noised and guided is not.
+    """
     path, pictures = footage(frames)
     latent_frames = frames // 33 * 9
     against_stock(variant, {"video": str(path)}, {"video": pictures}, latent_frames)
@@ -110,7 +116,7 @@ def test_a_schedule_blends_as_its_authors_do(renderer, spec, render):
                 clip._track.keys(chunk).whole(block), keys.whole(block), strict=True
             ):
                 assert torch.equal(ours, theirs), chunk
-    plain = render(renderer.start(spec(frames=33 * 6)), 6)
-    turned = render(clip, 6)
+    plain = render(renderer.start(spec(frames=33 * 6)), 4)
+    turned = render(clip, 4)
     same = [np.array_equal(a.frames, b.frames) for a, b in zip(plain, turned, strict=True)]
-    assert same == [True, True, True, False, False, False]
+    assert same == [True, True, True, False]

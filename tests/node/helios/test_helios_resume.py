@@ -85,7 +85,7 @@ def test_at_every_boundary(fresh, spec, modes, render, assert_equal_chunks, vari
         assert_equal_chunks(render(clip, end), whole[chunk:end])
 
 
-@pytest.mark.parametrize("lanes", [1, 3])
+@pytest.mark.parametrize("lanes", [1, 2])
 @pytest.mark.parametrize("mode", ["text", "image skipping"])
 def test_in_another_process(renderer, model_directory, spec, modes, tmp_path, mode, lanes):
     resume_at = 4
@@ -116,7 +116,9 @@ def test_in_another_process(renderer, model_directory, spec, modes, tmp_path, mo
     assert json.loads(child.stdout) == expected
 
 
-def test_a_change_of_prompt_comes_back_with_its_negatives(fresh, clip_spec, render, tmp_path):
+def test_a_change_of_prompt_comes_back_with_its_negatives(
+    fresh, clip_spec, whole, render, tmp_path
+):
     """Steered before chunk 2, resumed before chunk 3, in the midst of the blend."""
     renderer = fresh()
     clip = renderer.start(clip_spec)
@@ -134,8 +136,7 @@ def test_a_change_of_prompt_comes_back_with_its_negatives(fresh, clip_spec, rend
     resumed = render(fresh().start(clip_spec, Checkpoint(3, negatives)), CHUNKS)
     for ours, theirs in zip(resumed, chunks[3:], strict=True):
         assert np.array_equal(ours.frames, theirs.frames)
-    plain = render(fresh().start(clip_spec), CHUNKS)
-    same = [np.array_equal(a.frames, b.frames) for a, b in zip(plain, chunks, strict=True)]
+    same = [np.array_equal(a.frames, b.frames) for a, b in zip(whole, chunks, strict=True)]
     assert same == [True, True, True, False, False]
 
 

@@ -76,14 +76,6 @@ def test_a_full_disk_is_named_with_the_clip_and_the_clip_goes_on(studio, trimmed
     assert film.read_bytes() == trimmed.read_bytes()
 
 
-def test_a_picture_that_is_none_is_named_with_the_clip(studio, tmp_path):
-    picture = tmp_path / "start.png"
-    picture.write_bytes(b"no picture")
-    film = tmp_path / "broken.mp4"
-    said = farm_node(*studio.asked("--frames", 33, "--image", picture), "--out", film)
-    refused(said, 1, "broken: ", "start.png", "not a picture")
-
-
 def test_a_clip_asked_for_otherwise_is_refused_with_what_differs(studio, trimmed):
     said = farm_node(*studio.asked("--frames", 34, "--seed", 5), "--out", trimmed)
     refused(said, 2, "seed 5 (the reel has 0)", "--fresh")
@@ -101,12 +93,13 @@ def test_starting_over_drops_the_reel(studio, trimmed, tmp_path):
     assert not (reel_of(film) / "chunk-00001.m4s").exists()
 
 
-def test_a_clip_that_never_began_is_in_nobodys_way(studio, tmp_path):
+def test_a_picture_that_is_none_is_named_with_the_clip_and_leaves_nothing(studio, tmp_path):
     """Asked again with what was wrong put right, nobody needs --fresh."""
     picture = tmp_path / "words.png"
     picture.write_text("no picture")
     out = ("--out", tmp_path / "fox.mp4")
-    refused(farm_node(*studio.asked("--frames", 33, "--image", picture), *out), 1, "words.png")
+    said = farm_node(*studio.asked("--frames", 33, "--image", picture), *out)
+    refused(said, 1, "fox: ", "words.png", "not a picture")
     assert farm_node(*studio.asked("--frames", 33), *out).code == 0
 
 

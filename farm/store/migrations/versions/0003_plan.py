@@ -41,6 +41,7 @@ _ADDED: dict[str, Sequence[_Column]] = {
         ("pace", sa.Double(), "0"),
         ("standing", sa.Text(), "open"),
         ("standing_reason", sa.Text(), ""),
+        ("examination", sa.BigInteger(), "0"),
     ),
 }
 _TABLES = (

@@ -1,0 +1,124 @@
+"""What the coordinator does by the clock: who yields, which deadlines are near, who is well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from farm.coordinator.books import Books
+from farm.coordinator.sickness import read_examinations
+from farm.domain.batch import Batch
+from farm.domain.fleet import CardFacts
+from farm.plan.board import Entry
+from farm.plan.deadline import Outlook, outlook, warning
+from farm.plan.match import matches
+from farm.plan.sweep import expired
+from farm.plan.yields import Seat, yields
+
+USAGE_SECONDS = 60.0
+"""What projects have had is written down so often; a restart forgets no more."""
+
+
+class Duties:
+    """All of them, each tick."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+        self._warned: dict[str, bool] = {}
+        self._saved_at = books.clock.now()
+        self._saved: Mapping[str, float] = {}
+
+    def run(self) -> int:
+        """Within a transaction; returns how many leases have expired."""
+        books, now = self._books, self._books.clock.monotonic()
+        books.clips.wake(now)
+        books.cards.settle_standings(books.decided.nodes, books.clock.now())
+        read_examinations(books)
+        over = expired(list(books.clips.leases.items()), now)
+        for clip_id, _ in over:
+            clip = books.clips.get(clip_id)
+            if clip is not None:
+                books.lose(clip, f"not heard of for {books.policy.lease_seconds:.0f} s")
+        self._look_at_deadlines()
+        self._ask_for_yields(now)
+        self._save_usage()
+        return len(over)
+
+    def outlook(
+        self, entry: Entry, cards: Mapping[str, CardFacts], ahead: float = 0.0
+    ) -> Outlook | None:
+        """How a batch with a deadline stands, if all cards that match did nothing else.
+
+        `ahead` is the cost of what goes before it on the same cards.
+        """
+        books, batch = self._books, entry.batch
+        if batch.deadline is None:
+            return None
+        paces = [books.cards.pace(i) for i, card in cards.items() if matches(batch.needs, card)]
+        return outlook(
+            books.clips.units_left(entry),
+            books.clips.longest(entry),
+            paces,
+            now=books.clock.now(),
+            deadline=batch.deadline,
+            policy=books.policy,
+            ahead=ahead,
+            was_urgent=books.lineup.is_urgent(batch.batch_id),
+        )
+
+    def _look_at_deadlines(self) -> None:
+        """Near deadlines move their batches up; one that cannot be kept is said to be so, once."""
+        books, urgent, ahead = self._books, {}, 0.0
+        due = [e for e in books.clips.entries() if e.batch.deadline is not None and e.is_open]
+        cards = books.working_cards() if due else {}
+        for entry in sorted(due, key=lambda e: (-e.batch.priority, e.batch.deadline, e.number)):
+            batch, found = entry.batch, self.outlook(entry, cards, ahead)
+            if found is None or batch.deadline is None:
+                continue
+            if found.urgent and found.feasible:
+                urgent[batch.batch_id] = batch.deadline
+            if found.feasible:
+                ahead += books.clips.units_left(entry)
+            self._warn(batch, found)
+        books.lineup.set_urgent(urgent)
+
+    def _warn(self, batch: Batch, found: Outlook) -> None:
+        """Say once that a deadline cannot be kept, and once that it can again."""
+        late = not found.feasible
+        if late != self._warned.get(batch.batch_id, False):
+            self._warned[batch.batch_id] = late
+            text = warning(found, batch.name) if late else "its deadline can be kept again"
+            self._books.decide(batch, "deadline", text)
+
+    def _ask_for_yields(self, now: float) -> None:
+        books = self._books
+        seats = {
+            card.row.card_id: Seat(
+                card.facts, card.standing, card.standing_reason, books.cards.pace(card.row.card_id)
+            )
+            for card in books.cards
+            if card.online and now - card.seen <= books.policy.lease_seconds
+        }
+        for each in yields(
+            books.clips,
+            books.lineup,
+            books.chooser,
+            seats,
+            books.policy,
+            unix_now=books.clock.now(),
+        ):
+            books.clips.leases[each.clip_id].yield_reason = each.reason
+            if each.to_card:
+                until = now + books.policy.reserve_seconds
+                books.clips.reserved[each.clip_id] = (each.to_card, until)
+
+    def _save_usage(self) -> None:
+        """Write down what projects have had, now and then."""
+        books, now = self._books, self._books.clock.now()
+        if now - self._saved_at < USAGE_SECONDS:
+            return
+        self._saved_at = now
+        usage = {name: project.usage for name, project in books.clips.projects.items()}
+        changed = [name for name, used in usage.items() if used != self._saved.get(name, 0.0)]
+        books.pending.projects += [replace(books.clips.projects[name]) for name in changed]
+        self._saved = usage

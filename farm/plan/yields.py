@@ -1,0 +1,189 @@
+"""Which clips are asked to give up their cards at the next chunk boundary, and why.
+
+Nothing is spent by it: a clip goes on elsewhere from its checkpoint. Three things ask for it: a
+decision of a person or a rule about the card or the batch; a clip of higher rank that waits
+(`preempt`); and, when cards stand idle, a clip that another card would end sooner (`tail`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from farm.domain.clip import Clip
+from farm.domain.fleet import CardFacts, Standing
+from farm.plan.blocked import is_blocked
+from farm.plan.board import Board, Entry
+from farm.plan.choose import Chooser
+from farm.plan.lineup import Lineup
+from farm.plan.match import matches
+from farm.plan.policy import Policy
+from farm.plan.preempt import Occupied, Wanting, victims
+from farm.plan.tail import Idle, Running, moves
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A card that is here, and what it may do."""
+
+    facts: CardFacts
+    standing: Standing
+    standing_reason: str
+    pace: float
+    """Seconds for a unit of cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Displaced:
+    """A clip that is to be given up, and the card that it is meant for, if any."""
+
+    clip_id: str
+    reason: str
+    to_card: str = ""
+
+
+def yields(
+    board: Board,
+    lineup: Lineup,
+    chooser: Chooser,
+    seats: Mapping[str, Seat],
+    policy: Policy,
+    *,
+    unix_now: float,
+) -> list[Displaced]:
+    """All clips that are to be given up and were not asked for yet."""
+    asked = list(_by_decision(board, seats))
+    gone = {each.clip_id for each in asked}
+    asked += _for_rank(board, lineup, chooser, seats, gone, unix_now)
+    gone |= {each.clip_id for each in asked}
+    asked += _from_the_tail(board, seats, gone, policy)
+    return asked
+
+
+def _by_decision(board: Board, seats: Mapping[str, Seat]) -> Iterator[Displaced]:
+    """Clips of cards that may not go on, and of batches that are paused."""
+    for clip_id, lease in board.leases.items():
+        clip = board.get(clip_id)
+        if lease.yield_reason or clip is None or clip.holder is None:
+            continue
+        entry, seat = board.entry(clip.batch_id), seats.get(clip.holder.card_id)
+        if entry is not None and not entry.is_open:
+            yield Displaced(clip_id, f"its batch is {entry.batch.state}: {entry.batch.reason}")
+        elif seat is not None and not seat.standing.keeps_clips:
+            why = f": {seat.standing_reason}" if seat.standing_reason else ""
+            yield Displaced(clip_id, f"the card is {seat.standing}{why}")
+
+
+def _for_rank(
+    board: Board,
+    lineup: Lineup,
+    chooser: Chooser,
+    seats: Mapping[str, Seat],
+    gone: set[str],
+    unix_now: float,
+) -> Iterator[Displaced]:
+    """Clips of lower rank than some that wait, on cards that those could use."""
+    running = [entry for entry in board.entries() if entry.held]
+    if not running:
+        return
+    lowest = max(lineup.rank(entry) for entry in running)
+    waiting = [e for e in lineup.in_order(unix_now) if lineup.rank(e) < lowest]
+    if not waiting:
+        return
+    occupied = [
+        Occupied(card_id, max(lineup.rank(entry) for entry in _entries_of(board, card_id)))
+        for card_id in board.busy
+        if card_id in seats
+        and seats[card_id].standing.takes_clips
+        and not _is_yielding(board, card_id, gone)
+    ]
+    free = _idle(board, seats)
+    free += [c for c in board.busy if c in seats and _is_yielding(board, c, gone)]
+    wanting = [
+        Wanting(
+            entry.batch.batch_id,
+            lineup.rank(entry),
+            entry.queued,
+            partial(_fits, chooser, entry, seats),
+        )
+        for entry in waiting
+    ]
+    for card_id, batch_id in victims(wanting, occupied, free):
+        winner = board.entry(batch_id)
+        assert winner is not None
+        for clip in board.held_by(card_id):
+            entry = board.entry(clip.batch_id)
+            if entry is not None and lineup.rank(entry) > lineup.rank(winner):
+                yield Displaced(clip.clip_id, _why(lineup, winner))
+
+
+def _from_the_tail(
+    board: Board,
+    seats: Mapping[str, Seat],
+    gone: set[str],
+    policy: Policy,
+) -> Iterator[Displaced]:
+    """Clips that an idle card would end sooner than the one that holds them."""
+    idle = _idle(board, seats)
+    if not idle:
+        return
+    of_batch = _running(board, seats, gone)
+    for entry in board.entries():
+        if not (entry.held and entry.is_open):
+            continue
+        fitting = [c for c in idle if matches(entry.batch.needs, seats[c].facts)]
+        if not fitting:
+            continue
+        running = of_batch.get(entry.batch.batch_id, [])
+        places = [Idle(card_id, seats[card_id].pace) for card_id in fitting]
+        for move in moves(running, places, resume_seconds=policy.resume_seconds):
+            clip = board.get(move.clip_id)
+            if clip is None or is_blocked(clip, move.to_card, (move.from_card,)):
+                continue
+            idle.remove(move.to_card)
+            reason = f"card {move.to_card} is idle and would end it sooner"
+            yield Displaced(move.clip_id, reason, move.to_card)
+
+
+def _running(board: Board, seats: Mapping[str, Seat], gone: set[str]) -> dict[str, list[Running]]:
+    """Clips that cards hold, by batch; one that waits behind others has their time to wait too."""
+    found: dict[str, list[Running]] = {}
+    for card_id in board.busy:
+        seat, ahead = seats.get(card_id), 0.0
+        for clip in board.held_by(card_id) if seat else ():
+            units, lease = board.units_of(clip), board.leases[clip.clip_id]
+            if seat is not None and not lease.yield_reason and clip.clip_id not in gone:
+                chunk = board.cost(clip.work)
+                running = Running(clip.clip_id, card_id, units, seat.pace, ahead, chunk)
+                found.setdefault(clip.batch_id, []).append(running)
+            ahead += units
+    return found
+
+
+def _idle(board: Board, seats: Mapping[str, Seat]) -> list[str]:
+    busy = board.busy
+    return [c for c, seat in seats.items() if seat.standing.takes_clips and c not in busy]
+
+
+def _entries_of(board: Board, card_id: str) -> Iterator[Entry]:
+    for clip in board.held_by(card_id):
+        entry = board.entry(clip.batch_id)
+        if entry is not None:
+            yield entry
+
+
+def _fits(chooser: Chooser, entry: Entry, seats: Mapping[str, Seat], card_id: str) -> bool:
+    return chooser.may_have(entry, seats[card_id].facts)
+
+
+def _is_yielding(board: Board, card_id: str, gone: set[str]) -> bool:
+    held: list[Clip] = board.held_by(card_id)
+    return any(board.leases[c.clip_id].yield_reason or c.clip_id in gone for c in held)
+
+
+def _why(lineup: Lineup, winner: Entry) -> str:
+    name = winner.batch.name
+    if lineup.is_urgent(winner.batch.batch_id):
+        return f"batch {name} would miss its deadline"
+    return f"batch {name} of priority {winner.batch.priority} waits for a card"
