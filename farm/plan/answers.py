@@ -39,3 +39,8 @@ def end(text: str) -> str:
 def sentence(text: str) -> str:
     """`text` as a sentence of its own."""
     return end(text[:1].upper() + text[1:])
+
+
+def giving(text: str, reason: str) -> str:
+    """`text` with its reason after a colon, where there is one."""
+    return end(f"{text}: {reason}" if reason else text)

@@ -52,11 +52,8 @@ def finish_bound(costs: Sequence[float], paces: Sequence[float]) -> float:
 
 def quick_bound(units: float, longest: float, paces: Sequence[float]) -> float:
     """The same from the total cost and the longest clip's alone: for batches of many clips."""
-    if units <= 0:
-        return 0.0
-    if not paces:
-        return math.inf
-    return max(longest * min(paces), units / sum(1 / pace for pace in paces))
+    speed = sum([1 / pace for pace in paces])
+    return _bound(units, longest, speed, min(paces, default=math.inf))
 
 
 def outlook(
@@ -76,7 +73,8 @@ def outlook(
     deadlines. A batch that `was_urgent` stays so until it has twice the margin: it must not lose
     its cards as soon as it has them.
     """
-    needed = quick_bound(units + ahead, longest, paces)
+    speed, fastest = sum([1 / pace for pace in paces]), min(paces, default=math.inf)
+    needed = _bound(units + ahead, longest, speed, fastest)
     slack = deadline - now - needed
     margin = policy.deadline_margin * needed + policy.deadline_margin_seconds
     return Outlook(
@@ -85,7 +83,12 @@ def outlook(
         feasible=slack >= 0,
         urgent=slack <= margin * (2 if was_urgent else 1),
         cards=len(paces),
-        cards_missing=_missing(units + ahead, longest, paces, deadline - now),
+        cards_missing=_missing(
+            units + ahead,
+            deadline - now,
+            speed=speed,
+            cards=len(paces) if longest * fastest <= deadline - now else 0,
+        ),
     )
 
 
@@ -115,8 +118,14 @@ def warning(found: Outlook, name: str) -> str:
     return text + f"{count(found.cards_missing, 'card')} more of their mean speed would do"
 
 
-def _missing(units: float, longest: float, paces: Sequence[float], seconds: float) -> int | None:
-    if not paces or seconds <= 0 or longest * min(paces) > seconds:
+def _bound(units: float, longest: float, speed: float, fastest: float) -> float:
+    if units <= 0:
+        return 0.0
+    return max(longest * fastest, units / speed) if speed else math.inf
+
+
+def _missing(units: float, seconds: float, *, speed: float, cards: int) -> int | None:
+    """`cards` is 0 where a single clip takes too long, or where there is none to go by."""
+    if not cards or seconds <= 0:
         return None
-    speed = sum(1 / pace for pace in paces)
-    return max(0, math.ceil((units / seconds - speed) / (speed / len(paces)) - 1e-9))
+    return max(0, math.ceil((units / seconds - speed) / (speed / cards) - 1e-9))

@@ -6,8 +6,9 @@ Fair shares never do, or projects would take each other's cards in turn for ever
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice, takewhile
 
 Rank = tuple[float, float]
 """(minus priority, deadline where it is near and can hold, else infinite); the smaller first."""
@@ -23,6 +24,9 @@ class Wanting:
     """That could go out at once: no more than its project's cap and its limits leave."""
     may_have: Callable[[str], bool]
     """Whether a card, by its id, may render them."""
+    like: Hashable = None
+    """Batches with the same one, not None, may have the same cards: where the first finds no
+    more, the others are not looked at, which keeps a tick short with many batches and cards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +51,65 @@ def victims(
     called before the first has yielded. The lowest rank yields first, and of equals the card
     that is free soonest.
     """
-    left = sorted(
-        occupied,
-        key=lambda card: (card.rank, -card.seconds_to_boundary, card.card_id),
-        reverse=True,
-    )
+    left = _Left(occupied)
     unused, found = dict.fromkeys(free), list[tuple[str, str]]()
+    in_vain: set[Hashable] = set()
     for batch in sorted(wanting, key=lambda batch: batch.rank):
-        served = _first((c for c in unused), batch.may_have, batch.clips)
+        if batch.like in in_vain or not batch.clips:
+            continue
+        served = _first(unused, batch.may_have, batch.clips)
         for card_id in served:
             del unused[card_id]
-        lower = (card.card_id for card in left if card.rank > batch.rank)
-        chosen = _first(lower, batch.may_have, batch.clips - len(served))
-        found += [(card_id, batch.batch_id) for card_id in chosen]
-        gone = set(chosen)
-        left = [card for card in left if card.card_id not in gone] if gone else left
-        if not left or left[0].rank <= batch.rank:
+        if not left.has_below(batch.rank):
             break
+        more = batch.clips - len(served)
+        chosen = left.take(batch, more)
+        found += [(card_id, batch.batch_id) for card_id in chosen]
+        if len(chosen) < more and batch.like is not None:
+            in_vain.add(batch.like)
     return found
+
+
+class _Left:
+    """Cards at work that were not given up yet, in the order in which they are."""
+
+    def __init__(self, occupied: Iterable[Occupied]) -> None:
+        self._cards = sorted(occupied, key=_last_of_all, reverse=True)
+        self._taken: set[str] = set()
+        self._from = 0
+
+    def has_below(self, rank: Rank) -> bool:
+        """Some card holds something of a lower rank."""
+        while self._from < len(self._cards) and self._cards[self._from].card_id in self._taken:
+            self._from += 1
+        return self._from < len(self._cards) and self._cards[self._from].rank > rank
+
+    def take(self, batch: Wanting, most: int) -> Sequence[str]:
+        """Up to so many that a batch may have instead."""
+        lower = takewhile(
+            lambda card: card.rank > batch.rank, islice(self._cards, self._from, None)
+        )
+        chosen = _first(
+            (card.card_id for card in lower if card.card_id not in self._taken),
+            batch.may_have,
+            most,
+        )
+        self._taken.update(chosen)
+        return chosen
+
+
+def _last_of_all(card: Occupied) -> tuple[Rank, float, str]:
+    return (card.rank, -card.seconds_to_boundary, card.card_id)
 
 
 def _first(cards: Iterable[str], fits: Callable[[str], bool], most: int) -> Sequence[str]:
     """The first `most` that fit; no more are looked at than that takes."""
     found: list[str] = []
+    if most <= 0:
+        return found
     for card_id in cards:
-        if len(found) >= most:
-            break
         if fits(card_id):
             found.append(card_id)
+            if len(found) == most:
+                break
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from farm.plan.answers import Answer, about, end
+from farm.plan.answers import Answer, about, giving
 from farm.plan.words import count, doing
 
 
@@ -29,8 +29,8 @@ class Prospects:
     lacking: tuple[str, ...] = ()
     """What the cards that do not match lack (`farm.plan.match`), the most frequent first."""
     closed: tuple[tuple[str, str], ...] = ()
-    """Matching cards or nodes that are here and take nothing, each with what it is and why, such
-    as `("gpu7", "locked: new fans")`."""
+    """Matching cards or nodes that are here and take nothing, each with why, such as
+    `("gpu7", "locked: new fans")`."""
     project: str = ""
     cap: int | None = None
     """Cards that its project may have now, where it has so many; None: it may have more."""
@@ -74,7 +74,7 @@ def _no_card(seen: Prospects, who: str) -> Answer | None:
         return Answer(
             f"{who} waits for a card: {_of_them(seen.here)} here that could render it, and none "
             f"of them takes clips.",
-            tuple(f"{name} is {end(why)}" for name, why in seen.closed),
+            tuple(giving(f"{name} takes no clips", why) for name, why in seen.closed),
             opened,
         )
     return None

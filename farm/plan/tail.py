@@ -64,13 +64,17 @@ def moves(running: Sequence[Running], idle: Sequence[Idle], *, resume_seconds: f
     """
     found: list[Move] = []
     free = sorted(idle, key=lambda card: (card.pace, card.card_id), reverse=True)
-    for clip in sorted(running, key=lambda clip: (-clip.seconds_left, clip.clip_id)):
+    # A clip must have left what the move costs and what it must gain: shorter ones need no look.
+    least = (1 + GAIN_RESUMES) * resume_seconds
+    timed = [(clip.seconds_left, clip.clip_id, clip) for clip in running]
+    longest = sorted(
+        (each for each in timed if each[0] >= least), key=lambda each: (-each[0], each[1])
+    )
+    for _, _, clip in longest:
         if not free:
             break
-        fastest = free[-1]
-        if _gains(clip, fastest, resume_seconds):
-            found.append(Move(clip.clip_id, clip.card_id, fastest.card_id))
-            free.pop()
+        if _gains(clip, free[-1], resume_seconds):
+            found.append(Move(clip.clip_id, clip.card_id, free.pop().card_id))
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from farm.domain.batch import BatchState
 from farm.domain.clip import ClipState
-from farm.plan.answers import Answer, about, end, sentence, with_more
+from farm.plan.answers import Answer, about, end, giving, sentence, with_more
 from farm.plan.prospects import Prospects, for_a_card
 from farm.plan.words import count, doing, duration
 
@@ -106,7 +106,8 @@ def _clip(facts: ClipFacts) -> Answer:
         return Answer(f"It is done: card {facts.card_id} delivered it.")
     if facts.state in (ClipState.FAILED, ClipState.CANCELLED):
         retry = f"`farm retry {batch} {name}` queues it again"
-        return Answer(f"It was {_ended(facts)}: {end(facts.reason)}", _failures(facts), (retry,))
+        said = giving(f"It was {_ended(facts)}", facts.reason)
+        return Answer(said, _failures(facts), (retry,))
     if facts.state is ClipState.HELD:
         return Answer(
             "Its first chunk is rendered, and it waits until somebody has looked at it.",
@@ -167,10 +168,10 @@ def _queued(facts: ClipFacts) -> Answer:
 
 
 def _halted(batch: str, state: BatchState, reason: str, begin: str) -> Answer:
-    why = f": {end(reason)}" if reason else "."
     if state is BatchState.PAUSED:
-        return Answer(f"{begin} is paused{why}", (), (f"`farm resume {batch}` lets it go on",))
-    return Answer(f"{begin} was cancelled{why}")
+        resume = f"`farm resume {batch}` lets it go on"
+        return Answer(giving(f"{begin} is paused", reason), (), (resume,))
+    return Answer(giving(f"{begin} was cancelled", reason))
 
 
 def _batch(facts: BatchFacts, number: Mapping[ClipState, int], total: int, done: int) -> Answer:
@@ -207,10 +208,10 @@ def _progress(facts: ClipFacts) -> str:
 def _failures(facts: ClipFacts) -> tuple[str, ...]:
     if not facts.failed_on:
         return ()
-    last = f"; the last time: {end(facts.reason)}" if facts.reason else "."
-    still = facts.state not in _DEAD
     where = f"It failed on {', '.join(facts.failed_on)} since its last chunk"
-    return (where + (last if still else "."),)
+    if facts.state in _DEAD:
+        return (end(where),)
+    return (giving(f"{where}; the last time", facts.reason) if facts.reason else end(where),)
 
 
 def _open_batches(batches: tuple[tuple[str, int], ...]) -> list[str]:

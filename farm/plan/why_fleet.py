@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from farm.domain.fleet import Standing
-from farm.plan.answers import Answer, about, end, sentence, with_more
+from farm.plan.answers import Answer, about, end, giving, sentence, with_more
 from farm.plan.words import count, doing, duration
 
 READY = "ready"
@@ -97,14 +97,13 @@ def explain_node(seen: NodeView) -> Answer:
         )
     if not seen.here:
         return _away("The last of its cards was", seen.seen_seconds_ago)
-    cards = tuple(f"{name}: {end(why)}" for name, why in seen.failing)
+    cards = tuple(giving(f"{name} does not work", why) for name, why in seen.failing)
     if not seen.decided.standing.takes_clips:
         found = _closed(seen.decided, seen.working > 0)
         return Answer(found.answer, (*found.because, *cards), found.remedies)
-    work = f"{seen.working:,} of its {count(seen.cards, 'card')} {_at_work(seen.working)}."
     away = seen.cards - seen.here
     return with_more(
-        Answer(work, cards),
+        Answer(_at_work(seen), cards),
         f"{doing(away, 'card', 'answer')} no more." if away else "",
         seen.no_power,
     )
@@ -114,34 +113,29 @@ def _away(who: str, seconds: float) -> Answer:
     return Answer(
         f"{who} last heard of {duration(seconds)} ago.",
         ("Clips that it held go on elsewhere from their checkpoints.",),
-        (
-            (
-                "look whether the machine runs and reaches the farm; `farm-node doctor` there "
-                "says what is missing"
-            ),
-        ),
+        ("`farm-node doctor` on the machine, if it runs, says what is missing",),
     )
 
 
 def _closed(decided: Decided, holding: bool) -> Answer:
     """Why something takes no clips, and who can open it."""
-    target, why = decided.target, f": {end(decided.reason)}" if decided.reason else "."
+    target, why = decided.target, decided.reason
     unlock = f"`farm node unlock {target}` opens it"
     if decided.by_hours:
         opens = about(decided.opens_in_seconds, "; they begin in {}")
         change = f"`farm node schedule {target} HOURS` changes them"
         return Answer(f"It is outside the hours of {target}{opens}.", (), (change,))
     if decided.standing is Standing.LOCKED:
-        ends = " It ends what it holds." if holding else ""
-        return Answer(f"{target} is locked and takes no new clips{why}{ends}", (), (unlock,))
+        ends = ("It ends what it holds.",) if holding else ()
+        return Answer(giving(f"{target} is locked and takes no new clips", why), ends, (unlock,))
     if decided.standing is Standing.PAUSED:
         resume = f"`farm node resume {target}` lets it go on"
-        return Answer(f"{target} is paused{why}", (), (resume,))
+        return Answer(giving(f"{target} is paused", why), (), (resume,))
     if decided.standing is Standing.DRAINING:
         rest = "gives up what it holds" if holding else "is empty and can be taken away"
-        return Answer(f"{target} is about to leave and {rest}{why}", (), (unlock,))
+        return Answer(giving(f"{target} is about to leave and {rest}", why), (), (unlock,))
     return Answer(
-        f"{target} is in quarantine{why}",
+        giving(f"{target} is in quarantine", why),
         ("It is examined, and comes back by itself when it passes.",),
         (unlock.replace("opens it", "opens it without that"),),
     )
@@ -167,9 +161,13 @@ def _idle(seen: CardView) -> Answer:
         return Answer(f"It gets one of {count(seen.open_to, 'waiting clip')} when it speaks next.")
     return Answer(
         f"It is idle: none of {count(seen.queued, 'waiting clip')} may come here.",
-        tuple(f"Batch {name}: it {end(why)}" for name, why in seen.hindered),
+        tuple(giving(f"Batch {name} may not", why) for name, why in seen.hindered),
     )
 
 
-def _at_work(number: int) -> str:
-    return "is at work" if number == 1 else "are at work"
+def _at_work(seen: NodeView) -> str:
+    if seen.cards == 1:
+        return "Its card is at work." if seen.working else "Its card is idle."
+    number = f"{seen.working:,}" if seen.working else "None"
+    work = "are" if seen.working > 1 else "is"
+    return f"{number} of its {count(seen.cards, 'card')} {work} at work."

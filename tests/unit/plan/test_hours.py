@@ -44,7 +44,7 @@ def written(draw: st.DrawFn) -> str:
     return f"{', '.join(parts)} {draw(st.sampled_from(ZONES))}".strip()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(written(), YEAR_2026)
 def test_the_next_change_is_one_and_there_is_none_before_it(text: str, now: int) -> None:
     hours = Hours.parse(text)

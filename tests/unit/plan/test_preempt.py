@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,6 +80,29 @@ def test_what_was_asked_for_once_is_not_asked_for_again(
     asked = {card for card, _ in victims(same, occupied, free)}
     left = [card for card in occupied if card.card_id not in asked]
     assert victims(same, left, [*free, *asked]) == []
+
+
+@given(situations())
+def test_batches_that_say_they_are_alike_get_what_they_would_have_got_anyway(
+    situation: tuple[list[Wanting], list[Occupied], list[str]],
+) -> None:
+    wanting, occupied, free = situation
+    fits = {w.rank: w.may_have for w in wanting}
+    same = [replace(w, may_have=fits[w.rank]) for w in wanting]
+    alike = [replace(w, like=w.rank) for w in same]
+    assert victims(alike, occupied, free) == victims(same, occupied, free)
+
+
+def test_cards_are_looked_at_once_for_batches_that_are_alike() -> None:
+    asked: list[str] = []
+
+    def nowhere(card_id: str) -> bool:
+        asked.append(card_id)
+        return False
+
+    wanting = [Wanting(f"b{n}", HIGH, 3, nowhere, "h100 only") for n in range(5)]
+    assert victims(wanting, [Occupied("a", LOW), Occupied("b", LOW)], []) == []
+    assert sorted(asked) == ["a", "b"]
 
 
 def test_the_lowest_rank_yields_first_and_of_equals_the_one_that_is_free_soonest() -> None:

@@ -57,7 +57,7 @@ def test_where_nobody_had_anything_nobody_had_a_share() -> None:
     assert shares([], now=0.0, half_life_seconds=HALF) == {}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(16, 62),
     st.lists(st.integers(1, 8), min_size=2, max_size=4),
