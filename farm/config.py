@@ -82,6 +82,19 @@ class FarmConfig(BaseSettings):
         description="postgresql://USER@HOST/DATABASE of the ledger; empty keeps it in the data "
         "directory. With a password it is no flag.",
     )
+    keep_chunks_days: float = Field(
+        30.0,
+        ge=0,
+        le=36_500,
+        description="Days that segments and negatives are kept after their clip ended; of a "
+        "finished clip the last checkpoint stays. 0 is for ever.",
+    )
+    keep_events_days: float = Field(
+        0.0,
+        ge=0,
+        le=36_500,
+        description="Days that events are kept after their batch ended; 0 is for ever.",
+    )
     s3_endpoint: str = Field("", description="URL of the object store; empty starts one here.")
     s3_bucket: str = Field("heliostat", min_length=3, max_length=63, description="Its bucket.")
     s3_region: str = Field("us-east-1", description="Its region.")

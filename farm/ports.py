@@ -16,6 +16,7 @@ from farm.domain.ledger import (
     Commit,
     EventRow,
     FleetEventRow,
+    Released,
     RequestRow,
     Totals,
 )
@@ -99,6 +100,16 @@ class Store(Protocol):
 
         Raises `Fenced`, or `StaleWrite` when a clip is no longer as `before` says.
         """
+        ...
+
+    def release(
+        self, epoch: int, at: float, *, chunks_before: float, events_before: float, limit: int
+    ) -> Released:
+        """Let go of the chunks of clips that ended before a time, and of events likewise."""
+        ...
+
+    def released(self, clip_ids: Sequence[str]) -> set[str]:
+        """Those of the clips whose chunks were let go: they cannot go on."""
         ...
 
     def stage_batch(self, epoch: int, batch: Batch) -> None:

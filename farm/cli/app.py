@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from farm.cli import batches, fleet, head, ledger, submit, watch
+from farm.cli import batches, fleet, head, ledger, purge, submit, watch
 
 app = typer.Typer(
     name="farm",
@@ -21,6 +21,7 @@ for body in (
     head.down,
     ledger.backup,
     ledger.restore,
+    purge.purge,
     submit.submit,
     fleet.status,
     watch.watch,

@@ -1,7 +1,7 @@
 """The coordinator's books: the open farm in memory, and what of it is still to be written.
 
 The store is the truth. Memory mirrors it and runs ahead only within a transaction; should that
-fail, for whatever reason, memory is read anew.
+fail, for whatever reason, memory is read anew: before the next call where the database has died.
 """
 
 from __future__ import annotations
@@ -63,17 +63,46 @@ class Books:
         store.discard_staged(self.epoch)
         self._load()
 
+    @property
+    def clips(self) -> Board:
+        """The open clips and their leases."""
+        self._need_memory()
+        return self._clips
+
+    @property
+    def cards(self) -> Cards:
+        """Every card that was ever heard of."""
+        self._need_memory()
+        return self._cards
+
+    def _need_memory(self) -> None:
+        if self._stale:
+            self._load()
+
     def _load(self) -> None:
+        """All of memory from the store.
+
+        Half of it would be worse than none: an empty queue tells every card to drop its work. So
+        where the store does not answer, memory is stale, and whoever needs it reads it first.
+        """
+        self._stale = False
+        try:
+            self._read()
+        except BaseException:
+            self._stale = True
+            raise
+
+    def _read(self) -> None:
         """Memory from the store. No lease ends before a full lease time from now (REL-3)."""
         now, store = self.clock.monotonic(), self.store
-        self.clips = Board(self.cost)
+        self._clips = Board(self.cost)
         self.decided = Decided(store)
         self.clips.projects = self.decided.projects
         self.clips.limits = self.decided.limits
         self.lineup = Lineup(self.clips, self.policy)
         self.chooser = Chooser(self.clips, self.lineup, self.policy)
         self.paces = Paces()
-        self.cards = Cards(store.cards(), now, self.paces)
+        self._cards = Cards(store.cards(), now, self.paces)
         self.cards.settle_standings(self.decided.nodes, self.clock.now())
         self.strikes = Strikes(self.policy)
         self.waits = Waits()
@@ -105,6 +134,7 @@ class Books:
         A transaction that changed nothing writes nothing. Raises `Fenced`, `StaleWrite`, and
         whatever the disk says.
         """
+        self._need_memory()
         try:
             yield
             self.settle()

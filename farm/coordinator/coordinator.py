@@ -16,9 +16,9 @@ from farm.coordinator.duties import Duties
 from farm.coordinator.reports import Reports
 from farm.coordinator.submissions import Submissions
 from farm.domain.batch import Batch, BatchState
-from farm.domain.clip import ENDED, Cancelled, ClipState, Requeued, Work
-from farm.domain.errors import NotFound, RequestConflict
-from farm.domain.ledger import RequestRow, Totals
+from farm.domain.clip import ENDED, Cancelled, Clip, ClipState, Requeued, Work
+from farm.domain.errors import ChunksReleased, NotFound, RequestConflict
+from farm.domain.ledger import Released, RequestRow, Totals
 from farm.domain.spec import NewClip
 from farm.plan.policy import Policy
 from farm.ports import Clock, Store
@@ -168,7 +168,9 @@ class Coordinator:
             return first
         batch = self.store.batch(batch_id)
         self._check_names(batch_id, names)
-        clips = self.store.clips_in_states(batch_id, frozenset(states) & RETRIABLE, names)
+        clips = self._with_chunks(
+            self.store.clips_in_states(batch_id, frozenset(states) & RETRIABLE, names)
+        )
         with self.books.transaction():
             if clips and self.books.clips.batch(batch_id) is None:
                 self.books.put_batch(batch)
@@ -188,6 +190,30 @@ class Coordinator:
         apply = self._decisions.prepare(name, data)
         with self.books.transaction():
             return self._answer(request, apply())
+
+    def release(self, chunks_before: float, events_before: float, limit: int) -> Released:
+        """Let go of chunks and events that ended long ago; see `Store.release`.
+
+        Memory holds nothing of them.
+        """
+        return self.store.release(
+            self.epoch,
+            self.clock.now(),
+            chunks_before=chunks_before,
+            events_before=events_before,
+            limit=limit,
+        )
+
+    def _with_chunks(self, clips: list[Clip]) -> list[Clip]:
+        """Those that can go on. Raises `ChunksReleased` when there are clips, but no such ones."""
+        released = self.store.released([clip.clip_id for clip in clips])
+        left = [clip for clip in clips if clip.clip_id not in released]
+        if released and not left:
+            raise ChunksReleased(
+                f"{len(released)} clips ended so long ago that their chunks were let go: "
+                "submit them again"
+            )
+        return left
 
     def _check_names(self, batch_id: str, names: Collection[str]) -> None:
         """Raise `NotFound` naming the clips that the batch does not have."""

@@ -60,6 +60,12 @@ class LedgerUnavailable(FarmError):
     reason = "LEDGER_UNAVAILABLE"
 
 
+class ChunksReleased(FarmError):
+    """What the clips had rendered was let go by retention: they cannot go on from there."""
+
+    reason = "CHUNKS_RELEASED"
+
+
 class ObjectStoreError(FarmError):
     """The object store did not do what was asked; the cause is in the text."""
 

@@ -57,6 +57,16 @@ class TakeRow:
     sidecar: StoredObject
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """What the ledger let go in one step of retention."""
+
+    clips: int
+    events: int
+    objects: tuple[StoredObject, ...]
+    """No row names them any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClipChange:
     """A clip stepped by an event. The store compares with `before` and swaps in `after`."""

@@ -21,7 +21,7 @@ from farm.coordinator import Coordinator
 from farm.domain.batch import Batch
 from farm.domain.clip import ClipState
 from farm.domain.errors import Fenced
-from farm.domain.ledger import RequestRow
+from farm.domain.ledger import Released, RequestRow
 from farm.domain.spec import NewClip
 from farm.fleet_ray.ledger import open_own
 from farm.fleet_ray.model_shape import model_shape
@@ -113,6 +113,12 @@ class CoordinatorActor:
     ) -> RequestRow:
         """See `CoordinatorLink.retry`."""
         return await self._call(lambda: self._coordinator.retry(batch_id, names, states, request))
+
+    async def release(self, chunks_before: float, events_before: float, limit: int) -> Released:
+        """See `CoordinatorLink.release`."""
+        return await self._call(
+            lambda: self._coordinator.release(chunks_before, events_before, limit)
+        )
 
     async def fleet(self) -> tuple[bytes, list[bytes]]:
         """See `CoordinatorLink.fleet`."""

@@ -12,7 +12,7 @@ from ray.exceptions import RayError, RayTaskError
 from farm.domain.batch import Batch
 from farm.domain.clip import ClipState
 from farm.domain.errors import FarmError
-from farm.domain.ledger import RequestRow
+from farm.domain.ledger import Released, RequestRow
 from farm.domain.spec import NewClip
 from farm.fleet_ray.names import COORDINATOR, NAMESPACE
 from farm.gateway.coordinator_link import CoordinatorUnavailable
@@ -63,6 +63,11 @@ class RayCoordinatorLink:
         """See `CoordinatorLink.retry`."""
         answer: RequestRow = await self._call("retry", batch_id, list(names), list(states), request)
         return answer
+
+    async def release(self, chunks_before: float, events_before: float, limit: int) -> Released:
+        """See `CoordinatorLink.release`."""
+        released: Released = await self._call("release", chunks_before, events_before, limit)
+        return released
 
     async def fleet(self) -> tuple[bytes, list[bytes]]:
         """See `CoordinatorLink.fleet`."""

@@ -12,6 +12,7 @@ from farm.fleet_ray.coordinator_link import RayCoordinatorLink
 from farm.fleet_ray.ledger import url_of
 from farm.fleet_ray.model_shape import model_shape
 from farm.fleet_ray.settings import HeadSettings, Secrets, s3_settings
+from farm.gateway.retention import Retention
 from farm.gateway.server import Gateway
 from farm.gateway.settings import GatewaySettings
 from farm.objects.probe import probe
@@ -71,6 +72,9 @@ class GatewayActor:
                 model_dir=settings.model,
                 model=shape,
                 baseline=settings.compared_with,
+                retention=Retention(
+                    chunk_days=settings.keep_chunks_days, event_days=settings.keep_events_days
+                ),
             ),
             ledger,
             objects,

@@ -57,6 +57,10 @@ class HeadSettings:
     """Directories of the nodes that clips may start from files of."""
     ledger: str = ""
     """URL of the ledger's database without its password; empty: the file here."""
+    keep_chunks_days: float = 30.0
+    """Segments and negatives after their clip ended; 0 is for ever."""
+    keep_events_days: float = 0.0
+    """Events after their batch ended; 0 is for ever."""
     s3_endpoint: str = ""
     """Empty: the embedded server."""
     s3_bucket: str = "heliostat"

@@ -13,7 +13,7 @@ from typing import Protocol
 from farm.domain.batch import Batch
 from farm.domain.clip import ClipState
 from farm.domain.errors import FarmError
-from farm.domain.ledger import RequestRow
+from farm.domain.ledger import Released, RequestRow
 from farm.domain.spec import NewClip
 
 
@@ -72,6 +72,13 @@ class CoordinatorLink(Protocol):
         request: RequestRow,
     ) -> RequestRow:
         """Put clips in `states` back into the queue; `result` counts them."""
+        ...
+
+    async def release(self, chunks_before: float, events_before: float, limit: int) -> Released:
+        """Let go of the chunks of some clips that ended before a time, and of events likewise.
+
+        Times are Unix seconds; 0 lets go of none.
+        """
         ...
 
     async def fleet(self) -> tuple[bytes, list[bytes]]:

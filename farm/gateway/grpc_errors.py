@@ -14,6 +14,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 
 from farm.domain.errors import (
     AmbiguousName,
+    ChunksReleased,
     FarmError,
     Fenced,
     InvalidTransition,
@@ -72,6 +73,7 @@ _CODES: Final[tuple[tuple[type[FarmError], grpc.StatusCode], ...]] = (
     (RequestConflict, grpc.StatusCode.INVALID_ARGUMENT),
     (BadRequest, grpc.StatusCode.INVALID_ARGUMENT),
     (Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
+    (ChunksReleased, grpc.StatusCode.FAILED_PRECONDITION),
     (InvalidTransition, grpc.StatusCode.FAILED_PRECONDITION),
     (StaleWrite, grpc.StatusCode.ABORTED),
     (Fenced, grpc.StatusCode.UNAVAILABLE),

@@ -23,6 +23,7 @@ from farm.gateway.exchange import Exchanger
 from farm.gateway.fleet import FleetService, FleetView
 from farm.gateway.http import HttpServer, Pages, bound_socket
 from farm.gateway.metrics import FleetCollector, Meters
+from farm.gateway.retention import Caretaker
 from farm.gateway.settings import GatewaySettings
 from farm.gateway.threads import Threads
 from farm.gateway.tokens import load_counter
@@ -77,6 +78,10 @@ class Gateway:
             limits=settings.limits,
             meters=self._meters,
         )
+        self._caretaker = Caretaker(
+            settings.retention, ledger, objects, link, self._threads, self._registry
+        )
+        self._retaining: asyncio.Task[None] | None = None
         self._health = health.HealthServicer()
         self._http: HttpServer | None = None
         self._grpc: grpc.aio.Server | None = None
@@ -96,6 +101,7 @@ class Gateway:
             await self._grpc.stop(None)
             sock.close()
             raise
+        self._retaining = asyncio.create_task(self._caretaker.run())
         for service in SERVICES:
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
 
@@ -108,6 +114,9 @@ class Gateway:
         self._pages.serving = False
         await self._health.enter_graceful_shutdown()
         self._desk.stopping.set()
+        if self._retaining is not None:
+            self._retaining.cancel()
+            await asyncio.gather(self._retaining, return_exceptions=True)
         if self._grpc is not None:
             await self._grpc.stop(grace_seconds)
         await self._desk.settle()

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, func, null, select, update
 
 from farm.domain.clip import Clip, ClipState, EventKind
 from farm.domain.errors import RequestConflict, StaleWrite
@@ -42,6 +42,7 @@ _swap: Final = Bulk(
         model_digest=func.coalesce(bindparam("take_model_digest"), t.clips.c.model_digest),
         stack_id=func.coalesce(bindparam("take_stack_id"), t.clips.c.stack_id),
         finished_at=bindparam("finished_at"),
+        released_at=null(),
     )
 )
 

@@ -15,11 +15,11 @@ from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import Clip, ClipState
 from farm.domain.errors import Fenced, NotFound, StaleWrite
 from farm.domain.fleet import Circuit, Node
-from farm.domain.ledger import CardRow, Commit, RequestRow, Totals
+from farm.domain.ledger import CardRow, Commit, Released, RequestRow, Totals
 from farm.domain.project import Limit, Look, Project
 from farm.domain.spec import NewClip
 from farm.ports import Store
-from farm.store import commits, plan_rows, staging
+from farm.store import commits, plan_rows, retention, staging
 from farm.store import tables as t
 from farm.store.engine import reading, writer_engine
 from farm.store.rows import (
@@ -193,6 +193,38 @@ class SqlStore:
             commits.write_totals(connection, commit.totals)
             commits.write_cards(connection, commit.cards)
             plan_rows.write_plan(connection, epoch, at, commit)
+
+    def release(
+        self, epoch: int, at: float, *, chunks_before: float, events_before: float, limit: int
+    ) -> Released:
+        """Let go of the chunks of clips that ended before a time, and of events likewise.
+
+        See `farm.store.retention.release`. Raises `Fenced`.
+        """
+        with self._write(epoch) as connection:
+            return retention.release(
+                connection,
+                at,
+                chunks_before=chunks_before,
+                events_before=events_before,
+                limit=limit,
+            )
+
+    def released(self, clip_ids: Sequence[str]) -> set[str]:
+        """Those of the clips whose chunks were let go: they cannot go on."""
+        found: set[str] = set()
+        with self._reads.begin() as connection:
+            for block in commits.blocks(clip_ids):
+                found.update(
+                    connection.scalars(
+                        select(t.clips.c.clip_id).where(
+                            t.clips.c.clip_id.in_(block),
+                            t.clips.c.released_at.is_not(None),
+                            t.clips.c.chunks_done > 0,
+                        )
+                    )
+                )
+        return found
 
     def stage_batch(self, epoch: int, batch: Batch) -> None:
         """Begin a submission. Raises `Fenced`, `StaleWrite` when the id is taken."""
