@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from farm.fleet_ray.names import GATEWAY, NAMESPACE, agent_name
+from farm.fleet_ray.names import GATEWAY, NAME_LABEL, NAMESPACE, agent_name
 from farm.fleet_ray.settings import HeadSettings
 from node_agent.links.ray import AgentActor
 
@@ -29,13 +30,22 @@ Lost = Callable[[str, str, str], Awaitable[None]]
 """Told (card id, incarnation, reason) when an agent has died."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A card that has its agent."""
+
+    node_id: str
+    task: asyncio.Task[None]
+
+
 class Placement:
     """Keeps an agent on every card."""
 
     def __init__(self, settings: HeadSettings, lost: Lost) -> None:
         self._settings = settings
         self._lost = lost
-        self._kept: dict[str, asyncio.Task[None]] = {}
+        self._kept: dict[str, Kept] = {}
+        self._told: set[tuple[str, str]] = set()
 
     async def run(self) -> None:
         """Look at the cluster for ever."""
@@ -47,15 +57,26 @@ class Placement:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self) -> None:
-        nodes = await asyncio.to_thread(_nodes)
-        for node in nodes:
-            if not node["Alive"]:
-                continue
+        for node in await asyncio.to_thread(_alive):
             for slot in range(int(node["Resources"].get("card", 0))):
-                card_id = f"{node['NodeManagerHostname']}-{slot}"
+                card_id = f"{_name(node)}-{slot}"
                 kept = self._kept.get(card_id)
-                if kept is None or kept.done():
-                    self._kept[card_id] = asyncio.create_task(self._keep(node, slot, card_id))
+                if kept is None or kept.task.done():
+                    task = asyncio.create_task(self._keep(node, slot, card_id))
+                    self._kept[card_id] = Kept(node["NodeID"], task)
+                elif kept.node_id != node["NodeID"]:
+                    self._say_that_it_waits(card_id, node, kept)
+
+    def _say_that_it_waits(self, card_id: str, node: dict[str, Any], kept: Kept) -> None:
+        """A machine that comes back before Ray knows of its death waits for that; so does one that
+        has the name of another, and for ever."""
+        if (card_id, node["NodeID"]) not in self._told:
+            self._told.add((card_id, node["NodeID"]))
+            logger.warning(
+                "card %s of node %s, %s, waits until node %s is gone; if that is another machine "
+                "of the same name, join one of them with --name",
+                card_id, node["NodeID"][:8], node["NodeManagerAddress"], kept.node_id[:8],
+            )  # fmt: skip
 
     async def _keep(self, node: dict[str, Any], slot: int, card_id: str) -> None:
         """Have an agent run on a card until its node is gone."""
@@ -84,10 +105,8 @@ class Placement:
 
     def _agent(self, node: dict[str, Any], slot: int, card_id: str) -> Any:
         """The card's agent, made if it is not there."""
-        settings = self._settings
-        device = "cpu" if slot < settings.cpu_cards else f"cuda:{slot - settings.cpu_cards}"
         options = {
-            "name": agent_name(card_id),
+            "name": agent_name(card_id, node["NodeID"]),
             "namespace": NAMESPACE,
             "lifetime": "detached",
             "get_if_exists": True,
@@ -104,26 +123,23 @@ class Placement:
                 namespace=NAMESPACE,
                 card_id=card_id,
                 node_id=node["NodeID"],
-                hostname=node["NodeManagerHostname"],
+                hostname=_name(node),
                 slot=slot,
-                device=device,
-                spool=str(settings.data_dir / "spool" / card_id),
-                renderer=settings.renderer,
-                model=str(settings.model) if settings.model else "",
-                stamps=str(settings.data_dir / "models" / "verified.json"),
-                seconds_per_chunk=settings.seconds_per_chunk,
-                thresholds=settings.thresholds,
-                lanes=settings.lanes,
-                loras=str(settings.loras) if settings.loras else "",
-                inputs=settings.input_directories,
+                thresholds=self._settings.thresholds,
             )
         )
 
 
-def _nodes() -> list[dict[str, Any]]:
+def _alive() -> list[dict[str, Any]]:
+    """The cluster's living nodes, the longest known first."""
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    return nodes
+    return [node for node in nodes if node["Alive"]]
 
 
 def _is_alive(node_id: str) -> bool:
-    return any(node["NodeID"] == node_id and node["Alive"] for node in _nodes())
+    return any(node["NodeID"] == node_id for node in _alive())
+
+
+def _name(node: dict[str, Any]) -> str:
+    """What its machine is called: as it joined, or by its own name."""
+    return str(node["Labels"].get(NAME_LABEL) or node["NodeManagerHostname"])
