@@ -7,7 +7,9 @@ as a new incarnation; this only notices, tells the coordinator, and calls `run` 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,16 +18,23 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from farm.fleet_ray.demand import Demand
 from farm.fleet_ray.names import GATEWAY, NAME_LABEL, NAMESPACE, agent_name
 from farm.fleet_ray.settings import HeadSettings
+from heliostat.v1 import fleet_service_pb2 as fleet_pb
+from heliostat.v1 import types_pb2 as types_pb
 from node_agent.links.ray import AgentActor
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 """How often the cluster is looked at for cards that came or went."""
+FLEET_SECONDS = 5.0
+"""How often the coordinator is asked; for 10,000 cards its answer takes a tenth of a second."""
 AGAIN_SECONDS = 0.2
 
+Fleet = Callable[[], Awaitable[tuple[fleet_pb.GetFleetResponse, list[types_pb.Card]]]]
+"""What the coordinator knows of its cards, and how many it wants."""
 Lost = Callable[[str, str, str], Awaitable[None]]
 """Told (card id, incarnation, reason) when an agent has died."""
 
@@ -41,9 +50,13 @@ class Kept:
 class Placement:
     """Keeps an agent on every card."""
 
-    def __init__(self, settings: HeadSettings, lost: Lost) -> None:
+    def __init__(self, settings: HeadSettings, fleet: Fleet, lost: Lost) -> None:
         self._settings = settings
+        self._fleet = fleet
         self._lost = lost
+        self._demand = Demand()
+        self._cards: dict[str, types_pb.Card] = {}
+        self._asks_at = 0.0
         self._kept: dict[str, Kept] = {}
         self._told: set[tuple[str, str]] = set()
 
@@ -57,15 +70,43 @@ class Placement:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self) -> None:
+        await self._ask_fleet()
         for node in await asyncio.to_thread(_alive):
             for slot in range(int(node["Resources"].get("card", 0))):
                 card_id = f"{_name(node)}-{slot}"
                 kept = self._kept.get(card_id)
-                if kept is None or kept.task.done():
+                running = kept is not None and not kept.task.done()
+                if is_drained(self._cards.get(card_id)):
+                    if kept is not None and running:
+                        await self._end(card_id, kept)
+                elif kept is None or not running:
                     task = asyncio.create_task(self._keep(node, slot, card_id))
                     self._kept[card_id] = Kept(node["NodeID"], task)
                 elif kept.node_id != node["NodeID"]:
                     self._say_that_it_waits(card_id, node, kept)
+
+    async def _ask_fleet(self) -> None:
+        """Hear what was decided of the cards, and pass on how many are wanted."""
+        if (now := time.monotonic()) < self._asks_at:
+            return
+        self._asks_at = now + FLEET_SECONDS
+        view, cards = await self._fleet()
+        self._cards = {card.card_id: card for card in cards}
+        await self._demand.tell(view.cards_wanted, cards)
+
+    async def _end(self, card_id: str, kept: Kept) -> None:
+        """A drained card's agent ends: nothing of ours is left on the node, which Ray's autoscaler
+        may then take away."""
+        logger.info("card %s is drained: its agent ends", card_id)
+        kept.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await kept.task
+        name = agent_name(card_id, kept.node_id)
+        with contextlib.suppress(RayError, ValueError):  # ValueError: it is not there
+            agent: Any = await asyncio.to_thread(ray.get_actor, name, namespace=NAMESPACE)
+            incarnation = await agent.incarnation.remote()
+            ray.kill(agent)
+            await self._tell(card_id, incarnation, "its node is drained")
 
     def _say_that_it_waits(self, card_id: str, node: dict[str, Any], kept: Kept) -> None:
         """A machine that comes back before Ray knows of its death waits for that; so does one that
@@ -128,6 +169,12 @@ class Placement:
                 thresholds=self._settings.thresholds,
             )
         )
+
+
+def is_drained(card: types_pb.Card | None) -> bool:
+    """Nothing is held by a card whose node is about to leave."""
+    draining = types_pb.STANDING_DRAINING
+    return card is not None and card.standing == draining and not card.clip_ids
 
 
 def _alive() -> list[dict[str, Any]]:

@@ -58,7 +58,6 @@ class Keeper:
         self._presence = Presence(member.settings.directory)
         self._say = say
         self._said = ""
-        self._progress = Progress(say)
 
     def run(self) -> None:
         """Join, join again whenever that ends, and leave when told to. Raises OSError."""
@@ -74,7 +73,7 @@ class Keeper:
 
     def _join_once(self) -> bool:
         """One life of this machine's Ray, to its end. True when it got into the farm."""
-        member = self._member
+        member, progress = self._member, Progress(self._say)
         try:
             address = member.head.own_address()
         except OSError as error:
@@ -94,12 +93,12 @@ class Keeper:
         with self._log.open("wb") as log:
             ray = Program(arguments, "raylet", environment(member.settings, member.token), log)
         try:
-            return self._watch(ray)
+            return self._watch(ray, progress)
         finally:
             ray.end()
             self._presence.forget_cards()
 
-    def _watch(self, ray: Program) -> bool:
+    def _watch(self, ray: Program, progress: Progress) -> bool:
         """Stay while Ray is whole, or until it is time to leave and the cards are idle."""
         joined = False
         while ray.is_whole() and not self.stop.wait(LOOK_SECONDS):
@@ -108,7 +107,7 @@ class Keeper:
                 count = len(self._member.cards)
                 cards = f"{count} card" + ("s" if count > 1 else "")
                 self._say_once(f"joined {self._member.head.host} as {self._member.name}: {cards}")
-            self._progress.look(self._presence.cards())
+            progress.look(self._presence.cards())
         if self.stop.is_set():
             self._leave(ray)
         elif joined:
