@@ -34,6 +34,8 @@ NODE_KEYS: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType(
         "lanes": (int,),
         "loras": (str,),
         "inputs": (list,),
+        "tags": (list,),
+        "idle_unload_seconds": (int, float),
         "spool": (str,),
     }
 )

@@ -50,6 +50,14 @@ Inputs = Annotated[
     list[Path] | None,
     typer.Option(metavar="DIR", help="Clips may start from files below it; may be repeated."),
 ]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option("--tag", help="What clips may ask of its cards by name; may be repeated."),
+]
+IdleUnload = Annotated[
+    float | None,
+    typer.Option(min=0, help="A paused card frees its GPU after so long. [default: 0]"),
+]
 Spool = Annotated[
     Path | None,
     typer.Option(
@@ -81,6 +89,8 @@ def join(
     lanes: Lanes = None,
     loras: Loras = None,
     inputs: Inputs = None,
+    tags: Tags = None,
+    idle_unload_seconds: IdleUnload = None,
     spool: Spool = None,
     file: NodeFile = DEFAULT_PATH,
     models_dir: ModelsDir = MODELS,
@@ -113,6 +123,8 @@ def join(
             "lanes": lanes,
             "loras": loras,
             "inputs": inputs or None,
+            "tags": tags or None,
+            "idle_unload_seconds": idle_unload_seconds,
             "spool": spool,
         },
     )
@@ -122,7 +134,7 @@ def join(
         settings=machine.settings_of(
             said, directory=directory, stamps=stamps(models_dir), file=file
         ),
-        cards=tuple(machine.find_cards(said["cpu_cards"], said["gpu_cards"], file)),
+        cards=tuple(machine.find_cards(said, file)),
         ram_bytes=psutil.virtual_memory().total,
         token=machine.ray_token(token_file),
         leave_seconds=leave_seconds,

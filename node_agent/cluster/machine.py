@@ -9,11 +9,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Final
 
-from node_agent.cluster.ray_node import CardFacts, JoinError, card_type
+from node_agent.cluster.ray_node import CardFacts, JoinError
 from node_agent.cluster.settings import NodeSettings
 from node_agent.inventory import place_of
 from node_agent.node_file import load_node, load_places
-from node_agent.telemetry import find_nvml, nvml_index
+from node_agent.telemetry import card_type, find_nvml, nvml_index
 
 TOKEN_VARIABLE: Final = "HELIOSTAT_RAY_TOKEN"  # noqa: S105 - where it is, not what it is
 LOCK_NAME: Final = "join.lock"
@@ -30,6 +30,8 @@ DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType(
         "lanes": 1,
         "loras": None,
         "inputs": (),
+        "tags": (),
+        "idle_unload_seconds": 0.0,
         "spool": "~/.heliostat/spool",
     }
 )
@@ -80,19 +82,23 @@ def settings_of(
         lanes=said["lanes"],
         loras=absolute(said["loras"]) if said["loras"] else None,
         inputs=tuple(str(absolute(path)) for path in said["inputs"]),
+        tags=tuple(said["tags"]),
+        idle_unload_seconds=said["idle_unload_seconds"],
         node_file=file,
     )
 
 
-def find_cards(cpu_cards: int, gpu_cards: int | None, file: Path) -> Sequence[CardFacts]:
+def find_cards(said: Mapping[str, Any], file: Path) -> Sequence[CardFacts]:
     """The cards to give to the farm, by slot; without a number, all GPUs that CUDA would see.
 
     Raises `JoinError`, `NodeFileError`.
     """
+    gpu_cards, common = said["gpu_cards"], tuple(said["tags"])
     places = load_places(file)
     nvml = find_nvml()
     known = {card.index: card for card in nvml.cards()} if nvml else {}
-    found = [CardFacts(card_type="cpu") for _ in range(cpu_cards)]
+    cpu = CardFacts(card_type=card_type(None), tags=common)
+    found = [cpu] * said["cpu_cards"]
     for number in range(len(known) if gpu_cards is None else gpu_cards):
         index = nvml_index(f"cuda:{number}", tuple(known.values()))
         if index is None:
@@ -101,7 +107,7 @@ def find_cards(cpu_cards: int, gpu_cards: int | None, file: Path) -> Sequence[Ca
             raise JoinError(f"there are no {gpu_cards} GPUs here: `farm-node inventory` lists them")
         card = known[index]
         kind, vram = card_type(card.name), card.vram_bytes or 0
-        tags = place_of(card, places).tags
+        tags = (*common, *place_of(card, places).tags)
         found.append(CardFacts(card_type=kind, vram_bytes=vram, tags=tags))
     if not found:
         raise JoinError(

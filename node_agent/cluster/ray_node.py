@@ -148,10 +148,3 @@ def labels_of(name: str, cards: Sequence[CardFacts], ram_bytes: int) -> Mapping[
 def label_word(text: str) -> str:
     """Text as a label may have it: 50 letters, digits, dots, dashes and underscores at most."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:50].strip("._-")
-
-
-def card_type(name: str | None) -> str:
-    """A card's type from its name: `NVIDIA GeForce RTX 4060 Ti` is an `rtx-4060-ti`."""
-    words = re.findall(r"[a-z0-9]+", (name or "").lower())
-    kept = [word for word in words if word not in ("nvidia", "geforce", "gpu")]
-    return "-".join(kept) or "unknown"

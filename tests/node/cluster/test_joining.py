@@ -25,7 +25,6 @@ from node_agent.cluster.ray_node import (
     CardFacts,
     Head,
     JoinError,
-    card_type,
     labels_of,
 )
 from node_agent.cluster.settings import NODE_VARIABLE, NodeSettings
@@ -71,19 +70,6 @@ def test_a_head_tells_nodes_apart_within_a_lease():
     )
     assert period * checks <= 15_000, "a machine that has died is noticed within 15 s"
     assert 10_000 <= (period + timeout) * checks <= 45_000
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        ("NVIDIA GeForce RTX 4060 Ti", "rtx-4060-ti"),
-        ("NVIDIA GeForce RTX 3090", "rtx-3090"),
-        ("NVIDIA RTX A6000", "rtx-a6000"),
-        (None, "unknown"),
-    ],
-)
-def test_a_card_has_a_type(name: str | None, kind: str):
-    assert card_type(name) == kind
 
 
 def test_labels_tell_cards_memory_and_tags():
