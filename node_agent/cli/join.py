@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import signal
 import time
 from pathlib import Path
@@ -130,7 +129,7 @@ def join(
     )
     member = Membership(
         head=Head.parse(address),
-        name=said["name"] or platform.node(),
+        name=machine.name_of(said),
         settings=machine.settings_of(
             said, directory=directory, stamps=stamps(models_dir), file=file
         ),

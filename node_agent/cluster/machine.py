@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Final
 
-from node_agent.cluster.ray_node import CardFacts, JoinError
+from node_agent.cluster.ray_node import CardFacts, JoinError, label_word
 from node_agent.cluster.settings import NodeSettings
 from node_agent.inventory import place_of
 from node_agent.node_file import load_node, load_places
@@ -50,6 +51,17 @@ def ray_token(file: Path | None) -> str:
     if not token.isascii() or any(char.isspace() for char in token):
         raise JoinError("the Ray token must be one word of ASCII characters")
     return token
+
+
+def name_of(said: Mapping[str, Any]) -> str:
+    """What the farm calls this machine. Raises `JoinError`."""
+    name = str(said["name"] or platform.node())
+    if not name or name != label_word(name):
+        raise JoinError(
+            f"{name!r} cannot name a machine: at most 50 letters, digits, dots, dashes and "
+            "underscores; give it another with --name"
+        )
+    return name
 
 
 def said_of(file: Path, flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def labels_of(name: str, cards: Sequence[CardFacts], ram_bytes: int) -> Mapping[
     types = {card.card_type for card in cards}
     labels = {
         "heliostat/name": name,
-        "heliostat/card-type": types.pop() if len(types) == 1 else "mixed",
+        "heliostat/card-type": label_word(types.pop()) if len(types) == 1 else "mixed",
         "heliostat/ram-gb": str(round(ram_bytes / 1e9)),
     }
     if vram := min((card.vram_bytes for card in cards), default=0):

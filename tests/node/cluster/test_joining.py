@@ -134,6 +134,7 @@ def test_what_a_nodes_file_cannot_say_is_named(tmp_path: Path, line: str, named:
         (["farm", "--renderer", "card"], "", "no renderer 'card'"),
         (["farm", "--renderer", "testcard", "--gpu-cards", "9"], "", "no 9 GPUs"),
         (["farm", "--renderer", "testcard", "--gpu-cards", "0"], "", "no card to give"),
+        (["farm", "--renderer", "testcard", "--cpu-cards", "1", "--name", "a b"], "", "'a b'"),
         (["farm", "--renderer", "testcard", "--cpu-cards", "1"], "", "HELIOSTAT_RAY_TOKEN"),
         (["farm", "--renderer", "testcard", "--cpu-cards", "1"], "two words", "one word"),
     ],
