@@ -100,6 +100,12 @@ class FarmConfig(BaseSettings):
     s3_region: str = Field("us-east-1", description="Its region.")
     s3_access_key: SecretStr | None = Field(None, description="Access key of the object store.")
     s3_secret_key: SecretStr | None = Field(None, description="Secret key of the object store.")
+    redis: str = Field(
+        "",
+        description="HOST:PORT of a Redis that keeps Ray's own state: nodes then go on rendering "
+        "while the head is restarted.",
+    )
+    redis_password: SecretStr | None = Field(None, description="Password of that Redis.")
     ray_dashboard: bool = Field(False, description="Start Ray's dashboard, on loopback.")
     tls_certificate: Path | None = Field(
         None, description="PEM file of the gateway's certificate; off loopback one is made."
@@ -154,6 +160,16 @@ class FarmConfig(BaseSettings):
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else None
+
+    @field_validator("redis")
+    @classmethod
+    def _no_secret(cls, value: str) -> str:
+        host, _, port = value.removeprefix("rediss://").removeprefix("redis://").rpartition(":")
+        if "@" in value:
+            raise ValueError(f"has a password in it: set {PREFIX}REDIS_PASSWORD instead")
+        if value and not (host and port.isdecimal()):
+            raise ValueError(f"{value!r} is no address; write HOST:PORT")
+        return value
 
     @field_validator("inputs", mode="before")
     @classmethod

@@ -20,6 +20,7 @@ from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
 from node_agent.attempt import Attempt
 from node_agent.card_report import card_report, telemetry_report
+from node_agent.cluster.presence import CardState
 from node_agent.engine import Engine
 from node_agent.examination import Examiner
 from node_agent.inventory import place_of
@@ -40,6 +41,8 @@ LINK_DOWN_SECONDS_MAX = 2.0
 """Longest pause before the farm is tried again."""
 LATER_SECONDS = 0.5
 """Pause before a report that the farm could not take yet is made again."""
+LEAVING = "its node leaves the farm"
+"""The condition of a card that takes no more clips."""
 FINISHING_MAX = 4
 """Clips that may be on their way to the store while others render."""
 
@@ -96,6 +99,27 @@ class Agent:
         )
         self._examining: asyncio.Task[None] | None = None
         self._examination: node_pb.Examination | None = None
+        self._leaving = False
+
+    def leave(self) -> None:
+        """Take no more clips, and give those up that are held: each at its next chunk boundary."""
+        self._leaving = True
+        self._outbox.changed.set()
+
+    @property
+    def state(self) -> CardState:
+        """How the card does, for its node."""
+        counters = self._counters
+        return CardState(
+            condition=self._condition,
+            held=len(self._attempts),
+            chunks=counters.chunks_rendered,
+            clips=counters.clips_delivered,
+        )
+
+    @property
+    def _condition(self) -> str:
+        return LEAVING if self._leaving else self._engine.condition
 
     async def run(self) -> None:
         """Serve the card until cancelled."""
@@ -145,6 +169,9 @@ class Agent:
             later = self._outbox.settle(response.verdicts)
             self._outbox.hand_out(response.grants)
             await self._reconcile(response.wanted, tools, group)
+            if self._leaving:
+                for attempt, _ in self._attempts.values():
+                    await attempt.give_up()
             self._standing = response.standing
             self._heed_examine(response.examine, group)
             seconds = LATER_SECONDS if later else float(response.next_exchange_seconds or 10)
@@ -165,6 +192,7 @@ class Agent:
                 self._engine,
                 senses,
                 incarnation=self.incarnation,
+                condition=self._condition,
                 tags=(*self._settings.tags, *self._place(senses.identity).tags),
                 examination=self._examination,
             ),
@@ -172,7 +200,7 @@ class Agent:
                 node_pb.HeldAttempt(clip_id=a.key[0], attempt=a.key[1], started=a.started)
                 for a in attempts
             ],
-            capacity=capacity if self._engine.ready else 0,
+            capacity=capacity if self._engine.ready and not self._leaving else 0,
             telemetry=telemetry_report(self._counters, self._engine, senses, self._spool),
         )
         self._outbox.fill(request)

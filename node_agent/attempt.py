@@ -329,6 +329,7 @@ class Attempt:
             {video: Path(made.video.path), data: Path(made.sidecar.path)},
             node_pb.OutboxEntry(take=report),
         )
+        self._tools.counters.clips_delivered += 1
 
 
 def _first(group: ExceptionGroup[AttemptFailed]) -> AttemptFailed:

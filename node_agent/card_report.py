@@ -24,6 +24,7 @@ def card_report(
     senses: CardSenses,
     *,
     incarnation: str,
+    condition: str,
     tags: Iterable[str],
     examination: node_pb.Examination | None,
 ) -> node_pb.CardReport:
@@ -40,7 +41,7 @@ def card_report(
         renderer=about.renderer if about else engine.options.renderer,
         model_digest=about.model_digest if about else "",
         stack_id=about.stack_id if about else "",
-        condition=engine.condition,
+        condition=condition,
         card_type=_type(settings.device, senses),
         tags=dict.fromkeys(tags),
         profile=about.profile if about else "",

@@ -1,4 +1,8 @@
-"""What the operator says of this machine's cards: a small TOML file.
+"""What the operator says of this machine and its cards: a small TOML file.
+
+[node]                      # what `farm-node join` needs no flags for
+model = "/models/helios-distilled"
+inputs = ["/mnt/plates"]
 
 [card."GPU-1d2f6d0e-…"]     # or [card.0], by NVML's index
 rack = "r2"
@@ -19,6 +23,26 @@ from typing import Any, Final
 DEFAULT_PATH: Final = Path("~/.heliostat/node.toml")
 
 
+NODE_KEYS: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType(
+    {
+        "name": (str,),
+        "cpu_cards": (int,),
+        "gpu_cards": (int,),
+        "renderer": (str,),
+        "model": (str,),
+        "seconds_per_chunk": (int, float),
+        "lanes": (int,),
+        "loras": (str,),
+        "inputs": (list,),
+        "tags": (list,),
+        "idle_unload_seconds": (int, float),
+        "spool": (str,),
+    }
+)
+"""Keys of [node] → what they hold."""
+_WRITTEN: Final = MappingProxyType({str: "a text", int: "a number", list: "a list of texts"})
+
+
 class NodeFileError(Exception):
     """The file cannot be used; the message names file and key, and what helps."""
 
@@ -34,22 +58,44 @@ class Place:
     tags: tuple[str, ...] = ()
 
 
+def load_node(path: Path) -> dict[str, Any]:
+    """What [node] says, by key; empty where there is no file. Raises `NodeFileError`."""
+    said = _table(path, "node")
+    for key, value in said.items():
+        if key not in NODE_KEYS:
+            raise NodeFileError(
+                f"{path}: node.{key}: no such key; there are {', '.join(NODE_KEYS)}"
+            )
+        kinds = NODE_KEYS[key]
+        texts = not isinstance(value, list) or all(isinstance(each, str) for each in value)
+        if isinstance(value, bool) or not isinstance(value, kinds) or not texts:
+            raise NodeFileError(f"{path}: node.{key}: {value!r} is not {_WRITTEN[kinds[0]]}")
+    return said
+
+
 def load_places(path: Path) -> Mapping[str, Place]:
     """Places by UUID or index, as text; none where there is no file. Raises `NodeFileError`."""
+    cards = _table(path, "card")
+    return MappingProxyType({key: _place(path, key, said) for key, said in cards.items()})
+
+
+def _table(path: Path, name: str) -> dict[str, Any]:
+    """A table of the file, empty where there is none."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return MappingProxyType({})
+        return {}
     except (OSError, UnicodeDecodeError) as error:
         raise NodeFileError(f"{path}: cannot be read ({error})") from error
     except tomllib.TOMLDecodeError as error:
         raise NodeFileError(f"{path}: not TOML: {error}") from error
-    for key in content.keys() - {"card"}:
-        raise NodeFileError(f'{path}: {key}: no such key; write [card."GPU-…"] or [card.0]')
-    cards = content.get("card", {})
-    if not isinstance(cards, dict):
-        raise NodeFileError(f'{path}: card: must be a table; write [card."GPU-…"] or [card.0]')
-    return MappingProxyType({key: _place(path, key, said) for key, said in cards.items()})
+    hint = 'write [node], and [card."GPU-…"] or [card.0]'
+    for key in content.keys() - {"card", "node"}:
+        raise NodeFileError(f"{path}: {key}: no such key; {hint}")
+    table = content.get(name, {})
+    if not isinstance(table, dict):
+        raise NodeFileError(f"{path}: {name}: must be a table; {hint}")
+    return table
 
 
 def _place(path: Path, card: str, said: Any) -> Place:

@@ -18,6 +18,7 @@ class Counters:
 
     frames_rendered: int = 0
     chunks_rendered: int = 0
+    clips_delivered: int = 0
     render_seconds: float = 0.0
     bytes_uploaded: int = 0
     upload_seconds: float = 0.0

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from farm.fleet_ray.settings import HeadSettings
 
 
+SECRETS = ("api_token", "ray_token", "s3_access_key", "s3_secret_key", "redis_password")
+
 Host = Annotated[str | None, typer.Option(help="Listen here. [default: 127.0.0.1]")]
 Port = Annotated[int | None, typer.Option(help="First of the farm's ports. [default: 8460]")]
 CpuCards = Annotated[
@@ -58,6 +60,10 @@ S3Endpoint = Annotated[
 ]
 S3Bucket = Annotated[str | None, typer.Option(help="Its bucket. [default: heliostat]")]
 S3Region = Annotated[str | None, typer.Option(help="Its region. [default: us-east-1]")]
+Redis = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Redis for Ray's own state. [default: none]"),
+]
 RayDashboard = Annotated[
     bool | None, typer.Option("--ray-dashboard", help="Start Ray's dashboard.")
 ]
@@ -81,6 +87,7 @@ def up(
     s3_endpoint: S3Endpoint = None,
     s3_bucket: S3Bucket = None,
     s3_region: S3Region = None,
+    redis: Redis = None,
     ray_dashboard: RayDashboard = None,
     config: ConfigFile = None,
     as_json: Json = False,
@@ -109,6 +116,7 @@ def up(
         s3_endpoint=s3_endpoint,
         s3_bucket=s3_bucket,
         s3_region=s3_region,
+        redis=redis,
         ray_dashboard=ray_dashboard,
     )
     if problems := start_problems(found):
@@ -128,11 +136,7 @@ def _start(found: FarmConfig, *, new_ledger: bool, as_json: bool) -> int:
     head = _with_model(_head_settings(found))
     ensure_secrets(
         head,
-        **{
-            name: secret.get_secret_value()
-            for name in ("api_token", "ray_token", "s3_access_key", "s3_secret_key")
-            if (secret := getattr(found, name))
-        },
+        **{name: secret.get_secret_value() for name in SECRETS if (secret := getattr(found, name))},
     )
     keep_url(head, found.ledger.get_secret_value() if found.ledger else "")
     if new_ledger:
@@ -142,6 +146,8 @@ def _start(found: FarmConfig, *, new_ledger: bool, as_json: bool) -> int:
         output.print_json(asdict(state))
     else:
         output.say(f"farm serves at {state.endpoint}, metrics at {state.http}/metrics")
+        if not head.on_loopback:
+            output.say(f"machines with cards join by: farm-node join {head.ray_host}:{head.port}")
     return output.OK
 
 

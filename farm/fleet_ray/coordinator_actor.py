@@ -28,7 +28,9 @@ from farm.fleet_ray.model_shape import model_shape
 from farm.fleet_ray.placement import Placement
 from farm.fleet_ray.settings import HeadSettings
 from farm.plan.economics import seconds_per_frame
+from heliostat.v1 import fleet_service_pb2 as fleet_pb
 from heliostat.v1 import node_service_pb2 as node_pb
+from heliostat.v1 import types_pb2 as types_pb
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +70,7 @@ class CoordinatorActor:
         logger.info("coordinator of epoch %d", self._coordinator.epoch)
         gc.freeze()  # as in the gateway
         loop = asyncio.get_running_loop()
-        self._placement = Placement(settings, self._lost)
+        self._placement = Placement(settings, self._fleet, self._lost)
         self._background = (
             loop.create_task(self._tick_for_ever()),
             loop.create_task(self._placement.run()),
@@ -122,8 +124,11 @@ class CoordinatorActor:
 
     async def fleet(self) -> tuple[bytes, list[bytes]]:
         """See `CoordinatorLink.fleet`."""
-        view, cards = await self._call(self._coordinator.fleet)
+        view, cards = await self._fleet()
         return view.SerializeToString(), [card.SerializeToString() for card in cards]
+
+    async def _fleet(self) -> tuple[fleet_pb.GetFleetResponse, list[types_pb.Card]]:
+        return await self._call(self._coordinator.fleet)
 
     async def _lost(self, card_id: str, incarnation: str, reason: str) -> None:
         count = await self._call(lambda: self._coordinator.lost(card_id, incarnation, reason))

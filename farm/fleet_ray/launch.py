@@ -21,6 +21,7 @@ from farm.fleet_ray.gateway_actor import GatewayActor
 from farm.fleet_ray.names import COORDINATOR, GATEWAY, NAMESPACE
 from farm.fleet_ray.ray_head import environment
 from farm.fleet_ray.settings import HeadSettings
+from node_agent.links.ray import NodeSettings
 
 CONNECT_SECONDS = 60.0
 SERVE_SECONDS = 120.0
@@ -29,6 +30,7 @@ SERVE_SECONDS = 120.0
 def launch(settings: HeadSettings) -> None:
     """Start coordinator and gateway, and wait for them. Raises RayError."""
     os.environ.update(environment(settings))
+    node_settings(settings).save()
     _connect(settings)
     kept = {"lifetime": "detached", "max_restarts": -1, "num_cpus": 0, "get_if_exists": True}
     data_dir = str(settings.data_dir)
@@ -51,6 +53,22 @@ def launch(settings: HeadSettings) -> None:
                 time.sleep(0.2)
             else:
                 break
+
+
+def node_settings(settings: HeadSettings) -> NodeSettings:
+    """What the cards of the head's own machine render with."""
+    return NodeSettings(
+        directory=settings.data_dir / "node",
+        spool=settings.data_dir / "spool",
+        stamps=settings.data_dir / "models" / "verified.json",
+        cpu_cards=settings.cpu_cards,
+        renderer=settings.renderer,
+        model=settings.model,
+        seconds_per_chunk=settings.seconds_per_chunk,
+        lanes=settings.lanes,
+        loras=settings.loras,
+        inputs=settings.input_directories,
+    )
 
 
 def _connect(settings: HeadSettings) -> None:

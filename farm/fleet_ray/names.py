@@ -9,6 +9,11 @@ COORDINATOR: Final = "coordinator"
 GATEWAY: Final = "gateway"
 
 
-def agent_name(card_id: str) -> str:
-    """The agent that serves a card."""
-    return f"agent/{card_id}"
+NAME_LABEL: Final = "heliostat/name"
+"""A node's label: what its machine is called."""
+
+
+def agent_name(card_id: str, node_id: str) -> str:
+    """The agent that serves a card. A machine that comes back is another node, to Ray: its agents
+    there have nothing to do with those that died with the first."""
+    return f"agent/{card_id}@{node_id[:12]}"

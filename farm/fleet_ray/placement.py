@@ -7,35 +7,58 @@ as a new incarnation; this only notices, tells the coordinator, and calls `run` 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from farm.fleet_ray.names import GATEWAY, NAMESPACE, agent_name
+from farm.fleet_ray.demand import Demand
+from farm.fleet_ray.names import GATEWAY, NAME_LABEL, NAMESPACE, agent_name
 from farm.fleet_ray.settings import HeadSettings
+from heliostat.v1 import fleet_service_pb2 as fleet_pb
+from heliostat.v1 import types_pb2 as types_pb
 from node_agent.links.ray import AgentActor
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 """How often the cluster is looked at for cards that came or went."""
+FLEET_SECONDS = 5.0
+"""How often the coordinator is asked; for 10,000 cards its answer takes a tenth of a second."""
 AGAIN_SECONDS = 0.2
 
+Fleet = Callable[[], Awaitable[tuple[fleet_pb.GetFleetResponse, list[types_pb.Card]]]]
+"""What the coordinator knows of its cards, and how many it wants."""
 Lost = Callable[[str, str, str], Awaitable[None]]
 """Told (card id, incarnation, reason) when an agent has died."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A card that has its agent."""
+
+    node_id: str
+    task: asyncio.Task[None]
 
 
 class Placement:
     """Keeps an agent on every card."""
 
-    def __init__(self, settings: HeadSettings, lost: Lost) -> None:
+    def __init__(self, settings: HeadSettings, fleet: Fleet, lost: Lost) -> None:
         self._settings = settings
+        self._fleet = fleet
         self._lost = lost
-        self._kept: dict[str, asyncio.Task[None]] = {}
+        self._demand = Demand()
+        self._cards: dict[str, types_pb.Card] = {}
+        self._asks_at = 0.0
+        self._kept: dict[str, Kept] = {}
+        self._told: set[tuple[str, str]] = set()
 
     async def run(self) -> None:
         """Look at the cluster for ever."""
@@ -47,15 +70,54 @@ class Placement:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self) -> None:
-        nodes = await asyncio.to_thread(_nodes)
-        for node in nodes:
-            if not node["Alive"]:
-                continue
+        await self._ask_fleet()
+        for node in await asyncio.to_thread(_alive):
             for slot in range(int(node["Resources"].get("card", 0))):
-                card_id = f"{node['NodeManagerHostname']}-{slot}"
+                card_id = f"{_name(node)}-{slot}"
                 kept = self._kept.get(card_id)
-                if kept is None or kept.done():
-                    self._kept[card_id] = asyncio.create_task(self._keep(node, slot, card_id))
+                running = kept is not None and not kept.task.done()
+                if is_drained(self._cards.get(card_id)):
+                    if kept is not None and running:
+                        await self._end(card_id, kept)
+                elif kept is None or not running:
+                    task = asyncio.create_task(self._keep(node, slot, card_id))
+                    self._kept[card_id] = Kept(node["NodeID"], task)
+                elif kept.node_id != node["NodeID"]:
+                    self._say_that_it_waits(card_id, node, kept)
+
+    async def _ask_fleet(self) -> None:
+        """Hear what was decided of the cards, and pass on how many are wanted."""
+        if (now := time.monotonic()) < self._asks_at:
+            return
+        self._asks_at = now + FLEET_SECONDS
+        view, cards = await self._fleet()
+        self._cards = {card.card_id: card for card in cards}
+        await self._demand.tell(view.cards_wanted, cards)
+
+    async def _end(self, card_id: str, kept: Kept) -> None:
+        """A drained card's agent ends: nothing of ours is left on the node, which Ray's autoscaler
+        may then take away."""
+        logger.info("card %s is drained: its agent ends", card_id)
+        kept.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await kept.task
+        name = agent_name(card_id, kept.node_id)
+        with contextlib.suppress(RayError, ValueError):  # ValueError: it is not there
+            agent: Any = await asyncio.to_thread(ray.get_actor, name, namespace=NAMESPACE)
+            incarnation = await agent.incarnation.remote()
+            ray.kill(agent)
+            await self._tell(card_id, incarnation, "its node is drained")
+
+    def _say_that_it_waits(self, card_id: str, node: dict[str, Any], kept: Kept) -> None:
+        """A machine that comes back before Ray knows of its death waits for that; so does one that
+        has the name of another, and for ever."""
+        if (card_id, node["NodeID"]) not in self._told:
+            self._told.add((card_id, node["NodeID"]))
+            logger.warning(
+                "card %s of node %s, %s, waits until node %s is gone; if that is another machine "
+                "of the same name, join one of them with --name",
+                card_id, node["NodeID"][:8], node["NodeManagerAddress"], kept.node_id[:8],
+            )  # fmt: skip
 
     async def _keep(self, node: dict[str, Any], slot: int, card_id: str) -> None:
         """Have an agent run on a card until its node is gone."""
@@ -84,10 +146,8 @@ class Placement:
 
     def _agent(self, node: dict[str, Any], slot: int, card_id: str) -> Any:
         """The card's agent, made if it is not there."""
-        settings = self._settings
-        device = "cpu" if slot < settings.cpu_cards else f"cuda:{slot - settings.cpu_cards}"
         options = {
-            "name": agent_name(card_id),
+            "name": agent_name(card_id, node["NodeID"]),
             "namespace": NAMESPACE,
             "lifetime": "detached",
             "get_if_exists": True,
@@ -104,26 +164,29 @@ class Placement:
                 namespace=NAMESPACE,
                 card_id=card_id,
                 node_id=node["NodeID"],
-                hostname=node["NodeManagerHostname"],
+                hostname=_name(node),
                 slot=slot,
-                device=device,
-                spool=str(settings.data_dir / "spool" / card_id),
-                renderer=settings.renderer,
-                model=str(settings.model) if settings.model else "",
-                stamps=str(settings.data_dir / "models" / "verified.json"),
-                seconds_per_chunk=settings.seconds_per_chunk,
-                thresholds=settings.thresholds,
-                lanes=settings.lanes,
-                loras=str(settings.loras) if settings.loras else "",
-                inputs=settings.input_directories,
+                thresholds=self._settings.thresholds,
             )
         )
 
 
-def _nodes() -> list[dict[str, Any]]:
+def is_drained(card: types_pb.Card | None) -> bool:
+    """Nothing is held by a card whose node is about to leave."""
+    draining = types_pb.STANDING_DRAINING
+    return card is not None and card.standing == draining and not card.clip_ids
+
+
+def _alive() -> list[dict[str, Any]]:
+    """The cluster's living nodes, the longest known first."""
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    return nodes
+    return [node for node in nodes if node["Alive"]]
 
 
 def _is_alive(node_id: str) -> bool:
-    return any(node["NodeID"] == node_id and node["Alive"] for node in _nodes())
+    return any(node["NodeID"] == node_id for node in _alive())
+
+
+def _name(node: dict[str, Any]) -> str:
+    """What its machine is called: as it joined, or by its own name."""
+    return str(node["Labels"].get(NAME_LABEL) or node["NodeManagerHostname"])

@@ -10,11 +10,27 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
-from farm.fleet_ray.settings import HeadSettings
+from farm.fleet_ray.settings import HeadSettings, Secrets
 
-OBJECT_STORE_BYTES = 100 << 20
+NODE_VARIABLE: Final = "HELIOSTAT_NODE"
+"""Names the file of a node's settings; its agents read it (`node_agent.cluster.settings`)."""
+OBJECT_STORE_BYTES: Final = 100 << 20
 """Nothing of ours lives in Ray's object store; this is about the least that it takes."""
+
+HEALTH: Final = {
+    "RAY_health_check_initial_delay_ms": "5000",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "4000",
+    "RAY_health_check_failure_threshold": "3",
+}
+"""When Ray holds a node for dead. One whose Ray has ended refuses the connection: 3 checks, 3 s.
+One that is silent (its link, or stopped): 3 checks of 4 s and the pauses between them, 15 s; a
+desktop that swaps or stutters answers within that. The lease, which ends without Ray, has 45 s."""
+
+HEAD_AWAY_SECONDS: Final = 300
+"""So long nodes go on without a head that comes back with its Ray's state (`--redis`)."""
 
 
 def environment(settings: HeadSettings) -> dict[str, str]:
@@ -26,13 +42,28 @@ def environment(settings: HeadSettings) -> dict[str, str]:
         # A machine that renders is nearly full by design; only the last 2% are an emergency.
         "RAY_memory_usage_threshold": "0.98",
         "RAY_DEDUP_LOGS": "0",
+        # Else Ray aborts where its own agents take more than seconds to start: on a busy desktop.
+        "RAY_agent_register_timeout_ms": "60000",
+        "RAY_gcs_rpc_server_reconnect_timeout_s": str(HEAD_AWAY_SECONDS),
+        **HEALTH,
         # What a stop interrupts goes on from its checkpoint: there is nothing to wait for.
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         "PYTHONUNBUFFERED": "1",
+        NODE_VARIABLE: str(settings.data_dir / "node" / "node.json"),
     }
 
 
-def arguments(settings: HeadSettings) -> list[str]:
+def redis_environment(settings: HeadSettings) -> dict[str, str]:
+    """What Ray's head alone needs to keep its state in Redis, apart from other farms' there."""
+    if not settings.redis:
+        return {}
+    return {
+        "RAY_REDIS_ADDRESS": settings.redis,
+        "RAY_external_storage_namespace": f"heliostat-{settings.marker}",
+    }
+
+
+def arguments(settings: HeadSettings, redis_password: str = "") -> list[str]:
     """Arguments of `ray start`."""
     cards = settings.cpu_cards + settings.gpu_cards
     resources = {"coordinator": 1, "gateway": 1, "card": cards}
@@ -59,18 +90,20 @@ def arguments(settings: HeadSettings) -> list[str]:
         "--no-monitor",
         "--include-log-monitor=false",
         f"--resources={json.dumps(resources)}",
+        *([f"--redis-password={redis_password}"] if redis_password and settings.redis else ()),
     ]
 
 
 def main() -> None:
     """Run `ray start` for the farm whose data directory is the first argument."""
     settings = HeadSettings.load(Path(sys.argv[1]))
-    os.environ.update(environment(settings))
+    os.environ.update({**environment(settings), **redis_environment(settings)})
+    password = Secrets.load(settings).redis_password
     from ray.scripts import scripts
 
     without_client = ImportError("Ray Client is left out on purpose")
     scripts.get_ray_client_dependency_error = lambda: without_client  # type: ignore[attr-defined]
-    sys.argv = ["ray", *arguments(settings)]
+    sys.argv = ["ray", *arguments(settings, password)]
     scripts.main()  # type: ignore[no-untyped-call]
 
 

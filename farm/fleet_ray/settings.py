@@ -65,6 +65,8 @@ class HeadSettings:
     """Empty: the embedded server."""
     s3_bucket: str = "heliostat"
     s3_region: str = "us-east-1"
+    redis: str = ""
+    """Where Ray's head keeps its own state, so that nodes outlast it; empty: nowhere."""
     ray_dashboard: bool = False
     baseline: str = "h100"
     baseline_fps: float = 0.0
@@ -195,6 +197,7 @@ class Secrets:
     ray_token: str
     s3_access_key: str
     s3_secret_key: str
+    redis_password: str
 
     def __repr__(self) -> str:
         return "Secrets(…)"
@@ -212,6 +215,7 @@ def ensure_secrets(
     ray_token: str = "",
     s3_access_key: str = "",
     s3_secret_key: str = "",
+    redis_password: str = "",
 ) -> Secrets:
     """Keep the secrets given; make those that are missing, once."""
     made_access, made_secret = generate_keys()
@@ -220,6 +224,7 @@ def ensure_secrets(
         "ray_token": (ray_token, secrets.token_hex(32)),
         "s3_access_key": (s3_access_key, made_access),
         "s3_secret_key": (s3_secret_key, made_secret),
+        "redis_password": (redis_password, ""),
     }
     for name, (given, made) in given_or_made.items():
         path = settings.secret(name)

@@ -31,6 +31,8 @@ logger = logging.getLogger("farm.supervisor")
 RESTART_SECONDS = 1.0
 RAY_PARTS = ("gcs_server", "raylet")
 """Children of `ray start` without which there is no Ray."""
+TRIES_MAX = 3
+"""Starts of a Ray that ends before it has served: a machine that is just booting is busy."""
 ALREADY_RUNNING = 75
 
 
@@ -41,6 +43,8 @@ class Supervisor:
         self._settings = settings
         self._stop = threading.Event()
         self._served = False
+        self._refused = False
+        """The farm's own processes could not start: trying again would not help."""
 
     def run(self) -> None:
         """Start everything, start again what ends, stop everything when told to."""
@@ -50,9 +54,11 @@ class Supervisor:
         sweep(self._settings.marker)
         store = self._start_store()
         try:
+            tries = 0
             while not self._stop.is_set():
                 self._run_ray()
-                if not self._served:
+                tries += 1
+                if not self._served and (self._refused or tries == TRIES_MAX):
                     logger.error("the farm did not start")
                     break
                 self._stop.wait(RESTART_SECONDS)
@@ -121,6 +127,7 @@ class Supervisor:
         finally:
             end_group(launch)
         if launch.returncode != 0:
+            self._refused = True
             logger.error("the farm's processes did not start; see launch.log")
             return False
         return True

@@ -47,8 +47,11 @@ def ensure_certificate(certificate: Path, key: Path, addresses: list[str]) -> No
 
 
 def own_addresses() -> list[str]:
-    """Addresses by which this machine may be reached."""
-    infos = socket.getaddrinfo(socket.gethostname(), None, proto=socket.IPPROTO_TCP)
+    """Addresses by which this machine may be reached; none where it does not know its own name."""
+    try:
+        infos = socket.getaddrinfo(socket.gethostname(), None, proto=socket.IPPROTO_TCP)
+    except OSError:
+        return []
     return [str(info[4][0]).split("%")[0] for info in infos]
 
 

@@ -206,6 +206,14 @@ def _counts(fleet: Fleet) -> Iterator[Metric]:
     cards.add_metric(["online"], fleet.view.cards_online)
     cards.add_metric(["offline"], fleet.view.cards - fleet.view.cards_online)
     yield cards
+    wanted = GaugeMetricFamily(
+        "heliostat_cards_wanted",
+        "Cards that waiting clips could use now, beside those that work; no type is any.",
+        labels=["card_type"],
+    )
+    for card_type, count in sorted(fleet.view.cards_wanted.items()):
+        wanted.add_metric([card_type], count)
+    yield wanted
 
 
 def _cards(cards: list[types_pb.Card]) -> Iterator[Metric]:

@@ -7,7 +7,8 @@ import sys
 import typer
 
 from node_agent.burnin.errors import BurnInError
-from node_agent.cli import bench, burn_in, doctor, inventory, model, reels, render
+from node_agent.cli import bench, burn_in, doctor, inventory, join, model, reels, render
+from node_agent.cluster.ray_node import JoinError
 from node_agent.models import ModelError
 from node_agent.node_file import NodeFileError
 from node_agent.reel.reel import ReelError
@@ -20,6 +21,8 @@ app.command()(bench.bench)
 app.command()(burn_in.burn_in)
 app.command()(doctor.doctor)
 app.command()(inventory.inventory)
+app.command()(join.join)
+app.command()(join.leave)
 app.command(help=render.HELP)(render.render)
 app.command()(reels.extend)
 app.command()(reels.branch)
@@ -33,6 +36,6 @@ def main() -> None:
     except ModuleNotFoundError as error:
         typer.echo(f"{error.name} is not installed: this needs `heliostat[node]`", err=True)
         sys.exit(1)
-    except (BurnInError, ModelError, NodeFileError, ReelError, OSError) as error:
+    except (BurnInError, JoinError, ModelError, NodeFileError, ReelError, OSError) as error:
         typer.echo(str(error), err=True)
         sys.exit(1)

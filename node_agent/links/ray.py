@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -16,13 +15,17 @@ from ray.exceptions import RayError
 
 from node_agent.agent import Agent, CardSettings
 from node_agent.burnin import FOLDER as GOLDEN_FOLDER
+from node_agent.cluster.presence import Presence
+from node_agent.cluster.settings import NodeSettings
 from node_agent.links.link import LinkDown
-from node_agent.node_file import DEFAULT_PATH as NODE_FILE
 from node_agent.quality.signals import Thresholds
-from node_agent.render.child import ChildOptions
+
+__all__ = ["AgentActor", "NodeSettings", "RayLink"]
 
 EXCHANGE_SECONDS = 60.0
 """An exchange that takes longer is said again; the farm tells the two apart."""
+SPEAK_SECONDS = 0.5
+"""How often the node hears of its card, and the card of its node."""
 
 logger = logging.getLogger(__name__)
 
@@ -62,49 +65,34 @@ class AgentActor:
         node_id: str,
         hostname: str,
         slot: int,
-        device: str,
-        spool: str,
-        renderer: str,
-        model: str,
-        stamps: str,
-        seconds_per_chunk: float,
         thresholds: Mapping[str, Any],
-        lanes: int,
-        loras: str,
-        inputs: tuple[str, ...] | None,
-        tags: tuple[str, ...] = (),
-        idle_unload_seconds: float = 0.0,
     ) -> None:
+        """What the farm says; all else is said by the node's own settings."""
         logging.basicConfig(
             level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr
         )
-        child = ChildOptions(
-            renderer=renderer,
-            model=Path(model) if model else None,
-            stamps=Path(stamps),
-            device=device,
-            seconds_per_chunk=seconds_per_chunk,
-            lanes=lanes,
-            loras=Path(loras) if loras else None,
-        )
+        node = NodeSettings.of_this_node()
         settings = CardSettings(
             card_id=card_id,
             node_id=node_id,
             hostname=hostname,
             slot=slot,
-            device=device,
-            spool=Path(spool),
-            child=child,
+            device=node.device(slot),
+            spool=node.spool / card_id,
+            child=node.child(slot),
             thresholds=Thresholds(**thresholds),
-            inputs=inputs,
-            tags=tags,
-            node_file=NODE_FILE.expanduser(),
-            idle_unload_seconds=idle_unload_seconds,
+            inputs=node.inputs,
+            tags=node.tags,
+            node_file=node.node_file.expanduser(),
+            idle_unload_seconds=node.idle_unload_seconds,
             golden=GOLDEN_FOLDER.expanduser(),
         )
         self._agent = Agent(settings, RayLink(gateway, namespace))
         gc.freeze()  # full collections (0.3 s each) need not go through what start-up loaded
-        self._work = asyncio.get_running_loop().create_task(self._agent.run())
+        loop = asyncio.get_running_loop()
+        self._work = loop.create_task(self._agent.run())
+        presence = Presence(node.directory)
+        self._spoken = loop.create_task(_speak_for_ever(self._agent, presence, card_id))
 
     async def incarnation(self) -> str:
         """Which start of this card's agent this is."""
@@ -117,3 +105,18 @@ class AgentActor:
         except Exception:
             logger.exception("the agent broke; it is started anew")
             os._exit(1)
+
+
+async def _speak_for_ever(agent: Agent, presence: Presence, card_id: str) -> None:
+    """Tell the node how its card does, and hear from it when to leave."""
+    told = None
+    while True:
+        if presence.leaving:
+            agent.leave()
+        if (state := agent.state) != told:
+            try:
+                presence.tell(card_id, state)
+                told = state
+            except OSError as error:  # a full disk: the card can do without
+                logger.warning("the card's state was not written: %s", error)
+        await asyncio.sleep(SPEAK_SECONDS)

@@ -40,14 +40,14 @@ def leave(code: ExitCode) -> NoReturn:
         os._exit(code)
 
 
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when the thread that started it ends.
+def die_with_parent(parent: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Have the kernel kill this process, by this signal, when the thread that started it ends.
 
     `parent` is the agent's process id: if another process is the parent already, the agent died
     before the signal was set, and this process leaves.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+    if libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:
         leave(ExitCode.ORPHANED)

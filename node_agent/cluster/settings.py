@@ -1,0 +1,85 @@
+"""What a node's agents render with: said on the node, and read by its agents on the node."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Final
+
+from node_agent.node_file import DEFAULT_PATH
+from node_agent.render.child import ChildOptions
+
+NODE_VARIABLE: Final = "HELIOSTAT_NODE"
+"""Names the file of a node's settings; agents inherit it from their node's Ray."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSettings:
+    """One machine, or the part of it that one Ray node stands for."""
+
+    directory: Path
+    """Where the node's agents and `farm-node` tell each other things."""
+    spool: Path
+    """Where cards keep what is not uploaded yet, a directory for each."""
+    stamps: Path
+    """File that remembers the models' verified hashes."""
+    cpu_cards: int = 0
+    """The first slots are CPUs that stand in for cards; the rest are `cuda:0` and so on."""
+    renderer: str = "helios"
+    model: Path | None = None
+    seconds_per_chunk: float = 0.0
+    """The test card's pace."""
+    lanes: int = 1
+    loras: Path | None = None
+    inputs: tuple[str, ...] | None = ()
+    """Directories that clips may start from files of; None is anywhere."""
+    tags: tuple[str, ...] = ()
+    """What clips may ask of its cards by name, beside the node file's tags of each."""
+    idle_unload_seconds: float = 0.0
+    """A card that is paused and holds nothing frees its GPU after so long."""
+    node_file: Path = DEFAULT_PATH
+    """What the operator says of the cards."""
+
+    @property
+    def path(self) -> Path:
+        """The file that these settings are kept in."""
+        return self.directory / "node.json"
+
+    def device(self, slot: int) -> str:
+        """What card `slot` is: `cpu` or `cuda:N`."""
+        return "cpu" if slot < self.cpu_cards else f"cuda:{slot - self.cpu_cards}"
+
+    def child(self, slot: int) -> ChildOptions:
+        """How the render child of card `slot` runs."""
+        return ChildOptions(
+            renderer=self.renderer,
+            model=self.model,
+            stamps=self.stamps,
+            device=self.device(slot),
+            seconds_per_chunk=self.seconds_per_chunk,
+            lanes=self.lanes,
+            loras=self.loras,
+        )
+
+    def save(self) -> None:
+        """Write them in one step. Raises OSError."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(asdict(self), indent=2, default=str) + "\n")
+        temporary.replace(self.path)
+
+    @classmethod
+    def of_this_node(cls) -> NodeSettings:
+        """Those that `HELIOSTAT_NODE` names. Raises KeyError, OSError, ValueError."""
+        content = json.loads(Path(os.environ[NODE_VARIABLE]).read_text(encoding="utf-8"))
+        known = {field.name for field in fields(cls)}
+        values = {name: value for name, value in content.items() if name in known}
+        for name in ("directory", "spool", "stamps", "model", "loras", "node_file"):
+            if values.get(name) is not None:
+                values[name] = Path(values[name])
+        for name in ("inputs", "tags"):
+            if values.get(name) is not None:
+                values[name] = tuple(values[name])
+        return cls(**values)

@@ -1,0 +1,170 @@
+"""Whatever happens to a machine of the farm, every clip ends once and is what it should be.
+
+Times are from the fault to the next lease of the clips that it hit (REL-3: 60 s at most).
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from farm.coordinator import Coordinator
+from farm.domain.clip import EventKind
+from farm.fleet_ray.coordinator_actor import SystemClock
+from farm.store.store import open_store
+from tests.chaos.test_kills import seconds_until_again
+from tests.cluster.conftest import Stage
+from tests.fixtures.cluster import Node
+from tests.fixtures.oracle import Verdict
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
+
+AGAIN_SECONDS_MAX = 60.0
+LEASE_SECONDS = 45.0
+
+
+def test_a_machine_joins_and_renders_within_a_minute(stage: Stage):
+    """From one command to the first recorded chunk, with nothing but a renderer there."""
+    said = stage.farm.nodes[0].said()
+    stage.tell(f"join to first recorded chunk: {stage.join_seconds:.1f} s\n{said}")
+    assert stage.join_seconds < AGAIN_SECONDS_MAX
+    assert "joined" in said
+    assert "first chunk rendered" in said
+    assert "MB" in said
+
+
+def test_a_raylet_is_killed(stage: Stage):
+    """Its node ends with it, and comes back by itself."""
+    node = stage.farm.nodes[0]
+    batch_id = stage.under_way("raylet")
+    at = node.machine.kill("raylet")
+    verdict = stage.check(batch_id, cards_hit=node.cards)
+    _tell(stage, "raylet killed", at, verdict)
+
+
+def test_a_machine_loses_its_power(stage: Stage):
+    """Everything on it is gone at once; when it is switched on again it joins as new."""
+    node = stage.farm.nodes[2]
+    batch_id = stage.under_way("power")
+    at = node.power_cut()
+    stage.farm.wait_until_ended(batch_id)
+    node.machine.switch_on()
+    node.join()
+    verdict = stage.check(batch_id, cards_hit=node.cards)
+    _tell(stage, "power cut at two cards", at, verdict)
+
+
+def test_three_machines_are_out_of_reach_each_in_its_own_way(stage: Stage):
+    """One is stopped for longer than a lease, one's link is down, one hears and is not heard.
+
+    Two of them come back before the last: somebody has to go on.
+    """
+    stopped, unplugged, unheard = stage.farm.nodes
+    batch_id = stage.under_way("out of reach")
+    at = stopped.machine.stop()
+    unplugged.machine.unplug()
+    _wait_for_losses(stage, batch_id, nodes=[stopped, unplugged])
+    unplugged.machine.plug_in()
+    unheard.machine.lose_way_to(stage.farm.head.address)
+    _wait_for_losses(stage, batch_id, nodes=[stopped, unplugged, unheard])
+    unheard.machine.find_way_to(stage.farm.head.address)
+    stage.farm.wait_for("more than a lease", lambda: time.time() - at > LEASE_SECONDS + 5)
+    stopped.machine.go_on()
+    verdict = stage.check(batch_id, cards_hit=sum(node.cards for node in stage.farm.nodes))
+    _tell(stage, "stopped, unplugged, unheard", at, verdict)
+
+
+def test_the_head_is_killed_and_nothing_is_lost(stage: Stage):
+    """With Redis, nodes go on: the same agents, the same render children, no chunk twice."""
+    farm = stage.farm
+    before = _pids(stage)
+    batch_id = stage.under_way("head, with Redis")
+    at = farm.kill_head()
+    farm.restart_head()
+    verdict = stage.check(batch_id, cards_hit=0)
+    assert _pids(stage) == before
+    assert not _losses(verdict)
+    _tell(stage, "head killed, with Redis", at, verdict)
+
+
+def test_of_two_coordinators_only_one_writes(stage: Stage):
+    """A second one takes the ledger over; the first is fenced, ends, and comes back as a third."""
+    farm = stage.farm
+    batch_id = stage.under_way("two coordinators")
+    store = open_store(farm.settings.store_path)
+    try:
+        second = Coordinator(store, SystemClock())
+        farm.wait_for(
+            "a coordinator after the second",
+            lambda: farm.events(batch_id)[-1].epoch > second.epoch,
+        )
+    finally:
+        store.close()
+    verdict = stage.check(batch_id, cards_hit=0)
+    epochs = [event.epoch for event in verdict.events]
+    assert epochs == sorted(epochs), "one wrote after it had been taken over"
+    assert second.epoch not in epochs
+    assert len(set(epochs)) >= 2
+
+
+def test_a_machine_leaves_and_nothing_is_spent(stage: Stage):
+    """Its clips go on elsewhere from the chunk at which they were given up."""
+    node = stage.farm.nodes[2]
+    batch_id = stage.under_way("leave")
+    stage.farm.begun()
+    at = time.time()
+    node.leave()
+    left = time.time() - at
+    assert not list(node.machine.processes())
+    stage.farm.wait_until_ended(batch_id)
+    node.join()
+    verdict = stage.check(batch_id, cards_hit=0)
+    assert not _losses(verdict)
+    gave_up = [event for event in verdict.events if event.kind == EventKind.YIELD]
+    assert gave_up, "it held nothing when it left"
+    stage.tell(f"left within {left:.1f} s, {len(gave_up)} clips given up")
+
+
+def test_the_head_is_killed_without_redis(stage: Stage):
+    """All of Ray is gone, on every machine: each card loses the chunks in hand, nothing more."""
+    farm = stage.farm
+    farm.down()
+    farm.up(redis="")
+    farm.wait_until_whole()
+    batch_id = stage.under_way("head, without Redis")
+    farm.begun()
+    at = farm.kill_head()
+    farm.restart_head()
+    verdict = stage.check(batch_id, cards_hit=sum(node.cards for node in farm.nodes))
+    _tell(stage, "head killed, without Redis", at, verdict)
+
+
+def _pids(stage: Stage) -> dict[str, set[int]]:
+    return {kind: {p.pid for p in stage.farm.processes(kind)} for kind in ("agent", "child")}
+
+
+def _losses(verdict: Verdict) -> list[str]:
+    return [event.clip_id for event in verdict.events if event.kind == EventKind.LOST]
+
+
+def _wait_for_losses(stage: Stage, batch_id: str, nodes: list[Node]) -> None:
+    """Wait until each of these nodes has lost what it held, or the batch has ended."""
+
+    def lost() -> bool:
+        events = stage.farm.events(batch_id)
+        hit = {e.card_id.rpartition("-")[0] for e in events if e.kind == EventKind.LOST}
+        return {node.name for node in nodes} <= hit
+
+    stage.farm.wait_for(f"losses of {[node.name for node in nodes]}", lost)
+
+
+def _tell(stage: Stage, what: str, at: float, verdict: Verdict) -> None:
+    """The times of REL-3."""
+    again = seconds_until_again(verdict, at)
+    whole = time.time() - at
+    stage.tell(
+        f"{what}: running again after {', '.join(f'{s:.1f}' for s in again) or '-'} s, "
+        f"ended {verdict.events[-1].at - at:.1f} s later, all cards back after {whole:.1f} s"
+    )
+    assert all(seconds < AGAIN_SECONDS_MAX for seconds in again)
