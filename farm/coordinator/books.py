@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from farm.coordinator.cards import Cards
 from farm.coordinator.open_clips import Lease, OpenClips
+from farm.coordinator.settings_book import Decided
 from farm.domain.batch import Batch
 from farm.domain.clip import AttemptLost, Clip, ClipState, Event, Work, step
 from farm.domain.ledger import BatchChange, ClipChange, Commit, Totals
@@ -44,6 +45,7 @@ class Books:
         now = self.clock.monotonic()
         self.clips = OpenClips()
         self.cards = Cards(self.store.cards(), now)
+        self.decided = Decided(self.store)
         self.totals: Totals = self.store.totals()
         self.pending = Commit()
         for batch in self.store.open_batches():

@@ -7,10 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from farm.domain.clip import Holder
+from farm.domain.fleet import Standing
 from farm.domain.ledger import CardRow
 from farm.plan.rates import RateMeter
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
+
+STANDINGS = {each: types_pb.Standing.Value(f"STANDING_{each.name}") for each in Standing}
+"""Ours → the contract's number."""
 
 RETIRED_MAX = 10_000
 """Incarnations remembered as gone, over all cards."""
@@ -33,7 +37,14 @@ class Card:
     def __post_init__(self) -> None:
         self.rendered = RateMeter(self.seen)
 
-    def view(self, *, online: bool, held: Sequence[str], now: float) -> types_pb.Card:
+    def view(
+        self,
+        *,
+        online: bool,
+        held: Sequence[str],
+        standing: tuple[Standing, str],
+        now: float,
+    ) -> types_pb.Card:
         """The card for operators."""
         row = self.row
         return types_pb.Card(
@@ -53,6 +64,15 @@ class Card:
             frames_per_second=self.rendered.rate(now),
             telemetry=self.telemetry,
             condition=self.condition,
+            card_type=row.card_type,
+            tags=row.tags,
+            profile=row.profile,
+            models=row.models,
+            lanes=row.lanes,
+            power_cap_watts=row.power_cap_watts,
+            pace=row.pace,
+            standing=STANDINGS[standing[0]],
+            standing_reason=standing[1],
         )
 
 
@@ -92,9 +112,10 @@ class Cards:
         if card is None or replaced:
             if card is not None:
                 self._retired.append((said.card_id, card.row.incarnation))
-            card = self._cards[said.card_id] = Card(_row(said), seen=now)
+            row = _row(said, card.row if card else None)
+            card = self._cards[said.card_id] = Card(replace(row, frames_rendered=0), seen=now)
             self._changed[said.card_id] = None
-        elif card.row != (row := _row(said, card.row.frames_rendered)):
+        elif card.row != (row := _row(said, card.row)):
             card.row = row
             self._changed[said.card_id] = None
         card.seen, card.online = now, True
@@ -105,6 +126,14 @@ class Cards:
     def is_retired(self, said: node_pb.CardReport) -> bool:
         """True of an incarnation that a later one has replaced: it may hold nothing."""
         return (said.card_id, said.incarnation) in self._retired
+
+    def stand(self, card_id: str, standing: Standing, reason: str) -> Standing:
+        """Note what was decided of a card; returns its standing before."""
+        card = self._cards[card_id]
+        before = card.row.standing
+        card.row = replace(card.row, standing=standing, standing_reason=reason)
+        self._changed[card_id] = None
+        return before
 
     def gone(self, card_id: str) -> None:
         """Its agent died: it is offline until it is heard of again."""
@@ -138,8 +167,9 @@ class Cards:
         return [self._cards[card_id].row for card_id in changed]
 
 
-def _row(said: node_pb.CardReport, frames_rendered: int = 0) -> CardRow:
-    return CardRow(
+def _row(said: node_pb.CardReport, before: CardRow | None) -> CardRow:
+    """What a card says, with what was decided of it and learned about it before."""
+    row = CardRow(
         card_id=said.card_id,
         node_id=said.node_id,
         hostname=said.hostname,
@@ -150,5 +180,20 @@ def _row(said: node_pb.CardReport, frames_rendered: int = 0) -> CardRow:
         model_digest=said.model_digest,
         stack_id=said.stack_id,
         incarnation=said.incarnation,
-        frames_rendered=frames_rendered,
+        frames_rendered=0,
+        card_type=said.card_type,
+        tags=tuple(said.tags),
+        profile=said.profile,
+        models=tuple(said.models),
+        lanes=said.lanes or 1,
+        power_cap_watts=said.power_cap_watts,
+    )
+    if before is None:
+        return row
+    return replace(
+        row,
+        frames_rendered=before.frames_rendered,
+        pace=before.pace,
+        standing=before.standing,
+        standing_reason=before.standing_reason,
     )

@@ -10,9 +10,11 @@ from dataclasses import replace
 
 from farm.coordinator.books import Books
 from farm.coordinator.cards import Card
+from farm.coordinator.decisions import Decisions
 from farm.coordinator.open_clips import Lease
 from farm.coordinator.reports import Reports
 from farm.coordinator.submissions import Submissions
+from farm.coordinator.why import explain
 from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import ENDED, Cancelled, ClipState, Leased, Requeued, Work
 from farm.domain.errors import NotFound, RequestConflict
@@ -50,6 +52,7 @@ class Coordinator:
         self.store = store
         self.books = Books(store, clock, self.policy, h100_seconds_per_frame)
         self._submissions = Submissions(self.books)
+        self._decisions = Decisions(self.books)
 
     @property
     def epoch(self) -> int:
@@ -157,6 +160,10 @@ class Coordinator:
         """Add checked clips to it. Raises `NotFound` when this coordinator did not begin it."""
         self._submissions.stage(batch_id, clips)
 
+    def stage_dependencies(self, batch_id: str, pairs: Sequence[tuple[int, int]]) -> None:
+        """Add which of its clips wait for which others, by ordinals. Raises `NotFound`."""
+        self._submissions.stage_dependencies(batch_id, pairs)
+
     def discard(self, batch_id: str) -> None:
         """Forget it."""
         self._submissions.discard(batch_id)
@@ -212,6 +219,17 @@ class Coordinator:
                 self.books.step(clip, Requeued())
             return self._answer(request, len(clips))
 
+    def decide(self, name: str, data: bytes, request: RequestRow) -> RequestRow:
+        """Carry out what a serialized message of this name asks; `result` counts what changed.
+
+        Raises `BadDecision`, `NotFound`, `RequestConflict`, and then nothing has changed.
+        """
+        if (first := self._answered(request)) is not None:
+            return first
+        apply = self._decisions.prepare(name, data)
+        with self.books.transaction():
+            return self._answer(request, apply())
+
     def _check_names(self, batch_id: str, names: Collection[str]) -> None:
         """Raise `NotFound` naming the clips that the batch does not have."""
         find, states = self.store.clips_in_states, tuple(ClipState)
@@ -257,4 +275,9 @@ class Coordinator:
 
     def _card_view(self, card: Card, online: bool, now: float) -> types_pb.Card:
         held = [clip.clip_id for clip in self.books.clips.held_by(card.row.card_id)]
-        return card.view(online=online, held=held, now=now)
+        standing = self.books.decided.standing_of(card.row)
+        return card.view(online=online, held=held, standing=standing, now=now)
+
+    def why(self, subject: str) -> fleet_pb.WhyResponse:
+        """Why a clip, a batch, a card (each by its id) or a node is as it is. Raises `NotFound`."""
+        return explain(self.books, subject)

@@ -38,6 +38,12 @@ class Submissions:
         self._find(batch_id).touched = books.clock.monotonic()
         books.store.stage_clips(books.epoch, batch_id, clips)
 
+    def stage_dependencies(self, batch_id: str, pairs: Sequence[tuple[int, int]]) -> None:
+        """Add which clips wait for which others. Raises `NotFound` as above."""
+        books = self._books
+        self._find(batch_id).touched = books.clock.monotonic()
+        books.store.stage_dependencies(books.epoch, batch_id, pairs)
+
     def publish(self, batch_id: str, request: RequestRow) -> None:
         """Make it visible, and load its clips. Raises `NotFound`, `RequestConflict`."""
         books, submission = self._books, self._find(batch_id)

@@ -36,6 +36,12 @@ class RequestConflict(FarmError):
     reason = "REQUEST_CONFLICT"
 
 
+class BadDecision(FarmError):
+    """Something that cannot be decided so: a value out of range, or a state that forbids it."""
+
+    reason = "BAD_DECISION"
+
+
 class Fenced(FarmError):
     """Another coordinator has claimed a later epoch; this one must not write any more."""
 

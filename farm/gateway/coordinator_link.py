@@ -47,6 +47,10 @@ class CoordinatorLink(Protocol):
         """Add checked clips to it. Raises `NotFound` when the coordinator was restarted since."""
         ...
 
+    async def stage_dependencies(self, batch_id: str, pairs: Sequence[tuple[int, int]]) -> None:
+        """Add which of its clips wait for which others, by ordinals. Raises `NotFound` as above."""
+        ...
+
     async def discard(self, batch_id: str) -> None:
         """Forget a submission; one that is not there is no error."""
         ...
@@ -72,6 +76,20 @@ class CoordinatorLink(Protocol):
         request: RequestRow,
     ) -> RequestRow:
         """Put clips in `states` back into the queue; `result` counts them."""
+        ...
+
+    async def decide(self, name: str, data: bytes, request: RequestRow) -> RequestRow:
+        """Carry out a serialized message of this name, such as `PauseRequest`.
+
+        `result` counts what changed. Raises `BadDecision`, `NotFound`, `RequestConflict`.
+        """
+        ...
+
+    async def why(self, subject: str) -> bytes:
+        """A serialized `WhyResponse` of a clip, batch or card by its id, or a node by hostname.
+
+        Without its history. Raises `NotFound`.
+        """
         ...
 
     async def fleet(self) -> tuple[bytes, list[bytes]]:

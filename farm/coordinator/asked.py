@@ -1,0 +1,202 @@
+"""What people ask for, from its message to the record that it becomes, or to why it cannot be.
+
+Gateways call these before they pass a request on, so that whoever asks is told at once; the
+coordinator calls them again on what it knows, and its answer counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Final
+
+from farm.domain.batch import Batch, BatchState, Order
+from farm.domain.errors import BadDecision, NotFound
+from farm.domain.fleet import Circuit, Needs, Node, Standing
+from farm.domain.project import Limit, Project
+from farm.domain.values import control_character, shown
+from heliostat.v1 import batch_service_pb2 as batch_pb
+from heliostat.v1 import fleet_service_pb2 as fleet_pb
+from heliostat.v1 import types_pb2 as types_pb
+
+NAME_CHARS_MAX: Final = 200
+NEEDS_MAX: Final = 100
+"""Card types, tags or limits that one batch may name."""
+
+STANDINGS: Final = MappingProxyType(
+    {types_pb.Standing.Value(f"STANDING_{each.name}"): each for each in Standing}
+)
+"""The contract's number → ours."""
+
+
+def name_of(what: str, name: str) -> str:
+    """A name that something new may have. Raises `BadDecision`; `what` says of what it is."""
+    if not name.strip() or name != name.strip():
+        raise BadDecision(f"the {what}'s name {shown(name)} is empty or has spaces around it")
+    if len(name) > NAME_CHARS_MAX:
+        raise BadDecision(f"the {what}'s name has {len(name)} characters: keep to {NAME_CHARS_MAX}")
+    if control_character(name) or not name.isprintable():
+        raise BadDecision(f"the {what}'s name {shown(name)} holds a control character: remove it")
+    return name
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """`did you mean "show"? `, or nothing when no name is near."""
+    near = get_close_matches(name, known, 1)
+    return f"did you mean {shown(near[0])}? " if near else ""
+
+
+def needs_of(asked: types_pb.Needs) -> Needs:
+    """What a batch asks of its cards; types of cards are compared in lower case."""
+    for what, names in (("card types", asked.card_types), ("tags", asked.tags)):
+        if len(names) > NEEDS_MAX:
+            raise BadDecision(f"{len(names)} {what} are too many: name {NEEDS_MAX} at most")
+    return Needs(
+        card_types=_each(text.lower() for text in asked.card_types),
+        vram_bytes=asked.vram_bytes,
+        tags=_each(asked.tags),
+        profile=asked.profile.strip(),
+        model=asked.model.strip(),
+    )
+
+
+def deadline_of(seconds: float, now: float) -> float:
+    """A deadline (Unix seconds) that lies ahead. Raises `BadDecision` with the farm's clock."""
+    if seconds <= now:
+        raise BadDecision(
+            f"the deadline {_clock(seconds)} is past, the farm's clock says {_clock(now)}: "
+            "name a time that is still to come"
+        )
+    return seconds
+
+
+def limits_of(names: Collection[str], known: Collection[str]) -> tuple[str, ...]:
+    """Limits that a batch counts against. Raises `BadDecision` for the first unknown one."""
+    for name in names:
+        if name not in known:
+            raise BadDecision(
+                f"there is no limit {shown(name)}: {did_you_mean(name, known)}"
+                f"`farm limit set {name} MOST` makes it"
+            )
+    return _each(names)
+
+
+def amended(
+    batch: Batch, asked: batch_pb.AmendRequest, now: float, limits: Collection[str]
+) -> Batch:
+    """The batch, planned by what is asked; what is absent stays. Raises `BadDecision`."""
+    if batch.state is BatchState.CANCELLED:
+        raise BadDecision(cancelled(batch))
+    if asked.no_deadline and asked.HasField("deadline"):
+        raise BadDecision("a deadline and none at once: choose one of them")
+    if asked.no_limits and asked.limits:
+        raise BadDecision("limits and none at once: choose one of them")
+    deadline, has = batch.deadline, asked.HasField
+    if has("deadline"):
+        deadline = deadline_of(asked.deadline.ToMicroseconds() / 1e6, now)
+    return replace(
+        batch,
+        priority=asked.priority if has("priority") else batch.priority,
+        deadline=None if asked.no_deadline else deadline,
+        order=Order(asked.every) if has("every") else batch.order,
+        failures_max=asked.failures_max if has("failures_max") else batch.failures_max,
+        needs=needs_of(asked.needs) if has("needs") else batch.needs,
+        limits=()
+        if asked.no_limits
+        else (limits_of(asked.limits, limits) if asked.limits else batch.limits),
+        first_look=asked.first_look if has("first_look") else batch.first_look,
+    )
+
+
+def cancelled(batch: Batch) -> str:
+    """Why nothing can be decided of a batch that was called off."""
+    return (
+        f"batch {batch.batch_id} is cancelled: `farm retry {batch.batch_id} --cancelled` "
+        "opens it again"
+    )
+
+
+def project_of(before: Project | None, asked: fleet_pb.SetProjectRequest) -> Project:
+    """The project after what is asked; what is absent stays. Raises `BadDecision`."""
+    project = before or Project(name=name_of("project", asked.name))
+    weight = asked.weight if asked.HasField("weight") else project.weight
+    if not (weight > 0 and math.isfinite(weight)):
+        raise BadDecision(
+            f"a weight of {weight:g}: choose a number above 0; twice the weight is twice the share"
+        )
+    cap = _cards("cap", asked.cap) if asked.HasField("cap") else project.cap
+    burst = _cards("burst", asked.burst) if asked.HasField("burst") else project.burst
+    cap, burst = None if asked.no_cap else cap, None if asked.no_burst else burst
+    if cap is not None and burst is not None and burst < cap:
+        raise BadDecision(
+            f"a burst of {burst} is below the cap of {cap}, but is what the project may have while "
+            f"nobody else waits: choose {cap} or more, or no burst"
+        )
+    return replace(project, weight=weight, cap=cap, burst=burst)
+
+
+def limit_of(asked: fleet_pb.SetLimitRequest, known: Collection[str]) -> Limit | None:
+    """The limit, or None where it is to be removed. Raises `BadDecision`, `NotFound`."""
+    if asked.most < 0:
+        raise BadDecision(f"a limit of {asked.most}: choose 1 or more, or 0 to remove it")
+    if not asked.most:
+        if asked.name not in known:
+            raise NotFound(f"there is no limit {shown(asked.name)}: `farm limit list`")
+        return None
+    return Limit(name_of("limit", asked.name), asked.most)
+
+
+def circuit_of(
+    asked: fleet_pb.SetCircuitRequest, known: Collection[str], nodes: Collection[Node]
+) -> Circuit | None:
+    """The circuit, or None where it is to be removed. Raises `BadDecision`, `NotFound`."""
+    if not (asked.watts >= 0 and math.isfinite(asked.watts)):
+        raise BadDecision(f"{asked.watts:g} watts: choose a number above 0, or 0 to remove it")
+    if asked.watts:
+        return Circuit(name_of("circuit", asked.name), asked.watts)
+    if asked.name not in known:
+        raise NotFound(f"there is no circuit {shown(asked.name)}: `farm circuit list`")
+    if behind := sorted(node.hostname for node in nodes if node.circuit == asked.name):
+        raise BadDecision(
+            f"circuit {asked.name} has {', '.join(behind[:5])} behind it: "
+            f"`farm node circuit NODE --none` takes a node off it"
+        )
+    return None
+
+
+def node_of(before: Node | None, asked: fleet_pb.SetNodeRequest, circuits: Collection[str]) -> Node:
+    """The node after what is asked; what is absent stays. Raises `BadDecision`, `NotFound`."""
+    node = before or Node(hostname=name_of("node", asked.hostname))
+    schedule = asked.schedule.strip() if asked.HasField("schedule") else node.schedule
+    circuit = asked.circuit if asked.HasField("circuit") else node.circuit
+    if circuit and circuit not in circuits:
+        raise NotFound(
+            f"there is no circuit {shown(circuit)}: {did_you_mean(circuit, circuits)}"
+            f"`farm circuit set {circuit} WATTS` makes it"
+        )
+    return replace(node, schedule=schedule, circuit=circuit)
+
+
+def standing_of(number: int) -> Standing:
+    """What is asked of nodes or cards. Raises `BadDecision`."""
+    if number not in STANDINGS:
+        raise BadDecision(f"{number} is no standing: choose open, locked, paused or draining")
+    return STANDINGS[types_pb.Standing.ValueType(number)]
+
+
+def _cards(what: str, number: int) -> int:
+    if number < 1:
+        raise BadDecision(f"a {what} of {number} cards: choose 1 or more, or --no-{what}")
+    return number
+
+
+def _each(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text.strip() for text in texts if text.strip()))
+
+
+def _clock(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%d %H:%M:%S} UTC"

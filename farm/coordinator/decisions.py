@@ -1,0 +1,302 @@
+"""What people decide: of batches, of clips at their first look, of the fleet and what it shares.
+
+Each decision is one small method: it checks what is asked on what the books know, and returns what
+is then carried out within a transaction. So nothing that is refused has changed anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from google.protobuf.message import Message
+
+from farm.coordinator import asked
+from farm.coordinator.books import Books
+from farm.domain.batch import Batch, BatchState
+from farm.domain.clip import Approved, Clip, ClipState, Rejected
+from farm.domain.errors import BadDecision, NotFound
+from farm.domain.fleet import FleetEvent, Node, Standing
+from farm.domain.project import Look
+from farm.domain.values import shown
+from heliostat.v1 import batch_service_pb2 as batch_pb
+from heliostat.v1 import fleet_service_pb2 as fleet_pb
+
+Apply = Callable[[], int]
+"""Carries a decision out, within a transaction; returns what it counts."""
+
+_OPENED: Final = {
+    Standing.LOCKED: "unlock",
+    Standing.PAUSED: "resume",
+    Standing.DRAINING: "resume",
+    Standing.QUARANTINED: "release",
+}
+_CLOSED: Final = {
+    Standing.LOCKED: "lock",
+    Standing.PAUSED: "pause",
+    Standing.DRAINING: "drain",
+    Standing.QUARANTINED: "quarantine",
+}
+
+
+class Decisions:
+    """Decisions over the coordinator's books."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+        self._by_name: Mapping[str, tuple[type[Message], Callable[[Any], Apply]]] = {
+            "PauseRequest": (batch_pb.PauseRequest, self._pause),
+            "ResumeRequest": (batch_pb.ResumeRequest, self._resume),
+            "AmendRequest": (batch_pb.AmendRequest, self._amend),
+            "LookRequest": (batch_pb.LookRequest, self._look),
+            "ScoreRequest": (batch_pb.ScoreRequest, self._score),
+            "SetStandingRequest": (fleet_pb.SetStandingRequest, self._set_standing),
+            "SetNodeRequest": (fleet_pb.SetNodeRequest, self._set_node),
+            "SetProjectRequest": (fleet_pb.SetProjectRequest, self._set_project),
+            "SetLimitRequest": (fleet_pb.SetLimitRequest, self._set_limit),
+            "SetCircuitRequest": (fleet_pb.SetCircuitRequest, self._set_circuit),
+        }
+
+    def prepare(self, name: str, data: bytes) -> Apply:
+        """The decision of a serialized message, checked. Raises `BadDecision`, `NotFound`."""
+        kind, method = self._by_name[name]
+        return method(kind.FromString(data))
+
+    # -- batches ---------------------------------------------------------------------------
+
+    def _pause(self, request: batch_pb.PauseRequest) -> Apply:
+        batch = self._batch(request.batch_id)
+        if batch.state is BatchState.CANCELLED:
+            raise BadDecision(asked.cancelled(batch))
+        reason = request.reason or "paused by request"
+        after = replace(batch, state=BatchState.PAUSED, reason=reason)
+        return lambda: self._decide(batch, after, "pause", reason)
+
+    def _resume(self, request: batch_pb.ResumeRequest) -> Apply:
+        batch = self._batch(request.batch_id)
+        if batch.state is BatchState.CANCELLED:
+            raise BadDecision(asked.cancelled(batch))
+        after = replace(batch, state=BatchState.OPEN, reason="")
+        return lambda: self._decide(batch, after, "resume")
+
+    def _amend(self, request: batch_pb.AmendRequest) -> Apply:
+        books = self._books
+        batch = self._batch(request.batch_id)
+        after = asked.amended(batch, request, books.clock.now(), books.decided.limits)
+        let_go = batch.first_look and not after.first_look
+        held = self._held(batch.batch_id) if let_go else []
+
+        def apply() -> int:
+            count = self._decide(batch, after, "amend", _differences(batch, after))
+            for clip in held:
+                books.step(clip, Approved(), detail="its batch asks for no first look any more")
+            return count
+
+        return apply
+
+    def _decide(self, before: Batch, after: Batch, kind: str, detail: str = "") -> int:
+        if before == after:
+            return 0
+        self._books.decide(after, kind, detail)
+        self._books.clips.forget_if_empty(after.batch_id)
+        return 1
+
+    # -- first look ------------------------------------------------------------------------
+
+    def _look(self, request: batch_pb.LookRequest) -> Apply:
+        books = self._books
+        batch = self._batch(request.batch_id)
+        clips = self._held(batch.batch_id, request.clips)
+        looks = books.store.looks(batch.batch_id)
+        clips = [clip for clip in clips if _fits(looks.get(clip.clip_id), request)]
+        reason = "rejected at its first look" + (f": {request.note}" if request.note else "")
+
+        def apply() -> int:
+            for clip in clips:
+                if request.approve:
+                    books.step(clip, Approved(), detail=request.note)
+                else:
+                    books.step(clip, Rejected(reason), detail=reason)
+                if request.note:
+                    before = looks.get(clip.clip_id) or Look(clip_id=clip.clip_id)
+                    books.pending.looks.append(replace(before, note=request.note))
+            return len(clips)
+
+        return apply
+
+    def _score(self, request: batch_pb.ScoreRequest) -> Apply:
+        books = self._books
+        batch = self._batch(request.batch_id)
+        for name, score in request.scores.items():
+            if not math.isfinite(score):
+                raise BadDecision(f"the score of clip {name} is {score}: give a number")
+        ids = self._ids(batch.batch_id, {*request.scores, *request.notes})
+        looks = books.store.looks(batch.batch_id)
+        scores, notes = dict(request.scores), dict(request.notes)
+        said: dict[str, Look] = {}
+        for name, clip_id in ids.items():
+            look = said.get(clip_id) or looks.get(clip_id) or Look(clip_id=clip_id)
+            said[clip_id] = replace(
+                look,
+                score=scores.get(name, look.score),
+                note=notes.get(name, look.note),
+            )
+
+        def apply() -> int:
+            books.pending.looks.extend(said.values())
+            return len(said)
+
+        return apply
+
+    # -- the fleet -------------------------------------------------------------------------
+
+    def _set_standing(self, request: fleet_pb.SetStandingRequest) -> Apply:
+        books, wanted = self._books, asked.standing_of(request.standing)
+        if not request.targets:
+            raise BadDecision("the request names no node and no card: `farm nodes` lists them")
+        targets = dict.fromkeys(request.targets)
+        hostnames = {card.row.hostname for card in books.cards} | books.decided.nodes.keys()
+        for target in targets:
+            if target not in hostnames and books.cards.get(target) is None:
+                known = [*hostnames, *(card.row.card_id for card in books.cards)]
+                hint = asked.did_you_mean(target, known)
+                raise NotFound(f"there is no node or card {shown(target)}: {hint}see `farm nodes`")
+        reason = "" if wanted is Standing.OPEN else request.reason
+
+        def apply() -> int:
+            for target in targets:
+                # A node goes before a card of its name: so does `farm nodes`.
+                if target in hostnames:
+                    before = self._stand_node(target, wanted, reason)
+                else:
+                    before = books.cards.stand(target, wanted, reason)
+                kind = _CLOSED.get(wanted) or _OPENED.get(before, "unlock")
+                self._note(target, kind, request.reason)
+            return len(targets)
+
+        return apply
+
+    def _stand_node(self, hostname: str, wanted: Standing, reason: str) -> Standing:
+        """Returns the standing before."""
+        node = self._books.decided.nodes.get(hostname) or Node(hostname=hostname)
+        self._put_node(replace(node, standing=wanted, reason=reason))
+        return node.standing
+
+    def _set_node(self, request: fleet_pb.SetNodeRequest) -> Apply:
+        decided = self._books.decided
+        before = decided.nodes.get(request.hostname)
+        node = asked.node_of(before, request, decided.circuits)
+
+        def apply() -> int:
+            self._put_node(node)
+            if request.HasField("schedule"):
+                self._note(node.hostname, "schedule", node.schedule or "always")
+            if request.HasField("circuit"):
+                self._note(node.hostname, "circuit", node.circuit or "none")
+            return 1
+
+        return apply
+
+    def _put_node(self, node: Node) -> None:
+        node = replace(node, changed_at=self._books.clock.now())
+        self._books.decided.put_node(node)
+        self._books.pending.nodes.append(node)
+
+    def _set_project(self, request: fleet_pb.SetProjectRequest) -> Apply:
+        books = self._books
+        project = asked.project_of(books.decided.projects.get(request.name), request)
+
+        def apply() -> int:
+            books.decided.put_project(project)
+            books.pending.projects.append(project)
+            cap = "none" if project.cap is None else project.cap
+            burst = "none" if project.burst is None else project.burst
+            detail = f"weight {project.weight:g}, cap {cap}, burst {burst}"
+            self._note(f"project {project.name}", "set", detail)
+            return 1
+
+        return apply
+
+    def _set_limit(self, request: fleet_pb.SetLimitRequest) -> Apply:
+        books = self._books
+        limit = asked.limit_of(request, books.decided.limits)
+
+        def apply() -> int:
+            if limit is None:
+                del books.decided.limits[request.name]
+                books.pending.forgotten.append(("limit", request.name))
+            else:
+                books.decided.put_limit(limit)
+                books.pending.limits.append(limit)
+            most = "removed" if limit is None else f"{limit.most} clips at once"
+            self._note(f"limit {request.name}", "set", most)
+            return 1
+
+        return apply
+
+    def _set_circuit(self, request: fleet_pb.SetCircuitRequest) -> Apply:
+        books, decided = self._books, self._books.decided
+        circuit = asked.circuit_of(request, decided.circuits, decided.nodes.values())
+
+        def apply() -> int:
+            if circuit is None:
+                del decided.circuits[request.name]
+                books.pending.forgotten.append(("circuit", request.name))
+            else:
+                decided.put_circuit(circuit)
+                books.pending.circuits.append(circuit)
+            watts = "removed" if circuit is None else f"{circuit.watts:g} W"
+            self._note(f"circuit {request.name}", "set", watts)
+            return 1
+
+        return apply
+
+    def _note(self, target: str, kind: str, detail: str) -> None:
+        self._books.pending.fleet_events.append(FleetEvent(target, kind, detail))
+
+    # -- what is asked about ---------------------------------------------------------------
+
+    def _batch(self, batch_id: str) -> Batch:
+        return self._books.clips.batch(batch_id) or self._books.store.batch(batch_id)
+
+    def _held(self, batch_id: str, names: Collection[str] = ()) -> list[Clip]:
+        """Held clips, all or those of these names or ids. Raises `NotFound` for unknown ones."""
+        find = self._books.store.clips_in_states
+        if len(find(batch_id, tuple(ClipState), names)) < len(set(names)):
+            self._ids(batch_id, names)
+        return find(batch_id, {ClipState.HELD}, names)
+
+    def _ids(self, batch_id: str, names: Collection[str]) -> dict[str, str]:
+        """Name or id → id. Gateways send ids: then it is one query. Raises `NotFound`."""
+        find, every = self._books.store.clips_in_states, tuple(ClipState)
+        found = {clip.clip_id for clip in find(batch_id, every, names)} if names else set()
+        ids = {name: name for name in names if name in found}
+        for name in set(names) - ids.keys():
+            for clip in find(batch_id, every, [name]):
+                ids[name] = clip.clip_id
+        if unknown := sorted(set(names) - ids.keys()):
+            some = ", ".join(unknown[:10])
+            raise NotFound(f"batch {batch_id} has no clip {some}: see `farm clips {batch_id}`")
+        return ids
+
+
+def _fits(look: Look | None, request: batch_pb.LookRequest) -> bool:
+    """Whether a clip's score is what a look asks for; one without a score fits no bound."""
+    least, below = request.HasField("score_min"), request.HasField("score_below")
+    if not (least or below):
+        return True
+    score = look.score if look else None
+    if score is None:
+        return False
+    return not (least and score < request.score_min) and not (
+        below and score >= request.score_below
+    )
+
+
+def _differences(before: Batch, after: Batch) -> str:
+    """What an amendment changed, for the batch's history."""
+    names = ("priority", "deadline", "order", "failures_max", "needs", "limits", "first_look")
+    changed = [name for name in names if getattr(before, name) != getattr(after, name)]
+    return f"changed: {', '.join(changed).replace('_', ' ')}" if changed else ""
