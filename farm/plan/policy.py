@@ -26,3 +26,27 @@ class Policy:
     """A card that was not heard of for so long is not counted on any more."""
     submission_idle_seconds: float = 600.0
     """A submission of which nothing more came for so long is forgotten: its gateway died."""
+    share_half_life_seconds: float = 3600.0
+    """What a project had of the fleet counts half as much after so long."""
+    resume_seconds: float = 10.0
+    """A clip that goes on elsewhere costs so long: its last chunk and its checkpoint travel."""
+    deadline_margin: float = 0.1
+    """Part of the time still needed that is kept in hand before a deadline; estimated paces err."""
+    deadline_margin_seconds: float = 120.0
+    """Kept in hand beside it: what is under way on the cards ends first."""
+    stagger_seconds: float = 2.0
+    """Cards on one circuit begin so far apart: supplies draw most as they start."""
+    card_watts_default: float = 450.0
+    """A card whose cap is unknown counts for so much: what the largest common cards may draw."""
+    quarantine_clips: int = 3
+    """Different clips that a card must fail, without a chunk in between, to be quarantined."""
+    quarantine_seconds: float = 1800.0
+    """Failures longer ago than this count no more towards it."""
+    poison_cards: int = 2
+    """Cards whose standing the failures of one clip may count against."""
+    storage_budget: int = 30
+    """The same where the object store failed: outages end, and the finished files are kept."""
+    pause_failed_min: int = 5
+    """A batch that names no number is paused when at least so many of its clips have failed …"""
+    pause_failed_share: float = 0.1
+    """… and more than this part of them."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from enum import StrEnum
 
 from farm.domain.clip import Clip, GiveUp, Outcome, RetryAt
+from farm.domain.fleet import CardFacts
 from farm.plan.policy import Policy
+from farm.plan.words import count
 
 
 class Failure(StrEnum):
@@ -33,13 +35,15 @@ def after_failure(
     """Decide for a clip whose attempt on `card_id` failed; `cards` are all that can be counted on.
 
     The clip's own fault is believed once `input_cards` distinct cards say so, or when no other
-    card is left to ask. Anything else spends the failure budget, which a recorded chunk refills.
+    card is left to ask. Anything else spends the failure budget, which a recorded chunk refills. A
+    store that is away has a larger budget: the finished files are kept, an outage of minutes must
+    not end clips that are as good as done, and the backoff spares the store.
     """
     if failure is Failure.INPUT:
         blamed = {*clip.input_failed, card_id}
         if len(blamed) >= policy.input_cards or not set(cards) - blamed:
-            return GiveUp(f"{message} (found on {_count(len(blamed), 'card')})")
-    elif clip.failures + 1 >= policy.failure_budget:
+            return GiveUp(f"{message} (found on {count(len(blamed), 'card')})")
+    elif clip.failures + 1 >= _budget(failure, policy):
         return GiveUp(f"{failure}: {message} (attempt {clip.attempt}, no chunk since the last one)")
     return RetryAt(now + _backoff(clip.failures, policy))
 
@@ -48,13 +52,24 @@ def after_loss(clip: Clip, reason: str, *, started: bool, now: float, policy: Po
     """Decide for a clip whose card died or went silent. One that had not begun spends nothing."""
     losses = clip.losses + (1 if started else 0)
     if losses > policy.loss_budget:
-        return GiveUp(f"lost {_count(losses, 'time')} in a row without a new chunk: {reason}")
+        return GiveUp(f"lost {count(losses, 'time')} in a row without a new chunk: {reason}")
     return RetryAt(now)
+
+
+def roomier(failed_on: CardFacts, cards: Iterable[CardFacts]) -> list[str]:
+    """Cards with more VRAM than one that ran out of it, by id, the smallest first.
+
+    A clip that did not fit, not even with the next smaller profile (the node's own first answer),
+    is best tried there; the smallest, because the largest cards are wanted by those that need
+    them. Empty: any card is as good, and the budget ends it.
+    """
+    larger = [card for card in cards if card.vram_bytes > failed_on.vram_bytes]
+    return [c.card_id for c in sorted(larger, key=lambda card: (card.vram_bytes, card.card_id))]
+
+
+def _budget(failure: Failure, policy: Policy) -> int:
+    return policy.storage_budget if failure is Failure.STORAGE else policy.failure_budget
 
 
 def _backoff(failures: int, policy: Policy) -> float:
     return float(min(policy.backoff_seconds_max, policy.backoff_seconds * 2**failures))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

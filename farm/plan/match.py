@@ -1,0 +1,70 @@
+"""Whether a card has what a batch asks for, and in plain words what it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Final
+
+from farm.domain.fleet import CardFacts, Needs
+
+GIB: Final = 2**30
+VRAM_SHORT: Final = 0.07
+"""A card shows less memory than its name says, for error correction and what the driver keeps: a
+24 GB L4 shows 22.5 GiB, a 16 GB RTX 4060 Ti 15.996. So much less still counts as all of it."""
+DIGEST_BEGINNING_MIN: Final = 8
+"""Characters of a digest that name a model."""
+DIGEST_LENGTH: Final = 64
+"""Of a SHA-256 in hexadecimal."""
+_HEX: Final = frozenset("0123456789abcdef")
+
+
+def matches(needs: Needs, card: CardFacts) -> bool:
+    """The card has all that is asked for: the same as an empty `unmet`, without the words."""
+    return (
+        (not needs.card_types or card.card_type in needs.card_types)
+        and (not needs.vram_bytes or _has_vram(needs, card))
+        and (not needs.tags or all(tag in card.tags for tag in needs.tags))
+        and (not needs.profile or needs.profile == card.profile)
+        and (not needs.model or has_model(needs.model, card.models))
+    )
+
+
+def unmet(needs: Needs, card: CardFacts) -> tuple[str, ...]:
+    """What the card lacks, each as the end of a sentence that begins with the card."""
+    return tuple(_unmet(needs, card))
+
+
+def has_model(wanted: str, models: Collection[str]) -> bool:
+    """True when one of `models` has this name, or a digest that begins so.
+
+    A card that does not say which models it has is not known to have the one that is asked for.
+    """
+    if wanted in models:
+        return True
+    beginning = wanted.lower()
+    if len(beginning) < DIGEST_BEGINNING_MIN or not _HEX.issuperset(beginning):
+        return False
+    return any(len(each) == DIGEST_LENGTH and each.startswith(beginning) for each in models)
+
+
+def _has_vram(needs: Needs, card: CardFacts) -> bool:
+    return card.vram_bytes >= needs.vram_bytes * (1 - VRAM_SHORT)
+
+
+def _unmet(needs: Needs, card: CardFacts) -> Iterator[str]:
+    if needs.card_types and card.card_type not in needs.card_types:
+        kind = f"is a {card.card_type}" if card.card_type else "does not say of what type it is"
+        yield f"{kind}, the batch wants {' or '.join(needs.card_types)}"
+    if needs.vram_bytes and not _has_vram(needs, card):
+        yield (
+            f"has {card.vram_bytes / GIB:.1f} GiB of VRAM, "
+            f"the batch wants {needs.vram_bytes / GIB:.1f}"
+        )
+    for tag in needs.tags:
+        if tag not in card.tags:
+            yield f"lacks the tag {tag}"
+    if needs.profile and needs.profile != card.profile:
+        runs = f"renders with the profile {card.profile}" if card.profile else "has no profile"
+        yield f"{runs}, the batch wants {needs.profile}"
+    if needs.model and not has_model(needs.model, card.models):
+        yield f"has no model {needs.model}"

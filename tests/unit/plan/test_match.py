@@ -1,0 +1,86 @@
+"""A card gets the clips that it can do, and the words say why it does not get others."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farm.domain.fleet import CardFacts, Needs
+from farm.plan.match import GIB, has_model, matches, unmet
+
+DIGEST = "0123abcd" * 8
+TYPES, TAGS = ("cpu", "rtx-4060-ti", "h100"), ("fast-disk", "lan", "den")
+PROFILES = ("int8", "bf16")
+MODELS = ("helios", DIGEST)
+VRAM = st.sampled_from([0, 8 * GIB, 16 * GIB, 24 * GIB])
+
+NEEDS = st.builds(
+    Needs,
+    card_types=st.lists(st.sampled_from(TYPES), max_size=2).map(tuple),
+    vram_bytes=VRAM,
+    tags=st.lists(st.sampled_from(TAGS), max_size=2).map(tuple),
+    profile=st.sampled_from(["", *PROFILES]),
+    model=st.sampled_from(["", *MODELS, DIGEST[:8], DIGEST[:7], "helio", "ffffffffff"]),
+)
+CARDS = st.builds(
+    CardFacts,
+    card_id=st.just("gpu1/0"),
+    card_type=st.sampled_from(["", *TYPES]),
+    vram_bytes=VRAM,
+    tags=st.lists(st.sampled_from(TAGS), max_size=3).map(tuple),
+    profile=st.sampled_from(["", *PROFILES]),
+    models=st.lists(st.sampled_from(MODELS), max_size=2).map(tuple),
+)
+
+
+@given(NEEDS, CARDS)
+def test_the_fast_answer_and_the_words_never_differ(needs: Needs, card: CardFacts) -> None:
+    assert matches(needs, card) == (not unmet(needs, card))
+
+
+@given(CARDS)
+def test_a_batch_that_asks_nothing_goes_anywhere(card: CardFacts) -> None:
+    assert matches(Needs(), card)
+
+
+def test_each_thing_that_is_lacking_is_said() -> None:
+    needs = Needs(
+        card_types=("rtx-4060-ti", "h100"),
+        vram_bytes=16 * GIB,
+        tags=("lan", "fast-disk"),
+        profile="int8",
+        model="helios",
+    )
+    card = CardFacts(card_id="a", card_type="cpu", vram_bytes=8 * GIB, tags=("lan",))
+    assert unmet(needs, card) == (
+        "is a cpu, the batch wants rtx-4060-ti or h100",
+        "has 8.0 GiB of VRAM, the batch wants 16.0",
+        "lacks the tag fast-disk",
+        "has no profile, the batch wants int8",
+        "has no model helios",
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted_gib", "shown_mib"), [(16, 16380), (24, 23034), (80, 81559), (8, 8188)]
+)
+def test_a_card_has_the_memory_that_its_name_says(wanted_gib: int, shown_mib: int) -> None:
+    card = CardFacts(card_id="a", vram_bytes=shown_mib * 2**20)
+    assert matches(Needs(vram_bytes=wanted_gib * GIB), card)
+    assert not matches(Needs(vram_bytes=int(wanted_gib * 1.25 * GIB)), card)
+
+
+def test_a_model_goes_by_its_name_or_by_eight_characters_of_its_digest() -> None:
+    models = ("helios-distilled", DIGEST)
+    assert has_model("helios-distilled", models)
+    assert has_model(DIGEST[:8].upper(), models)
+    assert not has_model(DIGEST[:7], models)
+    assert not has_model("helios-d", models)
+    assert not has_model("facade00", ("facade00-model",)), "a name is no digest"
+
+
+def test_a_card_of_unknown_models_matches_only_where_none_is_asked_for() -> None:
+    unknown = CardFacts(card_id="a")
+    assert matches(Needs(), unknown)
+    assert not matches(Needs(model="helios"), unknown)
