@@ -275,7 +275,7 @@ class Coordinator:
 
     def _card_view(self, card: Card, online: bool, now: float) -> types_pb.Card:
         held = [clip.clip_id for clip in self.books.clips.held_by(card.row.card_id)]
-        standing = self.books.decided.standing_of(card.row)
+        standing = self.books.decided.standing_of(card.row, self.clock.now())
         return card.view(online=online, held=held, standing=standing, now=now)
 
     def why(self, subject: str) -> fleet_pb.WhyResponse:

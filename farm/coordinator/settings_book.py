@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from farm.domain.fleet import Circuit, Node, Standing, stricter
+from farm.domain.hours import Hours
 from farm.domain.ledger import CardRow
 from farm.domain.project import Limit, Project
 from farm.ports import Store
@@ -33,9 +34,19 @@ class Decided:
         """Add or replace what was decided of a node."""
         self.nodes[node.hostname] = node
 
-    def standing_of(self, card: CardRow) -> tuple[Standing, str]:
-        """The stricter of a card's own standing and its node's, with its reason."""
+    def standing_of(self, card: CardRow, at: float) -> tuple[Standing, str]:
+        """The stricter of a card's own standing and its node's, with its reason.
+
+        Outside its hours (`at` is Unix seconds) a node that is open is paused.
+        """
         node = self.nodes.get(card.hostname)
-        if node is None or stricter(card.standing, node.standing) is card.standing:
+        if node is None:
             return card.standing, card.standing_reason
-        return node.standing, node.reason
+        standing, reason = node.standing, node.reason
+        if not Hours.parse(node.schedule).contains(at):
+            standing = stricter(standing, Standing.PAUSED)
+            if standing is not node.standing:
+                reason = f"outside its hours, {node.schedule}"
+        if stricter(card.standing, standing) is card.standing:
+            return card.standing, card.standing_reason
+        return standing, reason

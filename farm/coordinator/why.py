@@ -86,7 +86,7 @@ def _batch(books: Books, batch: Batch) -> fleet_pb.WhyResponse:
 
 def _card(books: Books, card: Card) -> fleet_pb.WhyResponse:
     row, now = card.row, books.clock.monotonic()
-    standing, reason = books.decided.standing_of(row)
+    standing, reason = books.decided.standing_of(row, books.clock.now())
     held = [clip.clip_id for clip in books.clips.held_by(row.card_id)]
     remedies = []
     if row.card_id not in books.cards.online(now, books.policy.lease_seconds):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable
 
 from farm.domain.clip import ClipState
 from farm.domain.fleet import Node
+from farm.domain.hours import Hours
 from farm.gateway.desk import Desk
 from farm.gateway.views import STANDINGS
+from farm.plan.policy import Policy
+from farm.plan.share import shares
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
 from heliostat.v1 import types_pb2 as types_pb
 
@@ -39,7 +43,7 @@ def _node_view(node: Node, node_id: str) -> fleet_pb.Node:
         reason=node.reason,
         schedule=node.schedule,
         circuit=node.circuit,
-        in_hours=True,
+        in_hours=Hours.parse(node.schedule).contains(time.time()),
     )
 
 
@@ -54,15 +58,16 @@ async def project_views(desk: Desk) -> list[fleet_pb.Project]:
         holding: Counter[str] = Counter()
         for batches in _batches_by_card(desk, cards).values():
             holding.update({of_batch[batch_id] for batch_id in batches})
-        used, weights = sum(p.usage for p in projects), sum(p.weight for p in projects)
+        half_life = Policy().share_half_life_seconds
+        shared = shares(projects, now=time.time(), half_life_seconds=half_life)
         return [
             fleet_pb.Project(
                 name=project.name,
                 weight=project.weight,
                 cap=project.cap,
                 burst=project.burst,
-                share=project.usage / used if used else 0.0,
-                entitled=project.weight / weights,
+                share=shared[project.name].had,
+                entitled=shared[project.name].entitled,
                 cards=holding[project.name],
                 clips_waiting=counts.get(project.name, {}).get(ClipState.QUEUED, 0),
             )
