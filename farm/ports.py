@@ -181,6 +181,10 @@ class Ledger(Protocol):
         """These clips, whole."""
         ...
 
+    def clip_ids(self, batch_id: str, names: Collection[str]) -> dict[str, str]:
+        """Name or id of a clip of this batch → its id; those that are not there are left out."""
+        ...
+
     def chunks(self, clip_id: str) -> list[ChunkRow]:
         """Recorded chunks, in order."""
         ...
@@ -217,8 +221,16 @@ class Ledger(Protocol):
         """What people said of a batch's clips at their first look, by clip id."""
         ...
 
+    def clip_looks(self, clip_ids: Sequence[str]) -> dict[str, Look]:
+        """The same for some clips."""
+        ...
+
     def request(self, request_id: str) -> RequestRow | None:
         """What a request_id was answered with."""
+        ...
+
+    def project_counts(self) -> dict[str, dict[ClipState, int]]:
+        """By project: clips of its published batches by state, states without clips left out."""
         ...
 
     def clip_counts(self) -> dict[ClipState, int]:

@@ -10,6 +10,7 @@ from farm.client.errors import (
 )
 from farm.client.farm import Farm, Submitted
 from farm.client.fetch import Fetched
+from farm.client.submission import Planned
 
 __all__ = [
     "AccessDenied",
@@ -19,6 +20,7 @@ __all__ = [
     "FarmUnreachable",
     "FetchFailed",
     "Fetched",
+    "Planned",
     "Refused",
     "Submitted",
 ]

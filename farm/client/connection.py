@@ -31,9 +31,21 @@ _SUBMIT_ATTEMPTS: Final = 4
 _SERVICES: Final = ("heliostat.v1.BatchService", "heliostat.v1.FleetService")
 # Streams are not in it: they are resumed or sent again by hand, where it is known how.
 _RETRIED: Final = (
-    ("BatchService", ("Get", "List", "ListClips", "Cancel", "Retry")),
-    ("FleetService", ("ListNodes", "ListCards", "GetFleet")),
-)
+    (
+        "BatchService",
+        (
+            "Get", "List", "ListClips", "Cancel", "Retry", "Pause", "Resume", "Amend", "Look",
+            "Score",
+        ),
+    ),
+    (
+        "FleetService",
+        (
+            "ListNodes", "ListCards", "GetFleet", "Why", "SetStanding", "SetNode", "ListProjects",
+            "SetProject", "ListLimits", "SetLimit", "ListCircuits", "SetCircuit", "ListFleetEvents",
+        ),
+    ),
+)  # fmt: skip
 
 
 def _service_config() -> str:

@@ -12,7 +12,6 @@ raises a `FarmError` of `farm.client.errors` or `farm.domain.errors`.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +21,17 @@ from typing import Self
 from farm.client import fetch as fetching
 from farm.client import submission
 from farm.client import watch as watching
+from farm.client.base import new_request_id
 from farm.client.connection import Connection
+from farm.client.deciding import Deciding
 from farm.client.errors import Refused
+from farm.client.fleet_calls import FleetCalls
 from farm.client.inputs import BesideFile, absolute_settings
 from farm.client.local import find_local
+from farm.client.submission import Planned
 from farm.domain.spec import Problem
 from heliostat.v1 import batch_service_pb2 as pb
 from heliostat.v1 import batch_service_pb2_grpc as batch_rpc
-from heliostat.v1 import fleet_service_pb2 as fleet_pb
 from heliostat.v1 import fleet_service_pb2_grpc as fleet_rpc
 from heliostat.v1 import types_pb2 as types
 
@@ -50,7 +52,7 @@ class Submitted:
     """This request_id had been accepted before; `batch` is what it became then."""
 
 
-class Farm:
+class Farm(Deciding, FleetCalls):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 
     def __init__(self, endpoint: str, token: str = "", ca: Path | None = None) -> None:
@@ -96,12 +98,14 @@ class Farm:
         set_fields: Mapping[str, str] | None = None,
         dry_run: bool = False,
         request_id: str = "",
+        planned: Planned = Planned(),  # noqa: B008 - frozen
     ) -> Submitted:
         """Submit a file, or rows of text by column: all of it is accepted or none.
 
         Raises `Refused` with every problem. The same `request_id` twice is one batch; one is
         made up for each call that gives none. `name` is by default the file's. Relative paths
         of images and videos start where the file lies; a program's rows have absolute ones.
+        `planned` is its deadline, what it needs, waits for and counts against.
         """
         column_map, set_fields = column_map or {}, set_fields or {}
         if isinstance(what, Path):
@@ -113,7 +117,8 @@ class Farm:
             column_map=column_map,
             set_fields=set_fields,
             dry_run=dry_run,
-            request_id=request_id or uuid.uuid4().hex,
+            request_id=request_id or new_request_id(),
+            planned=planned,
         )
         if isinstance(what, Path):
             checked = submission.check_file(what, column_map)
@@ -210,7 +215,7 @@ class Farm:
     ) -> pb.CancelResponse:
         """Cancel a batch, or the clips named."""
         request = pb.CancelRequest(
-            request_id=request_id or uuid.uuid4().hex,
+            request_id=request_id or new_request_id(),
             batch_id=batch_id,
             clips=clips,
             reason=reason,
@@ -227,26 +232,12 @@ class Farm:
     ) -> pb.RetryResponse:
         """Queue failed (or, by `states`, cancelled) clips again, all or those named."""
         request = pb.RetryRequest(
-            request_id=request_id or uuid.uuid4().hex,
+            request_id=request_id or new_request_id(),
             batch_id=batch_id,
             clips=clips,
             states=states,
         )
         return self._connection.call(self._batches.Retry, request)
-
-    def cards(self) -> Sequence[types.Card]:
-        """Every card that the farm has heard of."""
-        answer = self._connection.call(self._fleet.ListCards, fleet_pb.ListCardsRequest())
-        return answer.cards
-
-    def nodes(self) -> Sequence[fleet_pb.Node]:
-        """Every machine that the farm has heard of."""
-        answer = self._connection.call(self._fleet.ListNodes, fleet_pb.ListNodesRequest())
-        return answer.nodes
-
-    def fleet(self) -> fleet_pb.GetFleetResponse:
-        """The whole fleet in a few numbers."""
-        return self._connection.call(self._fleet.GetFleet, fleet_pb.GetFleetRequest())
 
     def fetch(
         self,

@@ -4,18 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
 
 from farm.client.files import Unreadable, open_rows
 from farm.client.rowfile import Row, clean_row
+from farm.client.times import timestamp
 from farm.domain.rows import too_many_problems
 from farm.domain.spec import Problem
 from farm.domain.values import Limits
 from heliostat.v1 import batch_service_pb2 as pb
+from heliostat.v1 import types_pb2 as types
 
 _BLOCK_ROWS: Final = 500
 _BLOCK_BYTES: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """What a batch is planned by, beside its priority."""
+
+    deadline: datetime | None = None
+    needs: types.Needs | None = None
+    """None needs nothing."""
+    limits: Sequence[str] = ()
+    after: Sequence[str] = ()
+    """Batches, by ids or names, that must have ended before its clips begin."""
+    first_look: bool = False
+    """Each clip waits after its first chunk for `approve` or `reject`."""
+    every: int = 0
+    """0: the longest first. 1: as in the file. N: the first, the last and every N-th first."""
+    failures_max: int | None = None
+    """Failed clips that pause it; 0 is never, None is the farm's own rule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +52,7 @@ class SubmitOptions:
     """Our field → its value for all rows."""
     dry_run: bool = False
     request_id: str
+    planned: Planned = Planned()
 
 
 class Source(Protocol):
@@ -112,6 +134,7 @@ def messages(
     source: Source, options: SubmitOptions, *, dry_run: bool
 ) -> Iterator[pb.SubmitRequest]:
     """The stream of one submission: its header, then its rows in blocks."""
+    planned = options.planned
     yield pb.SubmitRequest(
         header=pb.SubmitHeader(
             request_id=options.request_id,
@@ -122,6 +145,13 @@ def messages(
             set_fields=options.set_fields,
             dry_run=dry_run,
             columns=source.columns,
+            deadline=timestamp(planned.deadline),
+            needs=planned.needs,
+            limits=planned.limits,
+            after=planned.after,
+            first_look=planned.first_look,
+            every=planned.every,
+            failures_max=planned.failures_max,
         )
     )
     block, size = pb.RowBlock(), 0

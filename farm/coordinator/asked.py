@@ -17,8 +17,9 @@ from typing import Final
 from farm.domain.batch import Batch, BatchState, Order
 from farm.domain.errors import BadDecision, NotFound
 from farm.domain.fleet import Circuit, Needs, Node, Standing
+from farm.domain.hours import Hours
 from farm.domain.project import Limit, Project
-from farm.domain.values import control_character, shown
+from farm.domain.values import BadValue, control_character, shown
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
 from heliostat.v1 import types_pb2 as types_pb
@@ -173,6 +174,10 @@ def node_of(before: Node | None, asked: fleet_pb.SetNodeRequest, circuits: Colle
     node = before or Node(hostname=name_of("node", asked.hostname))
     schedule = asked.schedule.strip() if asked.HasField("schedule") else node.schedule
     circuit = asked.circuit if asked.HasField("circuit") else node.circuit
+    try:
+        Hours.parse(schedule)
+    except BadValue as bad:
+        raise BadDecision(f"{bad.what}: {bad.remedy}") from None
     if circuit and circuit not in circuits:
         raise NotFound(
             f"there is no circuit {shown(circuit)}: {did_you_mean(circuit, circuits)}"

@@ -103,7 +103,7 @@ class Books:
         self.chooser = Chooser(self.clips, self.lineup, self.policy)
         self.paces = Paces()
         self._cards = Cards(store.cards(), now, self.paces)
-        self.cards.settle_standings(self.decided.nodes, self.clock.now())
+        self.settle_standings()
         self.strikes = Strikes(self.policy)
         self.waits = Waits()
         self._due: deque[tuple[str, Event, str]] = deque()
@@ -216,6 +216,10 @@ class Books:
     def cost(self, work: Work) -> float:
         """What a chunk of some work costs: the baseline's seconds, or 1 where it has none."""
         return self._h100_seconds(work) * CHUNK_FRAMES or 1.0
+
+    def settle_standings(self) -> None:
+        """Work out what every card may do now."""
+        self.cards.settle_standings(self.decided.nodes, self.clock.now())
 
     def working_cards(self) -> dict[str, CardFacts]:
         """Cards that are here and may take clips."""

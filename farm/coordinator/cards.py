@@ -16,13 +16,13 @@ from farm.plan.speed import Paces
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
 
+STANDINGS = {each: types_pb.Standing.Value(f"STANDING_{each.name}") for each in Standing}
+"""Ours → the contract's number."""
+
 RETIRED_MAX = 10_000
 """Incarnations remembered as gone, over all cards."""
 PACE_KEPT = 0.05
 """A card's pace is written down anew when it has changed by more than this part."""
-STANDINGS = {
-    standing: types_pb.Standing.Value(f"STANDING_{standing.name}") for standing in Standing
-}
 
 
 @dataclass(slots=True)

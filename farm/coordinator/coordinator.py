@@ -15,6 +15,7 @@ from farm.coordinator.dispatch import Dispatch
 from farm.coordinator.duties import Duties
 from farm.coordinator.reports import Reports
 from farm.coordinator.submissions import Submissions
+from farm.coordinator.why import explain
 from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import ENDED, Cancelled, Clip, ClipState, Requeued, Work
 from farm.domain.errors import ChunksReleased, NotFound, RequestConflict
@@ -189,7 +190,9 @@ class Coordinator:
             return first
         apply = self._decisions.prepare(name, data)
         with self.books.transaction():
-            return self._answer(request, apply())
+            answer = self._answer(request, apply())
+            self.books.settle_standings()
+            return answer
 
     def release(self, chunks_before: float, events_before: float, limit: int) -> Released:
         """Let go of chunks and events that ended long ago; see `Store.release`.
@@ -265,3 +268,7 @@ class Coordinator:
     def _card_view(self, card: Card, online: bool, now: float) -> types_pb.Card:
         held = [clip.clip_id for clip in self.books.clips.held_by(card.row.card_id)]
         return card.view(online=online, held=held, now=now)
+
+    def why(self, subject: str) -> fleet_pb.WhyResponse:
+        """Why a clip, a batch, a card (each by its id) or a node is as it is. Raises `NotFound`."""
+        return explain(self.books, subject)

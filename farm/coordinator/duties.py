@@ -32,7 +32,7 @@ class Duties:
         """Within a transaction; returns how many leases have expired."""
         books, now = self._books, self._books.clock.monotonic()
         books.clips.wake(now)
-        books.cards.settle_standings(books.decided.nodes, books.clock.now())
+        books.settle_standings()
         read_examinations(books)
         over = expired(list(books.clips.leases.items()), now)
         for clip_id, _ in over:

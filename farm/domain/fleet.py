@@ -100,10 +100,10 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class FleetEvent:
-    """Something decided of a node or a card, with its reason."""
+    """Something decided of a node or a card, or of what is shared, with its reason."""
 
     target: str
-    """A node's hostname or a card's id."""
+    """A node's hostname, a card's id, or `project NAME`, `limit NAME`, `circuit NAME`."""
     kind: str
-    """lock, unlock, drain, pause, resume, quarantine, release, schedule, circuit, forget."""
+    """lock, unlock, drain, pause, resume, quarantine, release, schedule, circuit, forget; set."""
     detail: str = ""

@@ -92,6 +92,10 @@ class CoordinatorActor:
         """See `CoordinatorLink.stage`."""
         await self._call(lambda: self._coordinator.stage(batch_id, clips))
 
+    async def stage_dependencies(self, batch_id: str, pairs: Sequence[tuple[int, int]]) -> None:
+        """See `CoordinatorLink.stage_dependencies`."""
+        await self._call(lambda: self._coordinator.stage_dependencies(batch_id, pairs))
+
     async def discard(self, batch_id: str) -> None:
         """See `CoordinatorLink.discard`."""
         await self._call(lambda: self._coordinator.discard(batch_id))
@@ -121,6 +125,15 @@ class CoordinatorActor:
         return await self._call(
             lambda: self._coordinator.release(chunks_before, events_before, limit)
         )
+
+    async def decide(self, name: str, data: bytes, request: RequestRow) -> RequestRow:
+        """See `CoordinatorLink.decide`."""
+        return await self._call(lambda: self._coordinator.decide(name, data, request))
+
+    async def why(self, subject: str) -> bytes:
+        """See `CoordinatorLink.why`."""
+        answer = await self._call(lambda: self._coordinator.why(subject))
+        return answer.SerializeToString()
 
     async def fleet(self) -> tuple[bytes, list[bytes]]:
         """See `CoordinatorLink.fleet`."""

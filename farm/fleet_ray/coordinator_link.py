@@ -37,6 +37,10 @@ class RayCoordinatorLink:
         """See `CoordinatorLink.stage`."""
         await self._call("stage", batch_id, list(clips))
 
+    async def stage_dependencies(self, batch_id: str, pairs: Sequence[tuple[int, int]]) -> None:
+        """See `CoordinatorLink.stage_dependencies`."""
+        await self._call("stage_dependencies", batch_id, list(pairs))
+
     async def discard(self, batch_id: str) -> None:
         """See `CoordinatorLink.discard`."""
         await self._call("discard", batch_id)
@@ -68,6 +72,16 @@ class RayCoordinatorLink:
         """See `CoordinatorLink.release`."""
         released: Released = await self._call("release", chunks_before, events_before, limit)
         return released
+
+    async def decide(self, name: str, data: bytes, request: RequestRow) -> RequestRow:
+        """See `CoordinatorLink.decide`."""
+        answer: RequestRow = await self._call("decide", name, data, request)
+        return answer
+
+    async def why(self, subject: str) -> bytes:
+        """See `CoordinatorLink.why`."""
+        answer: bytes = await self._call("why", subject)
+        return answer
 
     async def fleet(self) -> tuple[bytes, list[bytes]]:
         """See `CoordinatorLink.fleet`."""

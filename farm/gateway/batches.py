@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator, Sequence
 
-from google.protobuf.message import Message
-
 from farm.domain.clip import ClipState
-from farm.domain.ledger import RequestRow
 from farm.gateway.coordinator_link import GatewayBusy
+from farm.gateway.decisions import BatchDecisions
 from farm.gateway.desk import Desk
 from farm.gateway.grpc_errors import BadRequest, Context, streaming, unary
 from farm.gateway.metrics import Meters
+from farm.gateway.requests import batch_named, page_after, request_row
 from farm.gateway.submission import submit
-from farm.gateway.views import STATES_BY_NUMBER, batch_view, clip_view
+from farm.gateway.views import STATES_BY_NUMBER, add_preview, batch_view, clip_view
 from farm.gateway.watch import watch
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import types_pb2 as types_pb
-from heliostat.v1.batch_service_pb2_grpc import BatchServiceServicer
 
-REQUEST_ID_CHARS_MAX = 200
 _RETRIABLE = (ClipState.FAILED, ClipState.CANCELLED)
 
 
-class BatchService(BatchServiceServicer):
+class BatchService(BatchDecisions):
     """The calls of `batch_service.proto`, each a few lines over the desk."""
 
     def __init__(self, desk: Desk, meters: Meters) -> None:
-        self._desk = desk
+        super().__init__(desk)
         self._meters = meters
         self._watchers = 0
 
@@ -50,7 +46,7 @@ class BatchService(BatchServiceServicer):
         self, request: batch_pb.GetRequest, _context: Context
     ) -> batch_pb.GetResponse:
         """One batch."""
-        return batch_pb.GetResponse(batch=await self._desk.batch(_batch_id(request.batch_id)))
+        return batch_pb.GetResponse(batch=await self._desk.batch(batch_named(request.batch_id)))
 
     @unary
     async def List(  # noqa: N802
@@ -79,17 +75,22 @@ class BatchService(BatchServiceServicer):
     ) -> batch_pb.ListClipsResponse:
         """Clips of a batch, in the order of the file."""
         size = self._page_size(request.page_size)
-        after = _page_token(request.page_token)
+        after = page_after(request.page_token)
         states = _states(request.states)
-        ledger, batch_id = self._desk.ledger, _batch_id(request.batch_id)
+        ledger, batch_id = self._desk.ledger, batch_named(request.batch_id)
         presign = self._desk.objects.presign_get if request.with_urls else None
 
         def read() -> batch_pb.ListClipsResponse:
             batch = ledger.find_batch(batch_id)
             found = ledger.clips(batch.batch_id, limit=size + 1, after=after, states=states)
             page = found[:size]
+            looks = ledger.clip_looks([row.clip.clip_id for row in page])
+            clips = [clip_view(row, looks.get(row.clip.clip_id), presign) for row in page]
+            for clip in clips:
+                if presign and clip.state == types_pb.CLIP_STATE_HELD:
+                    add_preview(clip, ledger.chunks(clip.clip_id), presign)
             return batch_pb.ListClipsResponse(
-                clips=[clip_view(row, presign) for row in page],
+                clips=clips,
                 next_page_token=str(page[-1].clip.ordinal) if len(found) > size else "",
             )
 
@@ -100,7 +101,7 @@ class BatchService(BatchServiceServicer):
         self, request: batch_pb.WatchRequest, _context: Context
     ) -> AsyncIterator[batch_pb.WatchResponse]:
         """Every change of a batch from an event on."""
-        _batch_id(request.batch_id)
+        batch_named(request.batch_id)
         if self._watchers >= self._desk.limits.watchers_max:
             raise GatewayBusy(f"{self._watchers} streams of events are open (watchers_max)")
         self._watchers += 1
@@ -117,8 +118,8 @@ class BatchService(BatchServiceServicer):
         self, request: batch_pb.CancelRequest, _context: Context
     ) -> batch_pb.CancelResponse:
         """Call off a batch, or some of its clips."""
-        batch = await self._desk.batch(_batch_id(request.batch_id))
-        asked = _request_row(request, request.request_id, batch.batch_id)
+        batch = await self._desk.batch(batch_named(request.batch_id))
+        asked = request_row(request, request.request_id, batch.batch_id)
         answer = await self._desk.answered(asked)
         if answer is None:
             reason = request.reason or "cancelled by request"
@@ -134,8 +135,8 @@ class BatchService(BatchServiceServicer):
         self, request: batch_pb.RetryRequest, _context: Context
     ) -> batch_pb.RetryResponse:
         """Put failed or cancelled clips back into the queue."""
-        batch = await self._desk.batch(_batch_id(request.batch_id))
-        asked = _request_row(request, request.request_id, batch.batch_id)
+        batch = await self._desk.batch(batch_named(request.batch_id))
+        asked = request_row(request, request.request_id, batch.batch_id)
         states = _states(request.states) or [ClipState.FAILED]
         if not set(states) <= set(_RETRIABLE):
             raise BadRequest("only FAILED and CANCELLED clips can be retried")
@@ -160,35 +161,8 @@ def _outcome(response: batch_pb.SubmitResponse) -> str:
     return "accepted" if response.HasField("batch") else "checked"
 
 
-def _batch_id(text: str) -> str:
-    if not text:
-        raise BadRequest("the request names no batch: give its id, or its name")
-    return text
-
-
-def _page_token(token: str) -> int:
-    if not token:
-        return 0
-    if not (token.isascii() and token.isdigit() and len(token) <= 12):
-        raise BadRequest("the page_token is not one of this call: begin with the first page")
-    return int(token)
-
-
 def _states(numbers: Sequence[types_pb.ClipState.ValueType]) -> list[ClipState]:
     try:
         return [STATES_BY_NUMBER[number] for number in numbers]
     except KeyError as error:
         raise BadRequest(f"{error.args[0]} is no state of a clip") from None
-
-
-def _request_row(request: Message, request_id: str, batch_id: str) -> RequestRow:
-    """What tells this mutation from others. Raises `BadRequest` without a request_id."""
-    if not request_id:
-        raise BadRequest("the request has no request_id: choose one for each that you mean")
-    if len(request_id) > REQUEST_ID_CHARS_MAX:
-        raise BadRequest(f"the request_id has more than {REQUEST_ID_CHARS_MAX} characters")
-    same = type(request)()
-    same.CopyFrom(request)
-    same.ClearField("request_id")
-    data = type(request).__name__.encode() + same.SerializeToString(deterministic=True)
-    return RequestRow(request_id, hashlib.sha256(data).hexdigest(), batch_id)

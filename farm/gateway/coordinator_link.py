@@ -47,6 +47,10 @@ class CoordinatorLink(Protocol):
         """Add checked clips to it. Raises `NotFound` when the coordinator was restarted since."""
         ...
 
+    async def stage_dependencies(self, batch_id: str, pairs: Sequence[tuple[int, int]]) -> None:
+        """Add which of its clips wait for which others, by ordinals. Raises `NotFound` as above."""
+        ...
+
     async def discard(self, batch_id: str) -> None:
         """Forget a submission; one that is not there is no error."""
         ...
@@ -78,6 +82,20 @@ class CoordinatorLink(Protocol):
         """Let go of the chunks of some clips that ended before a time, and of events likewise.
 
         Times are Unix seconds; 0 lets go of none.
+        """
+        ...
+
+    async def decide(self, name: str, data: bytes, request: RequestRow) -> RequestRow:
+        """Carry out a serialized message of this name, such as `PauseRequest`.
+
+        `result` counts what changed. Raises `BadDecision`, `NotFound`, `RequestConflict`.
+        """
+        ...
+
+    async def why(self, subject: str) -> bytes:
+        """A serialized `WhyResponse` of a clip, batch or card by its id, or a node by hostname.
+
+        Without its history. Raises `NotFound`.
         """
         ...
 

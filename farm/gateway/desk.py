@@ -13,6 +13,7 @@ from farm.domain.ledger import RequestRow
 from farm.domain.tokens import CountTokens
 from farm.domain.values import Limits as RowLimits
 from farm.gateway.coordinator_link import CoordinatorLink
+from farm.gateway.fleet_view import FleetView
 from farm.gateway.settings import Limits
 from farm.gateway.threads import Threads
 from farm.gateway.views import batch_view
@@ -29,6 +30,7 @@ class Desk:
     ledger: Ledger
     objects: ObjectStore
     link: CoordinatorLink
+    fleet: FleetView
     threads: Threads
     limits: Limits
     row_limits: RowLimits

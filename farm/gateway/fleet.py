@@ -1,123 +1,39 @@
-"""`FleetService`, and the view of the fleet that it shares with the metrics page."""
+"""`FleetService`: what operators ask. Reads fleet and ledger, decides by the coordinator."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict
-from dataclasses import dataclass
+from google.protobuf.message import Message
 
-from farm.domain.clip import Work
-from farm.gateway.coordinator_link import CoordinatorLink, CoordinatorUnavailable
+from farm.coordinator import asked
+from farm.gateway.decisions import decide
+from farm.gateway.desk import Desk
+from farm.gateway.fleet_rows import circuit_views, limit_views, node_views, project_views
 from farm.gateway.grpc_errors import Context, unary
-from farm.gateway.settings import GatewaySettings
-from farm.gateway.threads import Threads
-from farm.gateway.views import baseline_view, counts_view
-from farm.plan.economics import Basis, like_for_like
-from farm.ports import Ledger
+from farm.gateway.views import fleet_event_view
+from farm.gateway.why import answer
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
-from heliostat.v1 import types_pb2 as types_pb
 from heliostat.v1.fleet_service_pb2_grpc import FleetServiceServicer
-
-WORKS_MAX = 20_000
-"""Clips whose work is remembered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """The fleet at one moment."""
-
-    view: fleet_pb.GetFleetResponse
-    cards: list[types_pb.Card]
-    basis: Basis
-    """Of the H100 equivalents: PUBLISHED only while all that is rendered is what was published."""
-
-
-class FleetView:
-    """Asks the coordinator at most once a second, however many ask here."""
-
-    def __init__(
-        self, settings: GatewaySettings, link: CoordinatorLink, ledger: Ledger, threads: Threads
-    ) -> None:
-        self._settings = settings
-        self._link = link
-        self._ledger = ledger
-        self._threads = threads
-        self._asking = asyncio.Lock()
-        self._latest: Fleet | None = None
-        self._at = 0.0
-        self._works: OrderedDict[str, Work] = OrderedDict()
-        self._basis = Basis.ESTIMATED
-
-    async def get(self) -> Fleet:
-        """The fleet as it was within the last second. Raises `CoordinatorUnavailable`."""
-        async with self._asking:
-            now = asyncio.get_running_loop().time()
-            limits = self._settings.limits
-            if self._latest is None or now - self._at > limits.fleet_seconds:
-                self._latest = None
-                try:
-                    async with asyncio.timeout(limits.coordinator_seconds_max):
-                        self._latest = await self._ask()
-                except TimeoutError as error:
-                    raise CoordinatorUnavailable("the coordinator does not answer") from error
-                self._at = now
-            return self._latest
-
-    async def _ask(self) -> Fleet:
-        data, cards_data = await self._link.fleet()
-        view = fleet_pb.GetFleetResponse.FromString(data)
-        cards = [types_pb.Card.FromString(card) for card in cards_data]
-        view.clips.CopyFrom(counts_view(await self._threads.run(self._ledger.clip_counts)))
-        await self._learn_works([clip_id for card in cards for clip_id in card.clip_ids])
-        if not view.HasField("baseline"):
-            view.baseline.CopyFrom(baseline_view(self._settings.baseline))
-        view.h100_equivalents_basis = self._basis.value
-        return Fleet(view, cards, self._basis)
-
-    async def _learn_works(self, clip_ids: list[str]) -> None:
-        """See whether what is in render now is the work that the baseline was published for."""
-        new = [clip_id for clip_id in clip_ids if clip_id not in self._works]
-        if new:
-            rows = await self._threads.run(self._ledger.clip_rows, new)
-            self._works.update((clip_id, row.clip.work) for clip_id, row in rows.items())
-        works = {self._works[clip_id] for clip_id in clip_ids if clip_id in self._works}
-        while len(self._works) > WORKS_MAX:
-            self._works.popitem(last=False)
-        model, baseline = self._settings.model, self._settings.baseline
-        if model is not None and works:
-            try:
-                bases = {like_for_like(baseline, model, work).basis for work in works}
-            except ValueError:  # steps that the model does not have
-                bases = {Basis.ESTIMATED}
-            self._basis = Basis.ESTIMATED if Basis.ESTIMATED in bases else baseline.basis
 
 
 class FleetService(FleetServiceServicer):
     """The calls of `fleet_service.proto`."""
 
-    def __init__(self, fleet: FleetView) -> None:
-        self._fleet = fleet
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
 
     @unary
     async def ListNodes(  # noqa: N802 - the contract's name
         self, _request: fleet_pb.ListNodesRequest, _context: Context
     ) -> fleet_pb.ListNodesResponse:
-        """The machines, by id."""
-        nodes: dict[str, fleet_pb.Node] = {}
-        for card in (await self._fleet.get()).cards:
-            node = nodes.setdefault(
-                card.node_id, fleet_pb.Node(node_id=card.node_id, hostname=card.hostname)
-            )
-            node.cards += 1
-            node.cards_online += card.online
-        return fleet_pb.ListNodesResponse(nodes=[nodes[name] for name in sorted(nodes)])
+        """The machines, by name; those of which something was decided too, be they here or not."""
+        return fleet_pb.ListNodesResponse(nodes=await node_views(self._desk))
 
     @unary
     async def ListCards(  # noqa: N802
         self, _request: fleet_pb.ListCardsRequest, _context: Context
     ) -> fleet_pb.ListCardsResponse:
         """Every card, by machine and slot."""
-        cards = (await self._fleet.get()).cards
+        cards = (await self._desk.fleet.get()).cards
         order = sorted(cards, key=lambda card: (card.hostname, card.slot, card.card_id))
         return fleet_pb.ListCardsResponse(cards=order)
 
@@ -126,4 +42,118 @@ class FleetService(FleetServiceServicer):
         self, _request: fleet_pb.GetFleetRequest, _context: Context
     ) -> fleet_pb.GetFleetResponse:
         """The whole fleet in a few numbers."""
-        return (await self._fleet.get()).view
+        return (await self._desk.fleet.get()).view
+
+    @unary
+    async def Why(  # noqa: N802
+        self, request: fleet_pb.WhyRequest, _context: Context
+    ) -> fleet_pb.WhyResponse:
+        """Why a clip, a batch, a card or a node is as it is."""
+        return await answer(self._desk, request.subject)
+
+    @unary
+    async def SetStanding(  # noqa: N802
+        self, request: fleet_pb.SetStandingRequest, _context: Context
+    ) -> fleet_pb.SetStandingResponse:
+        """Decide what nodes or cards may do."""
+
+        def check() -> Message:
+            asked.standing_of(request.standing)
+            return request
+
+        await decide(self._desk, request, request.request_id, "", check)
+        self._desk.fleet.forget()
+        return fleet_pb.SetStandingResponse(targets=request.targets)
+
+    @unary
+    async def SetNode(  # noqa: N802
+        self, request: fleet_pb.SetNodeRequest, _context: Context
+    ) -> fleet_pb.SetNodeResponse:
+        """Decide when a node may render, and which circuit it hangs on."""
+        ledger, hostname = self._desk.ledger, request.hostname
+
+        def check() -> Message:
+            before = {node.hostname: node for node in ledger.nodes()}.get(hostname)
+            asked.node_of(before, request, {circuit.name for circuit in ledger.circuits()})
+            return request
+
+        await decide(self._desk, request, request.request_id, "", check)
+        self._desk.fleet.forget()
+        nodes = [node for node in await node_views(self._desk) if node.hostname == hostname]
+        return fleet_pb.SetNodeResponse(node=nodes[0] if nodes else None)
+
+    @unary
+    async def ListProjects(  # noqa: N802
+        self, _request: fleet_pb.ListProjectsRequest, _context: Context
+    ) -> fleet_pb.ListProjectsResponse:
+        """All projects, with what they have and what they have had."""
+        return fleet_pb.ListProjectsResponse(projects=await project_views(self._desk))
+
+    @unary
+    async def SetProject(  # noqa: N802
+        self, request: fleet_pb.SetProjectRequest, _context: Context
+    ) -> fleet_pb.SetProjectResponse:
+        """Make a project, or decide its weight, cap and burst."""
+        ledger = self._desk.ledger
+
+        def check() -> Message:
+            known = {project.name: project for project in ledger.projects()}
+            asked.project_of(known.get(request.name), request)
+            return request
+
+        await decide(self._desk, request, request.request_id, "", check)
+        views = {view.name: view for view in await project_views(self._desk)}
+        return fleet_pb.SetProjectResponse(project=views[request.name])
+
+    @unary
+    async def ListLimits(  # noqa: N802
+        self, _request: fleet_pb.ListLimitsRequest, _context: Context
+    ) -> fleet_pb.ListLimitsResponse:
+        """All named limits, and how much of each is in use."""
+        return fleet_pb.ListLimitsResponse(limits=await limit_views(self._desk))
+
+    @unary
+    async def SetLimit(  # noqa: N802
+        self, request: fleet_pb.SetLimitRequest, _context: Context
+    ) -> fleet_pb.SetLimitResponse:
+        """Make, change or remove a named limit."""
+        ledger = self._desk.ledger
+
+        def check() -> Message:
+            asked.limit_of(request, {limit.name for limit in ledger.limits()})
+            return request
+
+        await decide(self._desk, request, request.request_id, "", check)
+        return fleet_pb.SetLimitResponse()
+
+    @unary
+    async def ListCircuits(  # noqa: N802
+        self, _request: fleet_pb.ListCircuitsRequest, _context: Context
+    ) -> fleet_pb.ListCircuitsResponse:
+        """All circuits, with what hangs on them."""
+        return fleet_pb.ListCircuitsResponse(circuits=await circuit_views(self._desk))
+
+    @unary
+    async def SetCircuit(  # noqa: N802
+        self, request: fleet_pb.SetCircuitRequest, _context: Context
+    ) -> fleet_pb.SetCircuitResponse:
+        """Make, change or remove a circuit."""
+        ledger = self._desk.ledger
+
+        def check() -> Message:
+            known = {circuit.name for circuit in ledger.circuits()}
+            asked.circuit_of(request, known, ledger.nodes())
+            return request
+
+        await decide(self._desk, request, request.request_id, "", check)
+        return fleet_pb.SetCircuitResponse()
+
+    @unary
+    async def ListFleetEvents(  # noqa: N802
+        self, request: fleet_pb.ListFleetEventsRequest, _context: Context
+    ) -> fleet_pb.ListFleetEventsResponse:
+        """What was decided of the fleet, the newest first."""
+        limits, ledger = self._desk.limits, self._desk.ledger
+        size = min(request.page_size, limits.page_max) or limits.page_default
+        rows = await self._desk.threads.run(ledger.fleet_events, request.target, limit=size)
+        return fleet_pb.ListFleetEventsResponse(events=[fleet_event_view(row) for row in rows])

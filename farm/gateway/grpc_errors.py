@@ -14,6 +14,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 
 from farm.domain.errors import (
     AmbiguousName,
+    BadDecision,
     ChunksReleased,
     FarmError,
     Fenced,
@@ -71,6 +72,7 @@ _CODES: Final[tuple[tuple[type[FarmError], grpc.StatusCode], ...]] = (
     (NotFound, grpc.StatusCode.NOT_FOUND),
     (AmbiguousName, grpc.StatusCode.INVALID_ARGUMENT),
     (RequestConflict, grpc.StatusCode.INVALID_ARGUMENT),
+    (BadDecision, grpc.StatusCode.INVALID_ARGUMENT),
     (BadRequest, grpc.StatusCode.INVALID_ARGUMENT),
     (Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
     (ChunksReleased, grpc.StatusCode.FAILED_PRECONDITION),

@@ -13,7 +13,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 
 from farm.domain.errors import FarmError
-from farm.gateway.fleet import FleetView
+from farm.gateway.fleet_view import FleetView
 from farm.gateway.metrics import CONTENT_TYPE, FleetCollector, page
 from farm.gateway.settings import GatewaySettings
 from farm.gateway.threads import Threads

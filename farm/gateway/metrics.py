@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 
 import farm
 from farm.gateway.card_senses import sense_metrics
-from farm.gateway.fleet import Fleet
+from farm.gateway.fleet_view import Fleet
 from farm.gateway.quality import QualityMeters
 from farm.gateway.verify import Found
 from heliostat.v1 import fleet_service_pb2 as fleet_pb

@@ -20,7 +20,8 @@ from farm.gateway.batches import BatchService
 from farm.gateway.coordinator_link import CoordinatorLink
 from farm.gateway.desk import Desk
 from farm.gateway.exchange import Exchanger
-from farm.gateway.fleet import FleetService, FleetView
+from farm.gateway.fleet import FleetService
+from farm.gateway.fleet_view import FleetView
 from farm.gateway.http import HttpServer, Pages, bound_socket
 from farm.gateway.metrics import FleetCollector, Meters
 from farm.gateway.retention import Caretaker
@@ -56,17 +57,18 @@ class Gateway:
         self._registry = CollectorRegistry()
         self._meters = Meters(self._registry)
         self._threads = Threads(settings.limits.read_threads, "gateway")
+        self._fleet = FleetView(settings, link, ledger, self._threads)
         self._desk = Desk(
             ledger=ledger,
             objects=objects,
             link=link,
+            fleet=self._fleet,
             threads=self._threads,
             limits=settings.limits,
             row_limits=_row_limits(settings),
             count_tokens=load_counter(settings.model_dir),
             places=asyncio.Semaphore(settings.limits.submissions_max),
         )
-        self._fleet = FleetView(settings, link, ledger, self._threads)
         self._collector = FleetCollector()
         self._registry.register(self._collector)
         self._pages = Pages(self._registry, self._collector, self._fleet, self._threads)
@@ -142,7 +144,7 @@ class Gateway:
             ],
         )
         add_BatchServiceServicer_to_server(BatchService(self._desk, self._meters), server)
-        add_FleetServiceServicer_to_server(FleetService(self._fleet), server)
+        add_FleetServiceServicer_to_server(FleetService(self._desk), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         return server
 

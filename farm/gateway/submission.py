@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-import time
 from collections.abc import AsyncIterator, Sequence
 
 from farm.domain.batch import Batch
@@ -18,15 +17,15 @@ from farm.domain.errors import NotFound
 from farm.domain.ledger import RequestRow
 from farm.domain.rows import RowChecker
 from farm.domain.spec import NewClip, Problem
-from farm.domain.values import control_character, shown
 from farm.gateway.desk import Desk
 from farm.gateway.grpc_errors import BadRequest, SubmissionInterrupted, TooSlow
+from farm.gateway.header import HeaderCheck, check_shape, needs_warnings
 from farm.gateway.views import problem_views
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import types_pb2 as types_pb
 
-PROJECT_DEFAULT = "default"
-NAME_CHARS_MAX = 200
+PAIRS_AT_ONCE = 10_000
+"""Dependencies that are staged in one go."""
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 
 
@@ -36,13 +35,10 @@ class Submission:
     def __init__(self, desk: Desk, header: batch_pb.SubmitHeader) -> None:
         self._desk = desk
         self._header = header
-        self.batch = Batch(
-            batch_id=new_batch_id(),
-            name=header.name,
-            project=header.project or PROJECT_DEFAULT,
-            priority=header.priority,
-            created_at=time.time(),
-        )
+        self._batch_id = new_batch_id()
+        self._batch: Batch | None = None
+        self._of_header: list[Problem] = []
+        self._warnings: list[Problem] = []
         self._digest = hashlib.sha256(_payload(header))
         self._checker = RowChecker(
             batch_name=header.name,
@@ -59,10 +55,19 @@ class Submission:
         self._only_digest = False
 
     async def look_up(self) -> None:
-        """See whether the request was answered before: then its payload only has to be the same."""
+        """See whether the request was answered before: then its payload only has to be the same.
+
+        Otherwise its header is checked.
+        """
+        desk, ledger = self._desk, self._desk.ledger
         if not self._header.dry_run:
-            ledger, request_id = self._desk.ledger, self._header.request_id
-            self._only_digest = await self._desk.threads.run(ledger.request, request_id) is not None
+            request_id = self._header.request_id
+            self._only_digest = await desk.threads.run(ledger.request, request_id) is not None
+        if not self._only_digest:
+            checked = HeaderCheck(self._header, ledger)
+            self._batch = await desk.threads.run(checked.batch, self._batch_id)
+            self._of_header = checked.problems
+            self._warnings = await needs_warnings(desk, self._batch.needs)
 
     async def add(self, rows: Sequence[batch_pb.Row]) -> None:
         """Check a block, and stage what is complete. Memory holds two blocks at most."""
@@ -81,7 +86,7 @@ class Submission:
         if not self._only_digest:
             self._checker.finish()
         request = RequestRow(
-            self._header.request_id, self._digest.hexdigest(), self.batch.batch_id, self.clips
+            self._header.request_id, self._digest.hexdigest(), self._batch_id, self.clips
         )
         if not self._is_refused and self._header.dry_run:
             return self._answer(None)
@@ -93,9 +98,11 @@ class Submission:
                 return self._answer(None)
             await self._stage_waiting()
             await self._staged()
-            answer = await self._desk.link.publish(self.batch.batch_id, request)
+            for pairs in self._checker.dependencies(PAIRS_AT_ONCE):
+                await self._desk.link.stage_dependencies(self._batch_id, pairs)
+            answer = await self._desk.link.publish(self._batch_id, request)
             self._begun = False
-        if answer.batch_id != self.batch.batch_id:
+        if answer.batch_id != self._batch_id:
             return await self._repeated(answer)
         return self._answer(await self._desk.batch(answer.batch_id))
 
@@ -103,7 +110,7 @@ class Submission:
         """Leave nothing behind; does nothing after it was published."""
         if self._begun:
             self._begun = False
-            await self._desk.discard(self.batch.batch_id, self._staging)
+            await self._desk.discard(self._batch_id, self._staging)
 
     @property
     def clips(self) -> int:
@@ -112,7 +119,7 @@ class Submission:
 
     @property
     def _is_refused(self) -> bool:
-        return bool(self._checker.problems or self._large)
+        return bool(self._checker.problems or self._large or self._of_header)
 
     def _check(self, rows: Sequence[batch_pb.Row]) -> list[NewClip]:
         """In a thread: the event loop goes on meanwhile."""
@@ -133,9 +140,11 @@ class Submission:
         clips, self._waiting = self._waiting, []
         if not self._begun:
             self._begun = True
-            await self._desk.link.begin(self.batch)
+            if self._batch is None:
+                raise AssertionError("a request that was answered before stages nothing")
+            await self._desk.link.begin(self._batch)
         if clips:
-            self._staging = asyncio.create_task(self._desk.link.stage(self.batch.batch_id, clips))
+            self._staging = asyncio.create_task(self._desk.link.stage(self._batch_id, clips))
 
     async def _staged(self) -> None:
         if self._staging is not None:
@@ -150,11 +159,12 @@ class Submission:
 
     def _answer(self, batch: types_pb.Batch | None) -> batch_pb.SubmitResponse:
         room = self._desk.limits.problems_bytes_max
-        problems = problem_views([*self._checker.problems, *self._large], room)
+        found = [*self._of_header, *self._checker.problems, *self._large]
+        problems = problem_views(found, room)
         return batch_pb.SubmitResponse(
             batch=batch,
             problems=problems,
-            warnings=problem_views(self._checker.warnings, room),
+            warnings=problem_views([*self._warnings, *self._checker.warnings], room),
             clips=0 if problems else self.clips,
             frames=0 if problems else self._checker.frames,
         )
@@ -191,17 +201,7 @@ async def _header(
     if first is None or first.WhichOneof("part") != "header":
         raise BadRequest("a submission begins with its header")
     header = first.header
-    if not header.dry_run and not header.request_id:
-        raise BadRequest("the submission has no request_id: choose one for each that you mean")
-    if len(header.request_id) > NAME_CHARS_MAX:
-        raise BadRequest(f"the request_id has more than {NAME_CHARS_MAX} characters")
-    if not header.name.strip():
-        raise BadRequest("the batch has no name: give it one, such as the name of its file")
-    for what, text in (("batch's name", header.name), ("project's name", header.project)):
-        if len(text) > NAME_CHARS_MAX:
-            raise BadRequest(f"the {what} has {len(text)} characters: keep to {NAME_CHARS_MAX}")
-        if control_character(text) or "\n" in text or "\r" in text:
-            raise BadRequest(f"the {what} {shown(text)} holds a control character: remove it")
+    check_shape(header)
     return header
 
 

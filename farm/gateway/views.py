@@ -11,7 +11,16 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from farm.domain.batch import Batch, BatchProgress, BatchState
 from farm.domain.clip import ClipState
-from farm.domain.ledger import ClipRow, EventRow, StoredObject, TakeRow
+from farm.domain.fleet import Needs, Standing
+from farm.domain.ledger import (
+    ChunkRow,
+    ClipRow,
+    EventRow,
+    FleetEventRow,
+    StoredObject,
+    TakeRow,
+)
+from farm.domain.project import Look
 from farm.domain.spec import ClipSpec, Problem, PromptMark
 from farm.plan.economics import Baseline
 from heliostat.v1 import batch_service_pb2 as batch_pb
@@ -39,6 +48,11 @@ _BATCH_STATES: Final = MappingProxyType(
 )
 
 
+STANDINGS: Final = MappingProxyType(
+    {each: types_pb.Standing.Value(f"STANDING_{each.name}") for each in Standing}
+)
+
+
 def batch_view(batch: Batch, progress: BatchProgress | None) -> types_pb.Batch:
     """A batch with its progress; without one it has no clips."""
     progress = progress or BatchProgress({})
@@ -49,12 +63,19 @@ def batch_view(batch: Batch, progress: BatchProgress | None) -> types_pb.Batch:
         state=_BATCH_STATES[batch.state],
         reason=batch.reason,
         priority=batch.priority,
-        created_at=_timestamp(batch.created_at),
+        created_at=timestamp(batch.created_at),
         clips=counts_view(progress.clips),
         chunks=progress.chunks,
         chunks_done=progress.chunks_done,
         frames=progress.frames,
         frames_delivered=progress.frames_delivered,
+        deadline=None if batch.deadline is None else timestamp(batch.deadline),
+        needs=_needs_view(batch.needs),
+        limits=batch.limits,
+        after=batch.after,
+        first_look=batch.first_look,
+        every=batch.order.every,
+        failures_max=batch.failures_max,
     )
 
 
@@ -66,8 +87,10 @@ def counts_view(counts: Mapping[ClipState, int]) -> types_pb.ClipCounts:
     return view
 
 
-def clip_view(row: ClipRow, presign: Callable[[str], str] | None = None) -> types_pb.Clip:
-    """A clip; with `presign` (key → URL) its take comes with URLs."""
+def clip_view(
+    row: ClipRow, look: Look | None = None, presign: Callable[[str], str] | None = None
+) -> types_pb.Clip:
+    """A clip, with what was said of it; with `presign` (key → URL) its take comes with URLs."""
     clip = row.clip
     view = types_pb.Clip(
         clip_id=clip.clip_id,
@@ -87,7 +110,26 @@ def clip_view(row: ClipRow, presign: Callable[[str], str] | None = None) -> type
     if row.take is not None:
         view.take.CopyFrom(_take_view(row.take, row.finished_at, presign))
         view.card_id = row.take.card_id
+    if look is not None:
+        view.look.CopyFrom(types_pb.Look(score=look.score, note=look.note))
     return view
+
+
+def add_preview(
+    view: types_pb.Clip, chunks: Sequence[ChunkRow], presign: Callable[[str], str]
+) -> None:
+    """Add what a held clip is looked at by: its first chunk, of the attempt that recorded it."""
+    stored = {each.kind: each for each in chunks[0].objects} if chunks else {}
+    if "init" not in stored or "segment" not in stored:
+        return
+    view.preview.CopyFrom(
+        types_pb.Preview(
+            init=artifact_view(stored["init"]),
+            segment=artifact_view(stored["segment"]),
+            init_url=presign(stored["init"].key),
+            segment_url=presign(stored["segment"].key),
+        )
+    )
 
 
 def spec_view(spec: ClipSpec) -> types_pb.ClipSpec:
@@ -138,7 +180,7 @@ def event_view(event: EventRow) -> batch_pb.WatchResponse:
     """An event, without its batch."""
     view = batch_pb.WatchResponse(
         sequence=event.sequence,
-        at=_timestamp(event.at),
+        at=timestamp(event.at),
         clip_id=event.clip_id,
         clip_name=event.clip_name,
         kind=event.kind,
@@ -151,6 +193,17 @@ def event_view(event: EventRow) -> batch_pb.WatchResponse:
         view.from_state = _state_number(event.from_state)
         view.to_state = _state_number(event.to_state)
     return view
+
+
+def fleet_event_view(row: FleetEventRow) -> fleet_pb.FleetEvent:
+    """What was decided of the fleet, and when."""
+    return fleet_pb.FleetEvent(
+        sequence=row.sequence,
+        at=timestamp(row.at),
+        target=row.event.target,
+        kind=row.event.kind,
+        detail=row.event.detail,
+    )
 
 
 def problem_views(problems: Sequence[Problem], bytes_max: int) -> list[batch_pb.Problem]:
@@ -184,6 +237,18 @@ def baseline_view(baseline: Baseline) -> fleet_pb.Baseline:
     )
 
 
+def _needs_view(needs: Needs) -> types_pb.Needs | None:
+    if needs == Needs():
+        return None
+    return types_pb.Needs(
+        card_types=needs.card_types,
+        vram_bytes=needs.vram_bytes,
+        tags=needs.tags,
+        profile=needs.profile,
+        model=needs.model,
+    )
+
+
 def _range_view(sigmas: tuple[float, float] | None) -> types_pb.SigmaRange | None:
     return types_pb.SigmaRange(min=sigmas[0], max=sigmas[1]) if sigmas else None
 
@@ -197,7 +262,7 @@ def _take_view(
         frames=take.frames,
         video_url=presign(take.video.key) if presign else "",
         sidecar_url=presign(take.sidecar.key) if presign else "",
-        finished_at=None if finished_at is None else _timestamp(finished_at),
+        finished_at=None if finished_at is None else timestamp(finished_at),
     )
 
 
@@ -208,7 +273,8 @@ def _state_number(state: str) -> types_pb.ClipState.ValueType:
         return types_pb.CLIP_STATE_UNSPECIFIED
 
 
-def _timestamp(at: float) -> Timestamp:
+def timestamp(at: float) -> Timestamp:
+    """Unix seconds as a message."""
     stamp = Timestamp()
     stamp.FromDatetime(datetime.fromtimestamp(at, tz=UTC))
     return stamp

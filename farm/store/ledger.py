@@ -122,6 +122,20 @@ class SqlLedger:
                     found[row.clip_id] = read_clip_row(row)
         return found
 
+    def clip_ids(self, batch_id: str, names: Collection[str]) -> dict[str, str]:
+        """Name or id of a clip of this batch → its id; those that are not there are left out."""
+        found: dict[str, str] = {}
+        columns = t.clips.c.clip_id, t.clips.c.name
+        with self._engine.begin() as connection:
+            for column in reversed(columns):  # of two clips, one named as the other's id: the id
+                for block in blocks(list(names)):
+                    query = select(*columns).where(
+                        t.clips.c.batch_id == batch_id, column.in_(block)
+                    )
+                    for row in connection.execute(query):
+                        found[row._mapping[column]] = row.clip_id
+        return found
+
     def chunks(self, clip_id: str) -> list[ChunkRow]:
         """Recorded chunks, in order."""
         with self._engine.begin() as connection:
@@ -186,10 +200,32 @@ class SqlLedger:
         with self._engine.begin() as connection:
             return plan_rows.read_looks(connection, batch_id)
 
+    def clip_looks(self, clip_ids: Sequence[str]) -> dict[str, Look]:
+        """The same for some clips."""
+        found: dict[str, Look] = {}
+        with self._engine.begin() as connection:
+            for block in blocks(clip_ids):
+                found |= plan_rows.read_clip_looks(connection, block)
+        return found
+
     def request(self, request_id: str) -> RequestRow | None:
         """What a request_id was answered with."""
         with self._engine.begin() as connection:
             return read_request(connection, request_id)
+
+    def project_counts(self) -> dict[str, dict[ClipState, int]]:
+        """By project: clips of its published batches by state, states without clips left out."""
+        query = (
+            select(t.batches.c.project, t.tallies.c.state, func.sum(t.tallies.c.clips))
+            .join(t.batches, t.batches.c.batch_id == t.tallies.c.batch_id)
+            .where(_published, t.tallies.c.clips > 0)
+            .group_by(t.batches.c.project, t.tallies.c.state)
+        )
+        found: dict[str, dict[ClipState, int]] = {}
+        with self._engine.begin() as connection:
+            for project, state, clips in connection.execute(query):
+                found.setdefault(project, {})[ClipState(state)] = int(clips)
+        return found
 
     def clip_counts(self) -> dict[ClipState, int]:
         """Clips of all published batches by state; every state is there."""

@@ -100,7 +100,13 @@ def read_looks(connection: Connection, batch_id: str) -> dict[str, Look]:
         .join(t.clips, t.clips.c.clip_id == t.looks.c.clip_id)
         .where(t.clips.c.batch_id == batch_id)
     )
-    return {row.clip_id: Look(clip_id=row.clip_id, score=row.score, note=row.note) for row in rows}
+    return {row.clip_id: _look(row) for row in rows}
+
+
+def read_clip_looks(connection: Connection, clip_ids: Sequence[str]) -> dict[str, Look]:
+    """The same for some clips, not more than a statement can name."""
+    rows = connection.execute(select(t.looks).where(t.looks.c.clip_id.in_(clip_ids)))
+    return {row.clip_id: _look(row) for row in rows}
 
 
 def read_fleet_events(connection: Connection, target: str, limit: int) -> list[FleetEventRow]:
@@ -132,6 +138,10 @@ def _upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, An
     new = [row for name, row in latest.items() if name not in known]
     if new:
         connection.execute(insert(table), new)
+
+
+def _look(row: Any) -> Look:
+    return Look(clip_id=row.clip_id, score=row.score, note=row.note)
 
 
 def _needs_values(needs: Needs) -> Values | None:

@@ -397,7 +397,7 @@ class ListClipsRequest(message.Message):
     page_size: builtins.int
     page_token: builtins.str
     with_urls: builtins.bool
-    """With presigned URLs of takes and sidecars."""
+    """With presigned URLs of takes and sidecars, and of what held clips are looked at by."""
     @builtins.property
     def states(self) -> containers.RepeatedScalarFieldContainer[types_pb2.ClipState.ValueType]:
         """Only clips in one of these states; empty is all."""

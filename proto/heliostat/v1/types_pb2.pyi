@@ -424,6 +424,7 @@ class Clip(message.Message):
     TAKE_FIELD_NUMBER: builtins.int
     ROW_FIELD_NUMBER: builtins.int
     LOOK_FIELD_NUMBER: builtins.int
+    PREVIEW_FIELD_NUMBER: builtins.int
     clip_id: builtins.str
     batch_id: builtins.str
     name: builtins.str
@@ -455,6 +456,10 @@ class Clip(message.Message):
     def look(self) -> Look:
         """What a person said at its first look."""
 
+    @builtins.property
+    def preview(self) -> Preview:
+        """Only of HELD clips, and where URLs are asked for."""
+
     def __init__(
         self,
         *,
@@ -473,10 +478,42 @@ class Clip(message.Message):
         take: Take | None = ...,
         row: builtins.int = ...,
         look: Look | None = ...,
+        preview: Preview | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["look", b"look", "spec", b"spec", "take", b"take"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["look", b"look", "preview", b"preview", "spec", b"spec", "take", b"take"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "batch_id", b"batch_id", "card_id", b"card_id", "chunks", b"chunks", "chunks_done", b"chunks_done", "clip_id", b"clip_id", "columns", b"columns", "look", b"look", "name", b"name", "reason", b"reason", "row", b"row", "spec", b"spec", "state", b"state", "take", b"take", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "batch_id", b"batch_id", "card_id", b"card_id", "chunks", b"chunks", "chunks_done", b"chunks_done", "clip_id", b"clip_id", "columns", b"columns", "look", b"look", "name", b"name", "preview", b"preview", "reason", b"reason", "row", b"row", "spec", b"spec", "state", b"state", "take", b"take", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Preview(message.Message):
+    """A clip's first chunk: the initialisation segment and the segment, which joined are a playable MP4."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    INIT_FIELD_NUMBER: builtins.int
+    SEGMENT_FIELD_NUMBER: builtins.int
+    INIT_URL_FIELD_NUMBER: builtins.int
+    SEGMENT_URL_FIELD_NUMBER: builtins.int
+    init_url: builtins.str
+    """Presigned GETs; they live for minutes."""
+    segment_url: builtins.str
+    @builtins.property
+    def init(self) -> Artifact: ...
+    @builtins.property
+    def segment(self) -> Artifact: ...
+    def __init__(
+        self,
+        *,
+        init: Artifact | None = ...,
+        segment: Artifact | None = ...,
+        init_url: builtins.str = ...,
+        segment_url: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["init", b"init", "segment", b"segment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["init", b"init", "init_url", b"init_url", "segment", b"segment", "segment_url", b"segment_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
