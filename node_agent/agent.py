@@ -215,13 +215,12 @@ class Agent:
             if key not in leases:
                 work.cancel()
         for key, lease in leases.items():
-            held = self._attempts.get(key)
-            if held is None and lease.HasField("order"):
+            if key not in self._attempts and lease.HasField("order"):
                 attempt = Attempt(lease, tools)
                 work = group.create_task(self._work(attempt))
                 self._attempts[key] = (attempt, work)
-            elif held is not None and lease.yield_asked:
-                await held[0].give_up()
+            if key in self._attempts and lease.yield_asked:
+                await self._attempts[key][0].give_up()
 
     def _is_idle(self) -> bool:
         """It holds nothing, has nothing to tell and examines nothing."""

@@ -31,6 +31,7 @@ RESTART_SECONDS_FIRST = 0.5
 RESTART_SECONDS_MAX = 30.0
 WATCH_SECONDS = 1.0
 """Between two looks at whether the child hangs."""
+KILL_SECONDS_MAX = 5.0
 
 RESTING = "resting, its GPU is free"
 
@@ -93,20 +94,20 @@ class Engine:
         return self._child.pid if self._child is not None else None
 
     async def run(self) -> None:
-        """Start the child, and again after each end, for ever."""
+        """Start the child, and again after each end, until cancelled: then it is ended too."""
         pause = RESTART_SECONDS_FIRST
-        try:
-            while True:
+        while True:
+            if not self._awake.is_set():
+                self.condition = RESTING
+                self._on_change()
                 await self._awake.wait()
-                began = time.monotonic()
-                if await self._run_child():
-                    continue
-                lived = time.monotonic() - began
-                pause = RESTART_SECONDS_FIRST if lived > 60 else min(pause * 2, RESTART_SECONDS_MAX)
-                self.restarts += 1
-                await asyncio.sleep(pause)
-        finally:
-            self._kill()
+            began = time.monotonic()
+            if await self._run_child():
+                continue
+            lived = time.monotonic() - began
+            pause = RESTART_SECONDS_FIRST if lived > 60 else min(pause * 2, RESTART_SECONDS_MAX)
+            self.restarts += 1
+            await asyncio.sleep(pause)
 
     async def settled(self) -> None:
         """Wait for the child to be ready. Raises `CannotRender` when it does not come up."""
@@ -149,7 +150,7 @@ class Engine:
         if self._awake.is_set():
             self._awake.clear()
             self.options = self._options_first
-            self.condition = RESTING
+            self.condition = RESTING if self._child is None else "ending its render child"
             self._unsettle()
             self._kill()
             self._on_change()
@@ -213,6 +214,12 @@ class Engine:
                 was_ready = was_ready or isinstance(report, Ready)
                 if not self._is_outdated(options) or isinstance(report, ChunkDone):
                     self._take(report)
+        except asyncio.CancelledError:
+            child.kill()
+            with contextlib.suppress(TimeoutError):  # one that hangs in a driver dies with us
+                async with asyncio.timeout(KILL_SECONDS_MAX):
+                    await child.wait()
+            raise
         finally:
             watch.cancel()
             self._child = None

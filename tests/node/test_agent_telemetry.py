@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pynvml
 
@@ -10,6 +11,7 @@ from heliostat.v1 import node_service_pb2 as node_pb
 from node_agent.agent import Agent, CardSettings
 from node_agent.links.local import LocalLink
 from node_agent.render.child import ChildOptions
+from node_agent.render.messages import Ready
 from node_agent.telemetry import CardWatch, SystemNvml
 from tests.fixtures.simulated_nvml import SimulatedGpu, SimulatedLibrary
 
@@ -18,7 +20,9 @@ async def nobody(request: bytes) -> bytes:
     raise AssertionError("no exchange is made here")
 
 
-def told(tmp_path: Path, gpu: SimulatedGpu | None) -> node_pb.ExchangeRequest:
+def told(
+    tmp_path: Path, gpu: SimulatedGpu | None, *, about: Ready | None = None, **more: Any
+) -> node_pb.ExchangeRequest:
     """What an agent says, right after its watch has looked."""
     settings = CardSettings(
         card_id="node-0",
@@ -27,12 +31,14 @@ def told(tmp_path: Path, gpu: SimulatedGpu | None) -> node_pb.ExchangeRequest:
         slot=0,
         device="cuda:0" if gpu else "cpu",
         spool=tmp_path,
-        child=ChildOptions(renderer="testcard"),
+        **{"child": ChildOptions(renderer="testcard"), **more},
     )
     nvml = SystemNvml(SimulatedLibrary(gpu)) if gpu else None
     watch = CardWatch(settings.device, nvml=nvml)
     watch.look()
-    return Agent(settings, LocalLink(nobody), watch).request()
+    agent = Agent(settings, LocalLink(nobody), watch)
+    agent._engine.about = about
+    return agent.request()
 
 
 def test_a_gpus_readings_ride_the_exchange(tmp_path: Path, monkeypatch) -> None:
@@ -61,3 +67,45 @@ def test_a_cpu_slot_says_nothing_of_a_card_that_is_not_there(tmp_path: Path) -> 
     assert request.card.vram_bytes == 0
     given = {field.name for field, _ in request.telemetry.ListFields()}
     assert given == {"host_ram_used_bytes"}
+
+
+def test_a_card_says_what_the_plan_matches_it_by(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    (tmp_path / "node.toml").write_text('[card."GPU-aaaa"]\ntags = ["quiet", "attic"]\n')
+    node_file = tmp_path / "node.toml"
+    card = told(tmp_path, SimulatedGpu(), tags=("attic", "night"), node_file=node_file).card
+    assert card.card_type == "rtx-4060-ti"
+    assert list(card.tags) == ["attic", "night", "quiet"]
+    assert (card.lanes, card.power_cap_watts) == (1, 165.0)
+    assert (list(card.models), card.profile) == ([], ""), "no renderer has said anything yet"
+    assert not card.HasField("examination")
+
+
+def test_a_cpu_slot_is_a_type_too_and_an_unknown_limit_is_none(tmp_path: Path) -> None:
+    card = told(tmp_path, None).card
+    assert (card.card_type, list(card.tags), card.power_cap_watts) == ("cpu", [], 0.0)
+
+
+def test_a_node_file_that_is_wrong_costs_its_tags_alone(tmp_path: Path, caplog) -> None:
+    (tmp_path / "node.toml").write_text("[cards]\n")
+    card = told(tmp_path, None, tags=("night",), node_file=tmp_path / "node.toml").card
+    assert list(card.tags) == ["night"]
+    assert "no such key" in caplog.text
+
+
+def test_a_model_can_be_asked_for_by_every_name_that_it_has(tmp_path: Path) -> None:
+    about = Ready(
+        renderer="helios",
+        model_digest="d1",
+        stack_id="torch,exact,x264",
+        profile="exact",
+        model_name="helios-distilled",
+    )
+    for directory, expected in (
+        ("models/mine", ["mine", "helios-distilled", "d1"]),
+        ("models/helios-distilled", ["helios-distilled", "d1"]),
+    ):
+        child = ChildOptions(renderer="helios", model=Path(directory), lanes=3)
+        card = told(tmp_path, None, about=about, child=child).card
+        assert list(card.models) == expected
+        assert (card.profile, card.lanes) == ("exact", 3)
