@@ -14,6 +14,7 @@ from typing import Final
 
 from ray.autoscaler.sdk import request_resources
 
+from farm.coordinator.coordinator import ANY_CARD
 from heliostat.v1 import types_pb2 as types_pb
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class Demand:
 
 
 def cards_in_all(wanted: Mapping[str, int], cards: Iterable[types_pb.Card]) -> Mapping[str, int]:
-    """Cards by type that work or are wanted, `CARDS_MAX` at most; "" is any type."""
+    """Cards by type that work or are wanted, `CARDS_MAX` at most; "any" is any type."""
     working = Counter(card.card_type for card in cards if card.online and card.clip_ids)
     counts = working + Counter(wanted)
     room, asked = CARDS_MAX, {}
@@ -52,7 +53,7 @@ def cards_in_all(wanted: Mapping[str, int], cards: Iterable[types_pb.Card]) -> M
 def bundles(asked: Mapping[str, int]) -> list[dict[str, float]]:
     """A bundle of resources for each card: as nodes have them (`node_agent.cluster.ray_node`)."""
     return [
-        {"card": 1.0, f"card:{card_type}": 1.0} if card_type else {"card": 1.0}
+        {"card": 1.0} if card_type == ANY_CARD else {"card": 1.0, f"card:{card_type}": 1.0}
         for card_type, count in asked.items()
         for _ in range(count)
     ]

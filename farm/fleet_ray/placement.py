@@ -39,12 +39,20 @@ Lost = Callable[[str, str, str], Awaitable[None]]
 """Told (card id, incarnation, reason) when an agent has died."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Kept:
-    """A card that has its agent."""
+    """A card that has its agent, or is drained and has none any more."""
 
     node_id: str
-    task: asyncio.Task[None]
+    task: asyncio.Task[None] | None = None
+    """None: it is drained."""
+    incarnation: str = ""
+    """Of the agent that `run` was called of; empty before that."""
+
+    @property
+    def is_over(self) -> bool:
+        """The node is gone."""
+        return self.task is not None and self.task.done()
 
 
 class Placement:
@@ -58,6 +66,8 @@ class Placement:
         self._cards: dict[str, types_pb.Card] = {}
         self._asks_at = 0.0
         self._kept: dict[str, Kept] = {}
+        self._ended: set[str] = set()
+        """Cards that are drained and whose agents have been ended."""
         self._told: set[tuple[str, str]] = set()
 
     async def run(self) -> None:
@@ -73,17 +83,23 @@ class Placement:
         await self._ask_fleet()
         for node in await asyncio.to_thread(_alive):
             for slot in range(int(node["Resources"].get("card", 0))):
-                card_id = f"{_name(node)}-{slot}"
-                kept = self._kept.get(card_id)
-                running = kept is not None and not kept.task.done()
-                if is_drained(self._cards.get(card_id)):
-                    if kept is not None and running:
-                        await self._end(card_id, kept)
-                elif kept is None or not running:
-                    task = asyncio.create_task(self._keep(node, slot, card_id))
-                    self._kept[card_id] = Kept(node["NodeID"], task)
-                elif kept.node_id != node["NodeID"]:
-                    self._say_that_it_waits(card_id, node, kept)
+                await self._settle(node, slot, f"{_name(node)}-{slot}")
+
+    async def _settle(self, node: dict[str, Any], slot: int, card_id: str) -> None:
+        """See that a card has its agent, or that a drained one has none."""
+        kept = self._kept.get(card_id)
+        if kept is None or kept.is_over:
+            kept = self._kept[card_id] = Kept(node["NodeID"])
+        elif kept.node_id != node["NodeID"] and kept.task is not None:
+            self._say_that_it_waits(card_id, node, kept)
+            return
+        kept.node_id = node["NodeID"]
+        if is_drained(self._cards.get(card_id)):
+            if kept.task is not None or card_id not in self._ended:
+                await self._end(card_id, kept)
+        elif kept.task is None:
+            self._ended.discard(card_id)
+            kept.task = asyncio.create_task(self._keep(node, slot, card_id, kept))
 
     async def _ask_fleet(self) -> None:
         """Hear what was decided of the cards, and pass on how many are wanted."""
@@ -98,14 +114,15 @@ class Placement:
         """A drained card's agent ends: nothing of ours is left on the node, which Ray's autoscaler
         may then take away."""
         logger.info("card %s is drained: its agent ends", card_id)
-        kept.task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await kept.task
-        name = agent_name(card_id, kept.node_id)
+        self._ended.add(card_id)
+        if kept.task is not None:
+            kept.task.cancel()
+        incarnation, kept.task, kept.incarnation = kept.incarnation, None, ""
         with contextlib.suppress(RayError, ValueError):  # ValueError: it is not there
+            name = agent_name(card_id, kept.node_id)
             agent: Any = await asyncio.to_thread(ray.get_actor, name, namespace=NAMESPACE)
-            incarnation = await agent.incarnation.remote()
-            ray.kill(agent)
+            await asyncio.to_thread(ray.kill, agent)
+        if incarnation:
             await self._tell(card_id, incarnation, "its node is drained")
 
     def _say_that_it_waits(self, card_id: str, node: dict[str, Any], kept: Kept) -> None:
@@ -119,21 +136,21 @@ class Placement:
                 card_id, node["NodeID"][:8], node["NodeManagerAddress"], kept.node_id[:8],
             )  # fmt: skip
 
-    async def _keep(self, node: dict[str, Any], slot: int, card_id: str) -> None:
+    async def _keep(self, node: dict[str, Any], slot: int, card_id: str, kept: Kept) -> None:
         """Have an agent run on a card until its node is gone."""
         while True:
-            incarnation = ""
+            kept.incarnation = ""
             try:
                 agent = await asyncio.to_thread(self._agent, node, slot, card_id)
-                incarnation = await agent.incarnation.remote()
+                kept.incarnation = await agent.incarnation.remote()
                 await agent.run.remote()
             except RayError as error:
                 reason = f"its agent died ({type(error).__name__})"
                 logger.warning("card %s: %s", card_id, reason)
             else:
                 reason = "its agent ended"
-            if incarnation:
-                await self._tell(card_id, incarnation, reason)
+            if kept.incarnation:
+                await self._tell(card_id, kept.incarnation, reason)
             if not await asyncio.to_thread(_is_alive, node["NodeID"]):
                 return
             await asyncio.sleep(AGAIN_SECONDS)

@@ -208,7 +208,7 @@ def _counts(fleet: Fleet) -> Iterator[Metric]:
     yield cards
     wanted = GaugeMetricFamily(
         "heliostat_cards_wanted",
-        "Cards that waiting clips could use now, beside those that work; no type is any.",
+        "Cards that waiting clips could use now, beside those that work.",
         labels=["card_type"],
     )
     for card_type, count in sorted(fleet.view.cards_wanted.items()):

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,6 +98,15 @@ class Keeper:
         finally:
             ray.end()
             self._presence.forget_cards()
+            self._keep_logs()
+
+    def _keep_logs(self) -> None:
+        """Copy what Ray's processes wrote, the agents' words among it, beside the node's state."""
+        session, kept = self._ray_directory / "session_latest" / "logs", self._log.parent / "logs"
+        if session.is_dir():
+            shutil.rmtree(kept, ignore_errors=True)
+            with suppress(OSError):  # shutil.Error is one: a log may go while it is copied
+                shutil.copytree(session, kept)
 
     def _watch(self, ray: Program, progress: Progress) -> bool:
         """Stay while Ray is whole, or until it is time to leave and the cards are idle."""
