@@ -18,6 +18,7 @@ from stores import BUCKET, RunningStore, free_base_port
 from farm.client import Farm
 from farm.domain.clip import ClipState
 from farm.fleet_ray.head import down, up
+from farm.fleet_ray.ledger import url_of
 from farm.fleet_ray.processes import marked
 from farm.fleet_ray.settings import PORTS, HeadSettings, Secrets, ensure_secrets, s3_settings
 from farm.store import open_ledger
@@ -135,7 +136,7 @@ def _history(
     farm: RunningFarm, batch_id: str
 ) -> tuple[float, dict[str, float], dict[str, dict[str, float]]]:
     """When the last take was committed, mean milliseconds of phases, the objects' sizes."""
-    ledger = open_ledger(farm.settings.store_path)
+    ledger = open_ledger(url_of(farm.settings))
     try:
         times: dict[str, dict[str, float]] = {}
         after = 0

@@ -1,4 +1,4 @@
-"""How fast the ledger is on this machine: `python bench/ledger.py [CLIPS] [DIRECTORY]`.
+"""How fast the ledger is on this machine: `python bench/ledger.py [CLIPS] [DIRECTORY|URL]`.
 
 Prints one line for each promise, medians in milliseconds, and what an fsync costs alone.
 """
@@ -127,23 +127,32 @@ def questions(ledger: SqlLedger) -> None:
 
 
 def main() -> None:
-    """Run all of it in a directory of its own."""
+    """Run all of it in a directory of its own, or in an empty PostgreSQL database."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-    with tempfile.TemporaryDirectory(dir=sys.argv[2] if len(sys.argv) > 2 else None) as directory:
-        store = open_store(Path(directory) / "farm.db")
-        epoch = store.claim_epoch(1.0)
-        submit(store, epoch, count)
-        commits(store, epoch, load(store))
-        ledger = open_ledger(Path(directory) / "farm.db")
-        questions(ledger)
+    place = sys.argv[2] if len(sys.argv) > 2 else None
+    if place and "://" in place:
+        run(place, count)
+        return
+    with tempfile.TemporaryDirectory(dir=place) as directory:
+        run(str(Path(directory) / "farm.db"), count)
         with (Path(directory) / "fsync").open("wb", buffering=0) as file:
             flushes = []
             for _ in range(100):
                 file.write(b"x" * 20_000)
                 flushes.append(timed(lambda: os.fsync(file.fileno())))
             say("fsync alone", flushes)
-        ledger.close()
-        store.close()
+
+
+def run(url_or_path: str, count: int) -> None:
+    """Fill a ledger, move its clips, ask it questions."""
+    store = open_store(url_or_path)
+    epoch = store.claim_epoch(1.0)
+    submit(store, epoch, count)
+    commits(store, epoch, load(store))
+    ledger = open_ledger(url_or_path)
+    questions(ledger)
+    ledger.close()
+    store.close()
 
 
 if __name__ == "__main__":
