@@ -15,7 +15,7 @@ from farm.coordinator.dispatch import Dispatch
 from farm.coordinator.duties import Duties
 from farm.coordinator.reports import Reports
 from farm.coordinator.submissions import Submissions
-from farm.coordinator.why import explain
+from farm.coordinator.why import Explainer
 from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import ENDED, Cancelled, Clip, ClipState, Requeued, Work
 from farm.domain.errors import ChunksReleased, NotFound, RequestConflict
@@ -271,4 +271,4 @@ class Coordinator:
 
     def why(self, subject: str) -> fleet_pb.WhyResponse:
         """Why a clip, a batch, a card (each by its id) or a node is as it is. Raises `NotFound`."""
-        return explain(self.books, subject)
+        return Explainer(self.books, self._dispatch, self._duties).explain(subject)

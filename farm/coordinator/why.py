@@ -1,119 +1,209 @@
-"""Why a clip, a batch, a card or a node is as it is, in plain words, from what the books know."""
+"""Why a clip, a batch, a card or a node is as it is: the facts of the books, told by the plan."""
 
 from __future__ import annotations
 
+from collections import Counter
+
 from farm.coordinator.books import Books
 from farm.coordinator.cards import Card
-from farm.domain.batch import Batch, BatchState
+from farm.coordinator.dispatch import Dispatch
+from farm.coordinator.duties import Duties
+from farm.coordinator.why_fleet import card_view, node_view
+from farm.domain.batch import Batch
 from farm.domain.clip import Clip, ClipState
 from farm.domain.errors import NotFound
-from farm.domain.fleet import Standing
 from farm.domain.values import shown
+from farm.plan.answers import Answer
+from farm.plan.board import Entry
+from farm.plan.caps import limit_room, project_room
+from farm.plan.deadline import quick_bound, warning
+from farm.plan.match import unmet
+from farm.plan.prospects import Prospects
+from farm.plan.why import BatchFacts, ClipFacts, explain_batch, explain_clip
+from farm.plan.why_fleet import explain_card, explain_node
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
 
-
-def explain(books: Books, subject: str) -> fleet_pb.WhyResponse:
-    """The answer for a clip's, batch's or card's id, or a node's hostname. Raises `NotFound`."""
-    if (clip := books.clips.get(subject) or books.store.clip(subject)) is not None:
-        return _clip(books, clip)
-    if (card := books.cards.get(subject)) is not None:
-        return _card(books, card)
-    if subject in books.decided.nodes or any(c.row.hostname == subject for c in books.cards):
-        return _node(books, subject)
-    try:
-        batch = books.clips.batch(subject) or books.store.batch(subject)
-    except NotFound:
-        raise NotFound(
-            f"nothing is called {shown(subject)}: name a clip as BATCH/NAME, a batch, a card of "
-            "`farm cards` or a node of `farm nodes`"
-        ) from None
-    return _batch(books, batch)
+CLOSED_MAX = 5
+"""Cards named in an answer."""
 
 
-def _clip(books: Books, clip: Clip) -> fleet_pb.WhyResponse:
-    batch = books.clips.batch(clip.batch_id) or books.store.batch(clip.batch_id)
-    answer, remedies = f"It is {clip.state}.", []
-    match clip.state:
-        case ClipState.QUEUED if batch.state is BatchState.PAUSED:
-            answer = f"It waits because its batch is paused: {batch.reason}."
-            remedies = [f"farm resume {batch.batch_id}"]
-        case ClipState.QUEUED:
-            wait = clip.not_before - books.clock.monotonic()
-            online = len(books.cards.online(books.clock.monotonic(), books.policy.lease_seconds))
-            answer = f"It waits for a card: {online} of {len(books.cards)} are online."
-            if wait > 0:
-                answer = f"It is tried again in {wait:.0f} s."
-        case ClipState.WAITING:
-            answer = "It waits for clips or batches that it depends on."
-        case ClipState.LEASED if clip.holder:
-            answer = f"Card {clip.holder.card_id} has it: {_progress(clip)}."
-        case ClipState.HELD:
-            answer = "It waits for a first look."
-            remedies = [f"farm looks {batch.batch_id}", f"farm approve {batch.batch_id}"]
-        case ClipState.FAILED:
-            answer = f"It failed: {clip.reason}."
-            remedies = [f"farm retry {batch.batch_id} --failed"]
-        case ClipState.CANCELLED:
-            answer = f"It was cancelled: {clip.reason}."
-            remedies = [f"farm retry {batch.batch_id} --cancelled"]
-        case ClipState.DONE:
-            answer = "It is done."
-    because = [_progress(clip), f"Attempt {clip.attempt}."]
-    if clip.reason and clip.state is ClipState.QUEUED:
-        because.append(f"The last attempt ended so: {clip.reason}.")
+class Explainer:
+    """Answers one question at a time."""
+
+    def __init__(self, books: Books, dispatch: Dispatch, duties: Duties) -> None:
+        self._books = books
+        self._dispatch = dispatch
+        self._duties = duties
+
+    def explain(self, subject: str) -> fleet_pb.WhyResponse:
+        """The answer for a clip's, batch's or card's id, or a node's hostname.
+
+        Raises `NotFound`.
+        """
+        books = self._books
+        if (clip := books.clips.get(subject) or books.store.clip(subject)) is not None:
+            return _response("clip", subject, explain_clip(self._clip(clip)))
+        if (card := books.cards.get(subject)) is not None:
+            return _response("card", subject, explain_card(card_view(books, self._dispatch, card)))
+        if subject in books.decided.nodes or any(c.row.hostname == subject for c in books.cards):
+            return _response(
+                "node", subject, explain_node(node_view(books, self._dispatch, subject))
+            )
+        try:
+            batch = books.clips.batch(subject) or books.store.batch(subject)
+        except NotFound:
+            raise NotFound(
+                f"nothing is called {shown(subject)}: name a clip as BATCH/NAME, a batch, a card "
+                "of `farm cards` or a node of `farm nodes`"
+            ) from None
+        return _response("batch", subject, explain_batch(self._batch(batch)))
+
+    def _clip(self, clip: Clip) -> ClipFacts:
+        books = self._books
+        batch = books.clips.batch(clip.batch_id) or books.store.batch(clip.batch_id)
+        entry, lease = books.clips.entry(clip.batch_id), books.clips.leases.get(clip.clip_id)
+        card_id = clip.holder.card_id if clip.holder else ""
+        queued = entry is not None and clip.state is ClipState.QUEUED
+        return ClipFacts(
+            name=clip.clip_id,
+            batch=batch.batch_id,
+            state=clip.state,
+            reason=clip.reason,
+            batch_state=batch.state,
+            batch_reason=batch.reason,
+            chunks=clip.chunks,
+            chunks_done=clip.chunks_done,
+            attempt=clip.attempt,
+            card_id=card_id,
+            started=lease is None or lease.started or self._is_first(clip, card_id),
+            seconds_left=books.clips.units_of(clip) * books.cards.pace(card_id) if lease else None,
+            yielding=lease.yield_reason if lease else "",
+            waits_for=self._waits_for(clip),
+            waits_for_batches=self._waits_for_batches(batch, clip),
+            backoff_seconds=max(0.0, clip.not_before - books.clock.monotonic()),
+            failed_on=clip.blocked,
+            prospects=self._prospects(entry, clip) if queued and entry else None,
+            warning=self._warning(entry),
+        )
+
+    def _batch(self, batch: Batch) -> BatchFacts:
+        books = self._books
+        entry = books.clips.entry(batch.batch_id)
+        counts = books.store.counts(batch.batch_id)
+        holding = {c.holder.card_id for c in self._held(batch) if c.holder is not None}
+        paces = [books.cards.pace(card_id) for card_id in holding]
+        left = quick_bound(books.clips.units_left(entry), 0.0, paces) if entry and paces else None
+        first = next(books.clips.in_order(entry), None) if entry else None
+        return BatchFacts(
+            name=batch.batch_id,
+            state=batch.state,
+            reason=batch.reason,
+            clips=counts,
+            cards=len(holding),
+            seconds_left=left,
+            waits_for_batches=self._waits_for_batches(batch),
+            prospects=self._prospects(entry, first) if entry and first else None,
+            warning=self._warning(entry),
+        )
+
+    def _held(self, batch: Batch) -> list[Clip]:
+        clips = (self._books.clips.get(clip_id) for clip_id in self._books.clips.leases)
+        return [clip for clip in clips if clip is not None and clip.batch_id == batch.batch_id]
+
+    def _is_first(self, clip: Clip, card_id: str) -> bool:
+        return self._books.clips.held_by(card_id)[:1] == [clip]
+
+    def _waits_for(self, clip: Clip) -> tuple[tuple[str, ClipState], ...]:
+        if clip.state is not ClipState.WAITING:
+            return ()
+        unmet_of = self._books.store.unmet(clip.batch_id).get(clip.ordinal, {})
+        return tuple((f"{ordinal:05d}", state) for ordinal, state in sorted(unmet_of.items()))
+
+    def _waits_for_batches(
+        self, batch: Batch, clip: Clip | None = None
+    ) -> tuple[tuple[str, int], ...]:
+        if clip is not None and clip.state is not ClipState.WAITING:
+            return ()
+        board = self._books.clips
+        entries = ((batch_id, board.entry(batch_id)) for batch_id in batch.after)
+        return tuple((batch_id, entry.open) for batch_id, entry in entries if entry is not None)
+
+    def _warning(self, entry: Entry | None) -> str:
+        if entry is None or entry.batch.deadline is None:
+            return ""
+        found = self._duties.outlook(entry, self._books.working_cards())
+        return warning(found, entry.batch.name) if found else ""
+
+    def _prospects(self, entry: Entry, clip: Clip) -> Prospects:
+        """What stands between a queued clip and a card."""
+        books, board, batch = self._books, self._books.clips, entry.batch
+        now, lease_seconds = books.clock.monotonic(), books.policy.lease_seconds
+        known = list(books.cards.counted_on(now, books.policy.card_forgotten_seconds))
+        lacking: Counter[str] = Counter()
+        matching: list[Card] = []
+        for card in known:
+            missing = unmet(batch.needs, card.facts)
+            lacking.update(missing)
+            if not missing:
+                matching.append(card)
+        here = [c for c in matching if c.online and now - c.seen <= lease_seconds]
+        taking = [c for c in here if c.standing.takes_clips]
+        closed = [c for c in here if not c.standing.takes_clips][:CLOSED_MAX]
+        ahead, units = self._ahead(entry, clip)
+        paces = [books.cards.pace(c.row.card_id) for c in taking]
+        project = board.project_of(batch)
+        others_wait = any(
+            e.queued and e.is_open and e.batch.project != project.name for e in board.entries()
+        )
+        held = len(board.cards_of_project(project.name))
+        capped = project_room(project, held, others_wait) <= 0
+        limits = board.limits
+        return Prospects(
+            cards=len(known),
+            matching=len(matching),
+            here=len(here),
+            taking=len(taking),
+            idle=sum(c.row.card_id not in board.busy for c in taking),
+            lacking=tuple(text for text, _ in lacking.most_common(CLOSED_MAX)),
+            closed=tuple(
+                (
+                    c.row.card_id,
+                    f"{c.standing}: {c.standing_reason}" if c.standing_reason else c.standing,
+                )
+                for c in closed
+            ),
+            project=project.name,
+            cap=held if capped else None,
+            full_limits=tuple(
+                name for name in batch.limits if limit_room(board.limits_used, (name,), limits) <= 0
+            ),
+            ahead=ahead,
+            start_seconds=quick_bound(units, 0.0, paces) if paces and ahead else None,
+        )
+
+    def _ahead(self, entry: Entry, clip: Clip) -> tuple[int, float]:
+        """Clips that go before a queued one, and the cost of all that is before it."""
+        books, board = self._books, self._books.clips
+        clips, units = 0, sum(board.units_of(c) for c in self._leased())
+        for other in books.lineup.in_order(books.clock.now()):
+            if other is entry:
+                break
+            clips += other.queued
+            units += board.units_left(other)
+        own = board.ahead_of(clip)
+        share = own / entry.queued if entry.queued else 0.0
+        return clips + own, units + share * board.units_left(entry)
+
+    def _leased(self) -> list[Clip]:
+        board = self._books.clips
+        return [clip for clip_id in board.leases if (clip := board.get(clip_id)) is not None]
+
+
+def _response(kind: str, subject: str, found: Answer) -> fleet_pb.WhyResponse:
     return fleet_pb.WhyResponse(
-        kind="clip", subject=clip.clip_id, answer=answer, because=because, remedies=remedies
-    )
-
-
-def _progress(clip: Clip) -> str:
-    return f"{clip.chunks_done} of {clip.chunks} chunks are recorded"
-
-
-def _batch(books: Books, batch: Batch) -> fleet_pb.WhyResponse:
-    answer, remedies = f"It is {batch.state}.", []
-    if batch.state is BatchState.PAUSED:
-        answer, remedies = f"It is paused: {batch.reason}.", [f"farm resume {batch.batch_id}"]
-    elif batch.state is BatchState.CANCELLED:
-        answer = f"It was cancelled: {batch.reason}."
-    elif books.clips.batch(batch.batch_id) is None:
-        answer = "All of its clips have ended."
-    because = [f"It waits for batch {other}." for other in batch.after if books.clips.batch(other)]
-    return fleet_pb.WhyResponse(
-        kind="batch", subject=batch.batch_id, answer=answer, because=because, remedies=remedies
-    )
-
-
-def _card(books: Books, card: Card) -> fleet_pb.WhyResponse:
-    row, now = card.row, books.clock.monotonic()
-    standing, reason = card.standing, card.standing_reason
-    held = [clip.clip_id for clip in books.clips.held_by(row.card_id)]
-    remedies = []
-    if row.card_id not in books.cards.online(now, books.policy.lease_seconds):
-        answer = f"It was not heard of for {now - card.seen:.0f} s."
-    elif standing is not Standing.OPEN:
-        answer = f"It is {standing}" + (f": {reason}." if reason else ".")
-        remedies = [f"farm node unlock {row.hostname}"]
-    elif card.condition not in ("", "ready"):
-        answer = f"It takes no clips: {card.condition}."
-    else:
-        answer = f"It renders {', '.join(held)}." if held else "It is ready and has no clip."
-    because = [f"It holds {', '.join(held)}."] if held else []
-    return fleet_pb.WhyResponse(
-        kind="card", subject=row.card_id, answer=answer, because=because, remedies=remedies
-    )
-
-
-def _node(books: Books, hostname: str) -> fleet_pb.WhyResponse:
-    cards = [card for card in books.cards if card.row.hostname == hostname]
-    online = books.cards.online(books.clock.monotonic(), books.policy.lease_seconds)
-    count = sum(card.row.card_id in online for card in cards)
-    node = books.decided.nodes.get(hostname)
-    answer, remedies = f"{count} of its {len(cards)} cards are online.", []
-    if node is not None and node.standing is not Standing.OPEN:
-        answer = f"It is {node.standing}" + (f": {node.reason}." if node.reason else ".")
-        remedies = [f"farm node unlock {hostname}"]
-    because = [f"It renders only {node.schedule}."] if node is not None and node.schedule else []
-    return fleet_pb.WhyResponse(
-        kind="node", subject=hostname, answer=answer, because=because, remedies=remedies
+        kind=kind,
+        subject=subject,
+        answer=found.answer,
+        because=found.because,
+        remedies=found.remedies,
     )

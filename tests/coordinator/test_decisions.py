@@ -254,22 +254,3 @@ class TestWhatIsShared:
         assert ground.coordinator.books.decided.limits == {}
         with pytest.raises(NotFound, match="there is no limit"):
             decide(ground, fleet_pb.SetLimitRequest(name="nuke"))
-
-
-class TestWhy:
-    def test_each_kind_of_subject_has_an_answer(self, ground: Ground) -> None:
-        ground.submit(3)
-        card = ground.card("a", capacity=1)
-        card.say()
-        decide(ground, batch_pb.PauseRequest(batch_id="b1", reason="lunch"))
-        why = ground.coordinator.why
-        assert why("b1-00001").answer.startswith("Card a has it")
-        assert why("b1-00002").answer == "It waits because its batch is paused: lunch."
-        assert why("b1-00002").remedies[:] == ["farm resume b1"]
-        assert (why("b1").kind, why("b1").answer) == ("batch", "It is paused: lunch.")
-        assert (why("a").kind, why("a").answer) == ("card", "It renders b1-00001.")
-        assert (why("host").kind, why("host").answer) == (
-            "node", "1 of its 1 cards are online.",
-        )  # fmt: skip
-        with pytest.raises(NotFound, match="nothing is called"):
-            why("nobody")
