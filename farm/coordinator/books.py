@@ -34,7 +34,7 @@ from farm.plan.failures import Strikes
 from farm.plan.lineup import Lineup
 from farm.plan.match import matches
 from farm.plan.policy import Policy
-from farm.plan.retry import after_loss
+from farm.plan.retry import after_loss, roomier
 from farm.plan.share import charged
 from farm.plan.speed import Paces
 from farm.plan.waits import Waits
@@ -239,6 +239,13 @@ class Books:
             for card in self.cards.counted_on(now, self.policy.card_forgotten_seconds)
             if matches(needs, card.facts)
         }
+
+    def keep_for_roomier(self, clip: Clip, card_id: str, now: float) -> None:
+        """Keep a clip that did not fit a card for one with more memory, where there is one."""
+        failed_on, candidates = self.cards.get(card_id), self.candidates(clip, now)
+        cards = [card.facts for card in self.cards if card.row.card_id in candidates]
+        if failed_on is not None and (better := roomier(failed_on.facts, cards)):
+            self.clips.reserved[clip.clip_id] = (better[0], now + self.policy.reserve_seconds)
 
     def wait(self, clip: Clip) -> bool:
         """Whether a clip that is wanted again has to wait; if so, what it waits for is noted."""

@@ -192,6 +192,8 @@ class Reports:
         event = AttemptFailed(text, outcome, at_fault=failure is Failure.INPUT)
         books.step(clip, event, detail=text, card_id=card.card_id)
         books.count(attempts_failed=1)
+        if failure is Failure.OUT_OF_MEMORY:
+            books.keep_for_roomier(clip, card.card_id, self._now)
         after_report(books, clip, card.card_id, failure, report.message, self._now)
         return RECORDED, ""
 

@@ -94,6 +94,15 @@ class Chooser:
             return False
         return self._project_room(entry, card, others_wait=others_wait) > 0
 
+    def room(self, entry: Entry) -> int:
+        """Cards that a batch could have beside those that its project has, others waiting too."""
+        board, project = self._board, self._board.project_of(entry.batch)
+        held = len(board.cards_of_project(project.name))
+        return min(
+            project_room(project, held, others_wait=True),
+            limit_room(board.limits_used, entry.batch.limits, board.limits),
+        )
+
     def _project_room(self, entry: Entry, card: CardFacts, *, others_wait: bool) -> int:
         project = self._board.project_of(entry.batch)
         held = self._board.cards_of_project(project.name)

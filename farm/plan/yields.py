@@ -92,7 +92,11 @@ def _for_rank(
     if not waiting:
         return
     occupied = [
-        Occupied(card_id, max(lineup.rank(entry) for entry in _entries_of(board, card_id)))
+        Occupied(
+            card_id,
+            max(lineup.rank(entry) for entry in _entries_of(board, card_id)),
+            seats[card_id].pace * max(board.cost(c.work) for c in board.held_by(card_id)),
+        )
         for card_id in board.busy
         if card_id in seats
         and seats[card_id].standing.takes_clips
@@ -104,8 +108,9 @@ def _for_rank(
         Wanting(
             entry.batch.batch_id,
             lineup.rank(entry),
-            entry.queued,
+            min(entry.queued, chooser.room(entry)),
             partial(_fits, chooser, entry, seats),
+            (entry.batch.needs, entry.batch.project, entry.batch.limits),
         )
         for entry in waiting
     ]

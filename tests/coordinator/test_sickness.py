@@ -172,3 +172,23 @@ def test_a_deadline_that_cannot_hold_is_said_early_and_once(ground: Ground) -> N
     events = ground.ledger.events(after=0, limit=100, batch_id="due")
     said = [event.detail for event in events if event.kind == "deadline"]
     assert len(said) == 1, said
+
+
+def test_what_did_not_fit_is_tried_where_there_is_more_memory(ground: Ground) -> None:
+    oom = types_pb.FAILURE_CLASS_OUT_OF_MEMORY
+    ground.submit(1)
+    cards = {
+        name: ground.card(name, capacity=0, report={"vram_bytes": gib << 30})
+        for name, gib in (("small", 8), ("other", 8), ("large", 24), ("middle", 16))
+    }
+    for card in cards.values():
+        card.say()
+    cards["small"].capacity = 1
+    fail_next(ground, cards["small"], oom)
+    ground.clock.time += 2
+    for name in ("other", "large", "middle"):
+        cards[name].capacity = 1
+        cards[name].say()
+    assert {name: bool(card.held) for name, card in cards.items()} == {
+        "small": False, "other": False, "large": False, "middle": True,
+    }  # fmt: skip
