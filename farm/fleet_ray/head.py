@@ -25,6 +25,7 @@ from farm.fleet_ray.tls import ensure_certificate, own_addresses
 
 UP_SECONDS = 180.0
 DOWN_SECONDS = 30.0
+REDIS_SECONDS = 5.0
 HEAD_LOG = "supervisor.log"
 LOG_OF_STAGE = {"starting ray": "ray.log", "starting coordinator and gateway": "launch.log"}
 
@@ -45,6 +46,7 @@ def up(settings: HeadSettings, on_stage: Callable[[str], None] = lambda _stage: 
         return running
     if running is None:
         _check_model(settings)
+        _check_redis(settings)
         ledger.check(settings)
         sweep(settings.marker)  # what a killed supervisor left behind holds our ports
         _check_ports(settings)
@@ -127,6 +129,20 @@ def _check_model(settings: HeadSettings) -> None:
         raise HeadError(
             f"{settings.model} is not a prepared model directory ({error}): "
             "`farm-node model tiny DIR` builds a small one, `farm-node model verify DIR` checks it"
+        ) from error
+
+
+def _check_redis(settings: HeadSettings) -> None:
+    """Something must listen where Ray is to keep its state. Raises `HeadError`."""
+    if not settings.redis:
+        return
+    host, _, port = settings.redis.rpartition("//")[2].rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REDIS_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise HeadError(
+            f"no Redis answers at {settings.redis} ({error}): start it, or go on without by "
+            '--redis ""'
         ) from error
 
 

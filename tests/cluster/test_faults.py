@@ -6,7 +6,6 @@ Times are from the fault to the next lease of the clips that it hit (REL-3: 60 s
 from __future__ import annotations
 
 import math
-import secrets
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,10 +15,8 @@ import pytest
 
 from farm.coordinator import Coordinator
 from farm.domain.clip import EventKind
-from farm.domain.ledger import RequestRow
 from farm.fleet_ray.coordinator_actor import SystemClock
 from farm.store.store import open_store
-from heliostat.v1 import fleet_service_pb2 as fleet_pb
 from heliostat.v1 import types_pb2 as types_pb
 from tests.chaos.test_kills import seconds_until_again
 from tests.cluster.conftest import Stage
@@ -138,12 +135,12 @@ def test_a_drained_machine_is_really_idle(stage: Stage):
     """Its agents end once nothing is held, so that an autoscaler may take it, and come back."""
     farm, node = stage.farm, stage.farm.nodes[0]
     batch_id = stage.under_way("drain")
-    _decide(stage, node.name, types_pb.STANDING_DRAINING)
+    farm.client.set_standing([node.name], types_pb.STANDING_DRAINING, reason="it is taken away")
     kinds = ("ray::AgentActor", "node_agent.render.process")
     farm.wait_for("an idle machine", lambda: not _running(node, kinds))
     farm.wait_until_ended(batch_id)
     assert not _running(node, kinds)
-    _decide(stage, node.name, types_pb.STANDING_OPEN)
+    farm.client.set_standing([node.name], types_pb.STANDING_OPEN)
     verdict = stage.check(batch_id, cards_hit=0)
     assert not _losses(verdict)
 
@@ -168,22 +165,6 @@ def _running(node: Node, kinds: Sequence[str]) -> list[str]:
         with suppress(psutil.Error):
             lines.append(" ".join(process.cmdline()))
     return [line for line in lines if any(kind in line for kind in kinds)]
-
-
-def _decide(stage: Stage, hostname: str, standing: types_pb.Standing.ValueType) -> None:
-    """As `farm node drain` and `resume` do."""
-    request = fleet_pb.SetStandingRequest(
-        request_id=secrets.token_hex(8), targets=[hostname], standing=standing
-    )
-    store = open_store(stage.farm.settings.store_path)
-    try:
-        Coordinator(store, SystemClock()).decide(
-            "SetStandingRequest",
-            request.SerializeToString(),
-            RequestRow(request_id=request.request_id, digest="", batch_id="", result=0),
-        )
-    finally:
-        store.close()
 
 
 def _pids(stage: Stage) -> dict[str, set[int]]:

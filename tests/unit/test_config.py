@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from farm import config
 from farm.config import ConfigError, FarmConfig, load, start_problems
+from farm.fleet_ray.head import HeadError, up
 from farm.fleet_ray.settings import HeadSettings
 from node_agent.quality.signals import Thresholds
 
@@ -215,3 +217,28 @@ def test_every_setting_is_documented_with_its_default() -> None:
         assert f"| `{name}` | {shown} |" in text, name
         assert field.description in text, name
     assert config.FILE_NAME in text
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("redis://:secret@host:6379", "HELIOSTAT_REDIS_PASSWORD"),
+        ("host", "HOST:PORT"),
+        (":6379", "HOST:PORT"),
+    ],
+)
+def test_redis_is_named_by_an_address_alone(address: str, told: str):
+    with pytest.raises(ConfigError, match=told) as caught:
+        load(flags={"redis": address})
+    assert "secret" not in str(caught.value)
+    assert load(flags={"redis": "rediss://[::1]:6379"}).redis == "rediss://[::1]:6379"
+
+
+def test_a_redis_that_does_not_answer_is_named_before_anything_starts(tmp_path: Path):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        settings = HeadSettings(data_dir=tmp_path, renderer="testcard", redis=address)
+        with pytest.raises(HeadError, match=f"no Redis answers at {address}"):
+            up(settings)
+    assert not settings.state_path.exists()
