@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from farm.cli import batches, fleet, head, ledger, purge, submit, watch
+from farm.cli import (
+    batches,
+    deciding,
+    fleet,
+    head,
+    ledger,
+    looks,
+    node,
+    purge,
+    shares,
+    submit,
+    watch,
+    why,
+)
 
 app = typer.Typer(
     name="farm",
@@ -29,8 +42,25 @@ for body in (
     batches.fetch,
     batches.cancel,
     batches.retry,
+    deciding.pause,
+    deciding.resume,
+    deciding.amend,
+    looks.looks,
+    looks.approve,
+    looks.reject,
+    looks.score,
+    why.why,
+    why.log,
     fleet.cards,
     fleet.nodes,
     head.version,
 ):
     app.command()(body)
+
+for name, group in (
+    ("node", node.node),
+    ("project", shares.project),
+    ("limit", shares.limit),
+    ("circuit", shares.circuit),
+):
+    app.add_typer(group, name=name, no_args_is_help=True)

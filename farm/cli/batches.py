@@ -53,7 +53,7 @@ def clips(
                 output.print_json_line(plain(clip))
             return output.OK
         output.print_table(
-            ("row", "clip", "state", "chunks", "attempt", "card", "reason"),
+            ("row", "clip", "state", "chunks", "attempt", "card", "score", "reason"),
             (
                 (
                     str(clip.row),
@@ -62,11 +62,12 @@ def clips(
                     f"{clip.chunks_done}/{clip.chunks}",
                     str(clip.attempt),
                     clip.card_id,
-                    clip.reason,
+                    words.score(clip),
+                    clip.reason or clip.look.note,
                 )
                 for clip in listed
             ),
-            {0, 3, 4},
+            {0, 3, 4, 6},
         )
     return output.OK
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from heliostat.v1 import types_pb2 as types
 
 _BATCHES_SHOWN = 20
-_BATCH_HEADERS = ("batch", "name", "project", "state", "ended", "chunks", "clips")
+_BATCH_HEADERS = ("batch", "name", "project", "state", "due", "ended", "chunks", "clips")
+_BATCH_NUMBERS = {5, 6}
 
 
 @command
@@ -38,7 +39,8 @@ def status(
             if as_json:
                 output.print_json(plain(one))
             else:
-                output.print_table(_BATCH_HEADERS, [_batch_row(one)], {4, 5})
+                output.print_table(_BATCH_HEADERS, [_batch_row(one)], _BATCH_NUMBERS)
+                output.say(words.planned(one))
             return output.OK
         fleet = farm.fleet()
         batches = list(islice(farm.list(), _BATCHES_SHOWN))
@@ -47,7 +49,7 @@ def status(
         return output.OK
     output.say(words.fleet_line(fleet))
     if batches:
-        output.print_table(_BATCH_HEADERS, map(_batch_row, batches), {4, 5})
+        output.print_table(_BATCH_HEADERS, map(_batch_row, batches), _BATCH_NUMBERS)
     else:
         output.say("no batches yet: `farm submit FILE`")
     return output.OK
@@ -71,21 +73,22 @@ def cards(
         output.print_json([plain(card) for card in listed])
         return output.OK
     output.print_table(
-        ("card", "device", "host", "state", "FPS", "renders", "renderer", "seen"),
+        ("card", "type", "device", "host", "state", "standing", "FPS", "renders", "seen"),
         (
             (
                 card.card_id,
+                card.card_type,
                 card.device,
                 card.hostname,
                 "online" if card.online else "offline",
+                words.standing(card.standing, card.standing_reason),
                 f"{card.frames_per_second:.2f}",
                 ", ".join(card.clip_ids),
-                card.renderer,
                 f"{card.seen_seconds_ago:.0f} s ago",
             )
             for card in listed
         ),
-        {4},
+        {6},
     )
     return output.OK
 
@@ -108,8 +111,19 @@ def nodes(
         output.print_json([plain(node) for node in listed])
         return output.OK
     output.print_table(
-        ("node", "host", "cards", "online"),
-        ((n.node_id, n.hostname, str(n.cards), str(n.cards_online)) for n in listed),
+        ("node", "host", "cards", "online", "standing", "hours", "circuit"),
+        (
+            (
+                n.node_id,
+                n.hostname,
+                str(n.cards),
+                str(n.cards_online),
+                words.standing(n.standing, n.reason),
+                n.schedule if n.in_hours else f"not now: {n.schedule}",
+                n.circuit,
+            )
+            for n in listed
+        ),
         {2, 3},
     )
     return output.OK
@@ -123,6 +137,7 @@ def _batch_row(batch: types.Batch) -> tuple[str, ...]:
         batch.name,
         batch.project,
         f"{state}: {batch.reason}" if batch.reason else state,
+        words.local_time(batch.deadline) if batch.HasField("deadline") else "",
         f"{words.ended(batch)}/{total}",
         f"{batch.chunks_done}/{batch.chunks}",
         words.counts(batch.clips),

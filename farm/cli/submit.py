@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from farm.cli import output
+from farm.cli import output, plan_options
 from farm.cli.options import (
     Ca,
     ConfigFile,
@@ -45,6 +45,16 @@ Set = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check it, submit nothing.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Stay until every clip has ended.")]
+After = Annotated[
+    list[str] | None,
+    typer.Option("--after", metavar="BATCH", help="Begin when it has ended; may be repeated."),
+]
+FirstLook = Annotated[
+    bool,
+    typer.Option(
+        "--first-look", help="Hold each clip after its first chunk, until it is approved."
+    ),
+]
 RequestId = Annotated[str, typer.Option(help="Submitting twice with the same one makes one batch.")]
 
 
@@ -58,6 +68,17 @@ def submit(
     set_fields: Set = None,
     dry_run: DryRun = False,
     wait: Wait = False,
+    deadline: plan_options.Deadline = None,
+    after: After = None,
+    limit: plan_options.Limit = None,
+    card_type: plan_options.CardType = None,
+    vram: plan_options.Vram = None,
+    tag: plan_options.Tag = None,
+    profile: plan_options.Profile = None,
+    model: plan_options.Model = None,
+    first_look: FirstLook = False,
+    order: plan_options.Order = None,
+    pause_after: plan_options.PauseAfter = None,
     request_id: RequestId = "",
     endpoint: Endpoint = None,
     ca: Ca = None,
@@ -72,10 +93,19 @@ def submit(
     50), both with the VAE in bfloat16 on a GPU. exact is standard with the VAE in float32. A column
     steps goes before the quality.
     """
-    from farm.client import Refused
+    from farm.client import Planned, Refused
     from farm.client.files import Unreadable, open_rows
 
     found = settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir, project=project)
+    planned = Planned(
+        deadline=plan_options.deadline_of(deadline),
+        needs=plan_options.needs_of(card_type, vram, tag, profile, model),
+        limits=limit or (),
+        after=after or (),
+        first_look=first_look,
+        every=plan_options.every_of(order) or 0,
+        failures_max=pause_after,
+    )
     mapping, fixed = pairs("--map", column_map or []), pairs("--set", set_fields or [])
     try:
         open_rows(file, mapping)
@@ -92,6 +122,7 @@ def submit(
                 set_fields=fixed,
                 dry_run=dry_run,
                 request_id=request_id,
+                planned=planned,
             )
         except Refused as refused:
             return _refused(file, refused.problems, as_json=as_json)

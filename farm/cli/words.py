@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
     from heliostat.v1 import fleet_service_pb2 as fleet_pb
     from heliostat.v1 import types_pb2 as types
 
@@ -47,6 +50,58 @@ def batch_state(batch: types.Batch) -> str:
 
     name = types.BatchState.Name(batch.state).removeprefix("BATCH_STATE_").lower()
     return "ended" if name == "open" and ended(batch) == clips_of(batch) else name
+
+
+def standing(value: types.Standing.ValueType, reason: str = "") -> str:
+    """`locked: fan` for STANDING_LOCKED with its reason."""
+    from heliostat.v1 import types_pb2 as types
+
+    name = types.Standing.Name(value).removeprefix("STANDING_").lower()
+    return f"{name}: {reason}" if reason else name
+
+
+def score(clip: types.Clip) -> str:
+    """A clip's score, or nothing."""
+    return f"{clip.look.score:g}" if clip.look.HasField("score") else ""
+
+
+def local_time(stamp: Timestamp) -> str:
+    """A time on this machine's clock."""
+    return f"{stamp.ToDatetime(tzinfo=UTC).astimezone():%Y-%m-%d %H:%M}"
+
+
+def needs(asked: types.Needs) -> str:
+    """`rtx-4060-ti or h100, 16.0 GB of VRAM, tag fast`; empty when nothing is asked."""
+    parts = [" or ".join(asked.card_types)] if asked.card_types else []
+    parts += [f"{size(asked.vram_bytes)} of VRAM"] if asked.vram_bytes else []
+    parts += [f"tag {tag}" for tag in asked.tags]
+    parts += [f"profile {asked.profile}"] if asked.profile else []
+    parts += [f"model {asked.model}"] if asked.model else []
+    return ", ".join(parts)
+
+
+def order(every: int) -> str:
+    """In which order a batch's clips go out."""
+    return {0: "the longest first", 1: "as in the file"}.get(every, f"every {every}th first")
+
+
+def planned(batch: types.Batch) -> str:
+    """All that a batch is planned by, on one line."""
+    parts = [f"priority {batch.priority}", order(batch.every)]
+    if batch.HasField("deadline"):
+        parts.append(f"due {local_time(batch.deadline)}")
+    if wanted := needs(batch.needs):
+        parts.append(f"needs {wanted}")
+    if batch.limits:
+        parts.append(f"limits {', '.join(batch.limits)}")
+    if batch.after:
+        parts.append(f"after {', '.join(batch.after)}")
+    if batch.first_look:
+        parts.append("first look")
+    if batch.HasField("failures_max"):
+        most = batch.failures_max
+        parts.append(f"pauses after {most} failed" if most else "never pauses by itself")
+    return ", ".join(parts)
 
 
 def fleet_line(fleet: fleet_pb.GetFleetResponse) -> str:

@@ -28,6 +28,7 @@ def rows(count: int) -> list[dict[str, str]]:
 
 class TestSubmit:
     def test_a_file_becomes_a_batch(self, farm: Farm) -> None:
+        farm.set_project("bench")
         done = farm.submit(BENCH, column_map={"duration": "frames"}, project="bench")
         assert (done.clips, done.repeated, done.warnings) == (240, False, [])
         batch = farm.get("heliosbench_t2v")

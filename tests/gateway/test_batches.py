@@ -68,6 +68,7 @@ class TestSubmit:
 
     async def test_an_accepted_batch_is_there_whole(self, rig: Rig) -> None:
         rows = [{"id": f"s{n}", "prompt": f"shot {n}", "frames": "66"} for n in range(1, 1201)]
+        await rig.set_project("film")
         answer = await rig.batches.Submit(submission(rows, project="film"))
         assert (answer.clips, answer.frames, answer.repeated_request) == (1200, 1200 * 66, False)
         assert not answer.problems

@@ -41,6 +41,7 @@ def clip(rig: Rig, key: Key) -> Any:
 
 class TestOrders:
     async def test_an_order_says_all_that_a_card_needs(self, rig: Rig) -> None:
+        await rig.set_project("film")
         card, key = await leased(rig, project="film", name="reel")
         order = card.held[key]
         assert (order.spec.prompt, order.spec.frames, order.spec.seed) == ("a fox", 66, 7)
@@ -82,6 +83,7 @@ class TestOrders:
 
 class TestGrants:
     async def test_keys_name_clip_attempt_and_content(self, rig: Rig) -> None:
+        await rig.set_project("film")
         card, key = await leased(rig, project="film")
         files = chunk_files(key, 0)
         card.intents = [

@@ -25,6 +25,17 @@ COMMANDS = (
     ["retry", "b", "--failed"],
     ["fetch", "b", "out"],
     ["submit", "good.csv"],
+    ["pause", "b"],
+    ["amend", "b", "--priority", "1"],
+    ["looks", "b"],
+    ["approve", "b"],
+    ["score", "b", "c=1"],
+    ["why", "b"],
+    ["log"],
+    ["node", "lock", "n"],
+    ["project", "list"],
+    ["limit", "list"],
+    ["circuit", "list"],
 )
 
 
@@ -50,7 +61,7 @@ def test_the_version(home: Path) -> None:
     assert json.loads(farm("version", "--json").stdout) == {"version": __version__}
 
 
-@pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: arguments[0])
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_without_a_farm_the_exit_code_is_3(home: Path, arguments: list[str]) -> None:
     done = farm(*arguments)
     assert (done.exit_code, done.stdout) == (3, "")
@@ -93,6 +104,17 @@ def test_what_is_no_file_is_refused_without_a_farm(
         ["submit", "good.csv", "--priority", "high"],
         ["clips", "b", "--state", "lost"],
         ["retry", "b"],
+        ["submit", "good.csv", "--order", "every:1"],
+        ["submit", "good.csv", "--deadline", "tomorrow"],
+        ["submit", "good.csv", "--vram", "lots"],
+        ["amend", "b"],
+        ["reject", "b"],
+        ["score", "b"],
+        ["score", "b", "c=good"],
+        ["limit", "set", "disk", "0"],
+        ["circuit", "set", "left", "-5"],
+        ["node", "schedule", "n"],
+        ["node", "circuit", "n", "--on", "c", "--none"],
         ["dance"],
     ],
     ids=" ".join,

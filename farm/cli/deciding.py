@@ -1,0 +1,138 @@
+"""`farm pause`, `farm resume`, `farm amend`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from farm.cli import output, plan_options, words
+from farm.cli.options import (
+    BatchArgument,
+    Ca,
+    ConfigFile,
+    DataDir,
+    Endpoint,
+    Json,
+    command,
+    connect,
+    settings,
+)
+
+Priority = Annotated[int | None, typer.Option(min=-1000, max=1000, help="Higher goes first.")]
+
+
+@command
+def pause(
+    batch: BatchArgument,
+    reason: Annotated[str, typer.Option(help="Why; shown wherever the batch is.")] = "",
+    endpoint: Endpoint = None,
+    ca: Ca = None,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> int:
+    """Pause a batch: cards give its clips up at the next chunk boundary, and nothing is lost."""
+    from farm.client.plain import plain
+
+    with connect(settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir)) as farm:
+        answer = farm.pause(batch, reason=reason)
+    if as_json:
+        output.print_json(plain(answer))
+    else:
+        output.say(f"batch {answer.batch_id}: paused, `farm resume {answer.batch_id}` goes on")
+    return output.OK
+
+
+@command
+def resume(
+    batch: BatchArgument,
+    endpoint: Endpoint = None,
+    ca: Ca = None,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> int:
+    """Let a paused batch go on, each clip from its last chunk."""
+    from farm.client.plain import plain
+
+    with connect(settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir)) as farm:
+        answer = farm.resume(batch)
+    if as_json:
+        output.print_json(plain(answer))
+    else:
+        output.say(f"batch {answer.batch_id}: {words.batch_state(answer)}")
+    return output.OK
+
+
+@command
+def amend(
+    batch: BatchArgument,
+    priority: Priority = None,
+    deadline: plan_options.Deadline = None,
+    no_deadline: Annotated[
+        bool, typer.Option("--no-deadline", help="Take the deadline away.")
+    ] = False,
+    order: plan_options.Order = None,
+    pause_after: plan_options.PauseAfter = None,
+    card_type: plan_options.CardType = None,
+    vram: plan_options.Vram = None,
+    tag: plan_options.Tag = None,
+    profile: plan_options.Profile = None,
+    model: plan_options.Model = None,
+    any_card: Annotated[
+        bool, typer.Option("--any-card", help="Ask nothing of the cards any more.")
+    ] = False,
+    limit: plan_options.Limit = None,
+    no_limits: Annotated[
+        bool, typer.Option("--no-limits", help="Count against no limit any more.")
+    ] = False,
+    first_look: Annotated[
+        bool | None,
+        typer.Option(
+            "--first-look/--no-first-look",
+            help="Hold clips after their first chunk; or let them, and those held, go on.",
+        ),
+    ] = None,
+    endpoint: Endpoint = None,
+    ca: Ca = None,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> int:
+    """Change what a batch is planned by. What is not named stays.
+
+    What is asked of the cards (--card-type, --vram, --tag, --profile, --model) is replaced as a
+    whole, and so are the limits.
+    """
+    from farm.client.plain import plain
+    from farm.client.submission import merged
+    from heliostat.v1 import types_pb2 as types
+
+    needs = plan_options.needs_of(card_type, vram, tag, profile, model)
+    if any_card and needs is not None:
+        raise typer.BadParameter("nothing can be asked of cards with it", param_hint="--any-card")
+    when, every = plan_options.deadline_of(deadline), plan_options.every_of(order)
+    said = (priority, when, every, pause_after, needs, first_look)
+    if all(each is None for each in said) and not (no_deadline or any_card or limit or no_limits):
+        raise typer.BadParameter("say what to change, such as --priority 5", param_hint="BATCH")
+    with connect(settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir)) as farm:
+        answer = farm.amend(
+            batch,
+            priority=priority,
+            deadline=when,
+            no_deadline=no_deadline,
+            every=every,
+            failures_max=pause_after,
+            needs=types.Needs() if any_card else needs,
+            limits=limit or [],
+            no_limits=no_limits,
+            first_look=first_look,
+        )
+    for warning in merged((), answer.warnings, ()):
+        output.note(f"note: {warning.what}, {warning.remedy}")
+    if as_json:
+        output.print_json(plain(answer))
+    else:
+        output.say(f"batch {answer.batch.batch_id}: {words.planned(answer.batch)}")
+    return output.OK
