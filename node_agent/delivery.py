@@ -9,6 +9,7 @@ from pathlib import Path
 
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
+from node_agent.failpoints import reach
 from node_agent.outbox import AttemptKey
 from node_agent.render.messages import FileRecord
 from node_agent.upload import Refused, Unavailable, UrlExpired
@@ -66,6 +67,7 @@ class Delivery:
         """
         while True:
             await asyncio.gather(*(self._upload(a, path) for a, path in artifacts.items()))
+            reach("agent.take.uploaded" if entry.HasField("take") else "agent.chunk.uploaded")
             verdict = await self.report(entry)
             if verdict.outcome == node_pb.Verdict.OUTCOME_RECORDED:
                 return
@@ -100,4 +102,5 @@ class Delivery:
                 ) from error
             counters.upload_seconds += loop.time() - began
             counters.bytes_uploaded += artifact.size
+            reach("agent.object.uploaded")
             return
