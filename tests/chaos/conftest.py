@@ -40,12 +40,22 @@ class Stage:
     farm: RealFarm
     failpoints: Path
     """The folder where they are armed (`farm.failpoints`)."""
+    rows: list[dict[str, str]] = field(default_factory=lambda: ROWS)
     hashes: dict[str, str] = field(default_factory=dict)
     figures: list[str] = field(default_factory=list)
 
     def submit(self, name: str) -> str:
         """The same clips as always, under another batch's name."""
-        return self.farm.submit_patiently(ROWS, name)
+        return self.farm.submit_patiently(self.rows, name)
+
+    def take_hashes(self) -> None:
+        """Render them undisturbed, to compare with."""
+        batch_id = self.submit("undisturbed")
+        self.farm.wait_until_ended(batch_id)
+        verdict = self.check(batch_id)
+        assert verdict.unreferenced == 0
+        assert rendered_in_vain(self.farm, verdict) == {}
+        self.hashes = hashes_of(verdict)
 
     def arm(self, point: str, passes: int) -> None:
         """Have whoever passes a failpoint as the n-th from now on die there."""
@@ -60,8 +70,8 @@ class Stage:
 
     def check(self, batch_id: str) -> Verdict:
         """The oracle; every clip is done, byte for byte as when nothing was killed."""
-        verdict = check_farm(self.farm, batch_id, submitted=len(ROWS))
-        assert len(verdict.takes) == len(ROWS), f"{verdict.states()}\n{self.farm.diagnosis()}"
+        verdict = check_farm(self.farm, batch_id, submitted=len(self.rows))
+        assert len(verdict.takes) == len(self.rows), f"{verdict.states()}\n{self.farm.diagnosis()}"
         if self.hashes:
             assert hashes_of(verdict) == self.hashes
         return verdict
@@ -87,12 +97,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     environment = {VARIABLE: str(failpoints)}
     with running_farm(environment, seconds_per_chunk=SECONDS_PER_CHUNK) as farm:
         stage = Stage(farm, failpoints)
-        batch_id = stage.submit("undisturbed")
-        farm.wait_until_ended(batch_id)
-        verdict = stage.check(batch_id)
-        assert verdict.unreferenced == 0
-        assert rendered_in_vain(farm, verdict) == {}
-        stage.hashes = hashes_of(verdict)
+        stage.take_hashes()
         yield stage
         print("\n" + "\n".join(stage.figures))
 
