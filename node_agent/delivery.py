@@ -85,6 +85,7 @@ class Delivery:
     async def _upload(self, artifact: Artifact, path: Path) -> None:
         """Upload one file, however often the store has to be asked (REL-6: the file is kept)."""
         counters, loop = self._tools.counters, asyncio.get_running_loop()
+        expired = 0
         while True:
             grant = await self._tools.outbox.grant(self._key, artifact.message)
             began = loop.time()
@@ -92,6 +93,9 @@ class Delivery:
                 put = self._tools.transfer.put
                 await asyncio.to_thread(put, grant.url, dict(grant.headers), path)
             except UrlExpired:
+                expired += 1
+                if expired > 1:  # fresh ones too: the farm's clock and the store's may differ
+                    await asyncio.sleep(STORE_DOWN_SECONDS)
                 continue
             except Unavailable:
                 await asyncio.sleep(STORE_DOWN_SECONDS)

@@ -152,6 +152,13 @@ PARTS: tuple[Part, ...] = (
         path="tests/chaos/test_failpoints.py",
         environment={},
     ),
+    Tests(
+        "machines",
+        "faults of machines and links at random, a head and three nodes",
+        wanted={"fault ": 60},
+        path="tests/cluster/test_random_faults.py",
+        environment={"HELIOSTAT_CLUSTER_FAULTS": "5"},
+    ),
 )
 
 

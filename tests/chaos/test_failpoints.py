@@ -52,7 +52,7 @@ ONCE = re.compile(r"\.(publish|submit)\.")
 def waves(dice: random.Random) -> Iterator[dict[str, int]]:
     """Points that are armed together → at which pass whoever passes them dies."""
     shuffled = [dice.sample(points, len(points)) for points in (COORDINATOR, GATEWAY, AGENT, CHILD)]
-    # Whoever dies over a submission leaves it to a second try, which may not pass the other's point.
+    # Whoever dies over a submission leaves it to a second try, which may miss the other's point.
     shuffled[0].sort(key=lambda point: ONCE.search(point) is not None)
     shuffled[1].sort(key=lambda point: ONCE.search(point) is None)
     for together in itertools.zip_longest(*shuffled):
