@@ -57,9 +57,9 @@ bench: install ## Clips a second through the whole way, beside Ray Data; figures
 	@$(BIN)/python bench/throughput.py
 
 .PHONY: soak
-soak: install ## Kill at random for long (KILLS=300 CLIPS=2000 are the defaults; SEED= repeats a run)
-	@HELIOSTAT_CHAOS_KILLS='$(or $(KILLS),300)' HELIOSTAT_CHAOS_CLIPS='$(or $(CLIPS),2000)' \
-	  HELIOSTAT_CHAOS_SEED='$(SEED)' $(BIN)/pytest --timeout 0 tests/chaos/test_random_kills.py $(ARGS)
+soak: install ## Faults at random for long, adding up over runs (MINUTES=n, REPORT=1: only the table)
+	@$(BIN)/python tools/soak.py --state '$(or $(STATE),.soak/state.json)' \
+	  $(if $(MINUTES),--minutes $(MINUTES)) $(if $(REPORT),--report) $(ARGS)
 
 .PHONY: docs
 docs: install ## Check that the documents' links lead somewhere

@@ -24,6 +24,7 @@ from pydantic_settings import (
 )
 
 from farm.domain.errors import FarmError
+from farm.failpoints import VARIABLE as FAILPOINTS
 
 PREFIX: Final = "HELIOSTAT_"
 CONFIG_VARIABLE: Final = "HELIOSTAT_CONFIG"
@@ -234,6 +235,8 @@ def start_problems(config: FarmConfig) -> list[str]:
         ):
             if not getattr(config, name):
                 lacking.append(f"{what} is {why}: set {_names(name)}")
+        if os.environ.get(FAILPOINTS):
+            lacking.append(f"{FAILPOINTS} is set, which is for tests on loopback: unset it")
     if config.s3_endpoint:
         lacking += [
             f"the object store at {config.s3_endpoint} needs a key: set {_names(name)}"

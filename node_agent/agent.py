@@ -23,6 +23,7 @@ from node_agent.card_report import card_report, telemetry_report
 from node_agent.cluster.presence import CardState
 from node_agent.engine import Engine
 from node_agent.examination import Examiner
+from node_agent.failpoints import reach
 from node_agent.inventory import place_of
 from node_agent.links.link import Link, LinkDown
 from node_agent.node_file import NodeFileError, Place, load_places
@@ -158,13 +159,16 @@ class Agent:
         while True:
             self._outbox.changed.clear()
             try:
-                raw = await self._link.exchange(self.request().SerializeToString())
+                request = self.request()
+                raw = await self._link.exchange(request.SerializeToString())
             except LinkDown as error:
                 logger.info("farm not reached: %s", error)
                 await asyncio.sleep(random.uniform(0.5, 1.0) * pause)  # noqa: S311 - jitter
                 pause = min(LINK_DOWN_SECONDS_MAX, pause * 2)
                 continue
             pause = 0.05
+            if request.outbox:
+                reach("agent.exchange.answered")
             response = node_pb.ExchangeResponse.FromString(raw)
             later = self._outbox.settle(response.verdicts)
             self._outbox.hand_out(response.grants)

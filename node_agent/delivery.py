@@ -9,6 +9,7 @@ from pathlib import Path
 
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
+from node_agent.failpoints import reach
 from node_agent.outbox import AttemptKey
 from node_agent.render.messages import FileRecord
 from node_agent.upload import Refused, Unavailable, UrlExpired
@@ -66,6 +67,7 @@ class Delivery:
         """
         while True:
             await asyncio.gather(*(self._upload(a, path) for a, path in artifacts.items()))
+            reach("agent.take.uploaded" if entry.HasField("take") else "agent.chunk.uploaded")
             verdict = await self.report(entry)
             if verdict.outcome == node_pb.Verdict.OUTCOME_RECORDED:
                 return
@@ -83,6 +85,7 @@ class Delivery:
     async def _upload(self, artifact: Artifact, path: Path) -> None:
         """Upload one file, however often the store has to be asked (REL-6: the file is kept)."""
         counters, loop = self._tools.counters, asyncio.get_running_loop()
+        expired = 0
         while True:
             grant = await self._tools.outbox.grant(self._key, artifact.message)
             began = loop.time()
@@ -90,6 +93,9 @@ class Delivery:
                 put = self._tools.transfer.put
                 await asyncio.to_thread(put, grant.url, dict(grant.headers), path)
             except UrlExpired:
+                expired += 1
+                if expired > 1:  # fresh ones too: the farm's clock and the store's may differ
+                    await asyncio.sleep(STORE_DOWN_SECONDS)
                 continue
             except Unavailable:
                 await asyncio.sleep(STORE_DOWN_SECONDS)
@@ -100,4 +106,5 @@ class Delivery:
                 ) from error
             counters.upload_seconds += loop.time() - began
             counters.bytes_uploaded += artifact.size
+            reach("agent.object.uploaded")
             return

@@ -28,6 +28,7 @@ from farm.domain.clip import (
 )
 from farm.domain.fleet import CardFacts, FleetEvent, Needs
 from farm.domain.ledger import BatchChange, ClipChange, Commit, Totals
+from farm.failpoints import reach
 from farm.plan.board import Board, Lease
 from farm.plan.choose import Chooser
 from farm.plan.failures import Strikes
@@ -142,7 +143,9 @@ class Books:
             if commit:
                 commit.totals = self.totals
                 commit.cards = self.cards.rows_changed()
+                reach("coordinator.commit.before")
                 self.store.commit(self.epoch, self.clock.now(), commit)
+                reach("coordinator.commit.after")
         except BaseException:
             self._load()
             raise

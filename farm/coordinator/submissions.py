@@ -10,6 +10,7 @@ from farm.domain.batch import Batch
 from farm.domain.errors import NotFound
 from farm.domain.ledger import RequestRow
 from farm.domain.spec import NewClip
+from farm.failpoints import reach
 
 
 @dataclass(slots=True)
@@ -47,7 +48,9 @@ class Submissions:
     def publish(self, batch_id: str, request: RequestRow) -> None:
         """Make it visible, and load its clips. Raises `NotFound`, `RequestConflict`."""
         books, submission = self._books, self._find(batch_id)
+        reach("coordinator.publish.before")
         books.store.publish_batch(books.epoch, books.clock.now(), batch_id, request)
+        reach("coordinator.publish.after")
         del self._begun[batch_id]
         books.load_batch(submission.batch)
 

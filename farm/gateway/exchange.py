@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 
 from farm.coordinator.artifacts import EXPECTED, KINDS, artifacts_of, check_shape
 from farm.domain.errors import FarmError
+from farm.failpoints import reach
 from farm.gateway.coalesce import Coalescer
 from farm.gateway.coordinator_link import CoordinatorLink, GatewayBusy
 from farm.gateway.grpc_errors import BadRequest
@@ -89,12 +90,16 @@ class Exchanger:
     async def _exchange(self, request: node_pb.ExchangeRequest) -> node_pb.ExchangeResponse:
         reports = {entry.sequence: entry for entry in request.outbox}
         refused = await self._verify(request)
+        if reports:
+            reach("gateway.exchange.verified")
         kept = [entry for entry in request.outbox if entry.sequence not in refused]
         asked = node_pb.ExchangeRequest()
         asked.CopyFrom(request)
         del asked.outbox[:], asked.intents[:]
         asked.outbox.extend(kept)
         data = await self._coordinator.call(asked.SerializeToString())
+        if reports:
+            reach("gateway.exchange.answered")
         response = node_pb.ExchangeResponse.FromString(data)
         wanted = {(lease.clip_id, lease.attempt): lease for lease in response.wanted}
         for verdict in response.verdicts:
@@ -162,6 +167,8 @@ class Exchanger:
             return orders, make_grants(self._objects, places, intents, wanted)
 
         orders, grants = await self._threads.run(read)
+        if grants:
+            reach("gateway.exchange.granted")
         response.grants.extend(grants)
         for grant in grants:
             self._meters.grants.labels(KINDS[grant.artifact.kind]).inc()

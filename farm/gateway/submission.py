@@ -17,6 +17,7 @@ from farm.domain.errors import NotFound
 from farm.domain.ledger import RequestRow
 from farm.domain.rows import RowChecker
 from farm.domain.spec import NewClip, Problem
+from farm.failpoints import reach
 from farm.gateway.desk import Desk
 from farm.gateway.grpc_errors import BadRequest, SubmissionInterrupted, TooSlow
 from farm.gateway.header import HeaderCheck, check_shape, needs_warnings
@@ -100,7 +101,9 @@ class Submission:
             await self._staged()
             for pairs in self._checker.dependencies(PAIRS_AT_ONCE):
                 await self._desk.link.stage_dependencies(self._batch_id, pairs)
+            reach("gateway.submit.staged")
             answer = await self._desk.link.publish(self._batch_id, request)
+            reach("gateway.submit.published")
             self._begun = False
         if answer.batch_id != self._batch_id:
             return await self._repeated(answer)

@@ -18,6 +18,7 @@ from farm.domain.fleet import Circuit, Node
 from farm.domain.ledger import CardRow, Commit, Released, RequestRow, Totals
 from farm.domain.project import Limit, Look, Project
 from farm.domain.spec import NewClip
+from farm.failpoints import reach
 from farm.ports import Store
 from farm.store import commits, plan_rows, retention, staging
 from farm.store import tables as t
@@ -189,6 +190,7 @@ class SqlStore:
             commits.write_requests(connection, at, commit.requests)
             commits.write_batches(connection, epoch, at, commit.batches)
             commits.write_clips(connection, epoch, at, commit)
+            reach("ledger.commit.middle")
             commits.write_chunks_and_takes(connection, at, commit)
             commits.write_totals(connection, commit.totals)
             commits.write_cards(connection, commit.cards)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node_agent.encode import Segment, encode_segment, sha256_hex
+from node_agent.failpoints import reach
 from node_agent.files import sha256_of_file, write_atomic
 from node_agent.full_disk import patiently
 from node_agent.render.desk import Desk, Rendering
@@ -110,7 +111,9 @@ class Scribe:
                 self._report(failure_of(rendering, error))
             return
         rendering.reported += 1
+        reach("child.chunk.written")
         self._report(done)
+        reach("child.chunk.told")
 
     def _write(self, rendering: Rendering, made: _Made) -> ChunkDone:
         start, chunk, began = rendering.start, made.chunk, time.monotonic()

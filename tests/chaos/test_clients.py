@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from farm.domain.clip import ClipState
-from tests.chaos.conftest import Stage
+from tests.chaos.conftest import ROWS, Stage
 from tests.fixtures.oracle import check_farm
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
@@ -61,3 +62,18 @@ def test_a_batch_is_accepted_right_after_a_death(stage: Stage, tmp_path: Path, k
     assert verdict.states() == {ClipState.DONE: CLIPS}
     named = [batch.batch_id for batch in farm.client.list() if batch.name == f"after {kind}"]
     assert named == [batch_id]
+
+
+def test_a_hundred_copies_of_a_submission_whose_reply_is_lost_are_one_batch(stage: Stage):
+    """The gateway dies between the commit and the reply to the first of them."""
+    farm, name = stage.farm, "a hundred copies"
+    farm.wait_until_whole()
+    stage.arm("gateway.submit.published", 1)
+    with ThreadPoolExecutor(100) as clients:
+        copies = [clients.submit(farm.submit_patiently, ROWS, name, "copied") for _ in range(100)]
+        answers = {copy.result() for copy in copies}
+    assert stage.was_hit("gateway.submit.published")
+    assert answers == {batch.batch_id for batch in farm.client.list() if batch.name == name}
+    (batch_id,) = answers
+    farm.wait_until_ended(batch_id)
+    stage.check(batch_id)

@@ -21,9 +21,9 @@ LANES = 3
 
 
 @pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with running_farm(seconds_per_chunk=SECONDS_PER_CHUNK, lanes=LANES) as farm:
-        stage = Stage(farm)
+        stage = Stage(farm, tmp_path_factory.mktemp("failpoints"))
         batch_id = stage.submit("undisturbed, in lanes")
         farm.wait_until_ended(batch_id)
         verdict = stage.check(batch_id)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections import Counter
 
 import pytest
 
 from farm.domain.clip import ENDED, ClipState
-from tests.chaos.conftest import Stage
+from tests.chaos.conftest import Stage, tell_soak
 from tests.fixtures.oracle import check_farm
 
 pytestmark = pytest.mark.chaos
@@ -49,7 +50,7 @@ def test_kills_at_random(stage: Stage):
 
     def submit() -> None:
         rows = [row(dice, f"{len(batches)}-{n}") for n in range(per_batch)]
-        batches.append(farm.submit(rows, f"random {SEED} {len(batches)}"))
+        batches.append(farm.submit_patiently(rows, f"random {SEED} {len(batches)}"))
 
     try:
         submit()
@@ -73,6 +74,7 @@ def test_kills_at_random(stage: Stage):
         print(f"killed, in order: {kills}")
         raise
     clips = len(batches) * per_batch
+    tell_soak({"clips": clips, **Counter(f"kill {kind}" for kind in kills)})
     stage.figures.append(f"seed {SEED}: {len(kills)} kills over {clips} clips: {' '.join(kills)}")
 
 

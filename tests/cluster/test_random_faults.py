@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
 from farm.domain.clip import ENDED, ClipState
+from tests.chaos.conftest import tell_soak
 from tests.cluster.conftest import ROWS, Stage
 from tests.fixtures.cluster import Node
 from tests.fixtures.oracle import check_farm
@@ -56,6 +58,8 @@ def test_faults_at_random(stage: Stage):
         print(f"to repeat: HELIOSTAT_CHAOS_SEED={SEED} HELIOSTAT_CLUSTER_FAULTS={FAULTS}")
         print(f"done, in order: {done}")
         raise
+    faults = Counter(f"fault {each.split()[0]}" for each in done)
+    tell_soak({"clips": len(batches) * len(ROWS), **faults})
     stage.tell(f"seed {SEED}: {len(done)} faults over {len(batches)} batches: {', '.join(done)}")
 
 

@@ -177,6 +177,12 @@ class TestStart:
         )
         assert start_problems(found) == []
 
+    def test_failpoints_are_for_loopback(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HELIOSTAT_FAILPOINTS", "/anywhere")
+        assert start_problems(FarmConfig(renderer="testcard")) == []
+        problems = start_problems(FarmConfig(host="10.0.0.7", renderer="testcard"))
+        assert "HELIOSTAT_FAILPOINTS is set, which is for tests on loopback: unset it" in problems
+
     def test_an_object_store_elsewhere_needs_its_keys(self) -> None:
         found = FarmConfig(renderer="testcard", s3_endpoint="https://s3.example")
         assert [problem.split(": set ")[1] for problem in start_problems(found)] == [

@@ -1,0 +1,75 @@
+"""Disks that are full for a while: nothing is lost, and all goes on when there is room again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.chaos.conftest import SECONDS_PER_CHUNK, Stage
+from tests.chaos.test_kills import no_clip_failed
+from tests.fixtures.farm import RealFarm
+from tests.fixtures.small_disk import SmallDisk, require_mount, small_disk
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
+
+DISKS = {"spool": 16, "store": 16, "objects": 64}
+"""Folder of the data directory → megabytes of its disk: the cards' files, the ledger, the takes."""
+
+
+@pytest.fixture(scope="module")
+def disks() -> dict[str, SmallDisk]:
+    return {}
+
+
+@pytest.fixture(scope="module")
+def stage(disks: dict[str, SmallDisk], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    require_mount()
+    farm = RealFarm(seconds_per_chunk=SECONDS_PER_CHUNK)
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, farm.data_dir, ignore_errors=True)
+        for name, megabytes in DISKS.items():
+            disks[name] = stack.enter_context(small_disk(farm.data_dir / name, megabytes))
+        stack.callback(farm.close)
+        farm.up()
+        farm.wait_until_whole()
+        stage = Stage(farm, tmp_path_factory.mktemp("failpoints"))
+        stage.take_hashes()
+        yield stage
+
+
+def test_a_spool_that_is_full_keeps_chunks_waiting(stage: Stage, disks: dict[str, SmallDisk]):
+    """Each card renders its two chunks ahead and waits with them."""
+    disks["spool"].fill()
+    batch_id = stage.submit("full spool")
+
+    def each_waits() -> bool:
+        ours = {row.clip.clip_id for row in stage.farm.clips(batch_id)}
+        return sum(n for key, n in stage.farm.begun().items() if key[0] in ours) == 4
+
+    stage.farm.wait_for("two chunks begun on each card", each_waits)
+    assert stage.farm.ledger.progress([batch_id])[batch_id].chunks_done == 0
+    disks["spool"].free()
+    finish(stage, batch_id)
+
+
+@pytest.mark.parametrize(
+    ("name", "word"), [("store", "disk is full"), ("objects", "InsufficientStorage")]
+)
+def test_a_disk_of_the_farm_is_full_in_mid_batch(
+    stage: Stage, disks: dict[str, SmallDisk], name: str, word: str
+):
+    farm = stage.farm
+    batch_id = stage.submit(f"full {name}")
+    farm.wait_for_chunks(batch_id, 6)
+    disks[name].fill()
+    farm.wait_for(f"a word of the full disk of {name}", lambda: farm.said(word))
+    disks[name].free()
+    finish(stage, batch_id)
+
+
+def finish(stage: Stage, batch_id: str) -> None:
+    stage.farm.wait_until_ended(batch_id)
+    assert no_clip_failed(stage.check(batch_id))
