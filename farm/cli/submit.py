@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -94,7 +94,6 @@ def submit(
     steps goes before the quality.
     """
     from farm.client import Planned, Refused
-    from farm.client.files import Unreadable, open_rows
 
     found = settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir, project=project)
     planned = Planned(
@@ -107,10 +106,8 @@ def submit(
         failures_max=pause_after,
     )
     mapping, fixed = pairs("--map", column_map or []), pairs("--set", set_fields or [])
-    try:
-        open_rows(file, mapping)
-    except Unreadable as error:
-        return _refused(file, [error.problem], as_json=as_json)
+    if unreadable := _unreadable(file, mapping):
+        return _refused(file, unreadable, as_json=as_json)
     with connect(found) as farm:
         try:
             done = farm.submit(
@@ -132,6 +129,17 @@ def submit(
             return wait_for(farm, done.batch, as_json=as_json)
         _print(file, done, as_json=as_json)
     return output.OK
+
+
+def _unreadable(file: Path, mapped: Iterable[str]) -> list[Problem]:
+    """Why nothing of a file can be read, before the farm is asked; empty when it can."""
+    from farm.client.files import Unreadable, open_rows
+
+    try:
+        open_rows(file, mapped)
+    except Unreadable as error:
+        return [error.problem]
+    return []
 
 
 def _print(file: Path, done: Submitted, *, as_json: bool) -> None:

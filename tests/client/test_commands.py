@@ -197,9 +197,9 @@ class TestBatches:
         (card,) = json_of("cards")
         assert (card["card_id"], card["online"]) == ("node-0", True)
         assert "node-0" in farm_("cards").stdout
-        assert json_of("nodes") == [
-            {"node_id": "node", "hostname": "host", "cards": 1, "cards_online": 1}
-        ]
+        (node,) = json_of("nodes")
+        assert (node["node_id"], node["hostname"]) == ("node", "host")
+        assert (node["cards"], node["cards_online"], node["standing"]) == (1, 1, "open")
 
 
 def fail(running: RunningFarm) -> None:
