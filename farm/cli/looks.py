@@ -61,14 +61,17 @@ def looks(
     if not found:
         output.say("no clip waits for a first look")
         return output.OK
+    columns = ("row", "clip", "score", "note", *(("first chunk",) if directory else ()))
     output.print_table(
-        ("row", "clip", "score", "note", "first chunk"),
+        columns,
         (
-            (str(clip.row), clip.name, words.score(clip), clip.look.note, where)
+            (str(clip.row), clip.name, words.score(clip), clip.look.note, where)[: len(columns)]
             for clip, where in found
         ),
         {0, 2},
     )
+    if directory is None:
+        output.note(f"`farm looks {batch} --open DIR` fetches their first chunks to be watched")
     return output.OK
 
 
