@@ -14,6 +14,7 @@ from farm.cli import (
     node,
     purge,
     shares,
+    simulate,
     submit,
     watch,
     why,
@@ -53,6 +54,7 @@ for body in (
     why.log,
     fleet.cards,
     fleet.nodes,
+    simulate.simulate,
     head.version,
 ):
     app.command()(body)

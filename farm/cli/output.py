@@ -49,8 +49,12 @@ def code_of(error: FarmError) -> int:
     """The exit code of an error."""
     from farm.client.errors import BadRequest, FarmUnreachable, Refused
     from farm.config import ConfigError
+    from farm.sim.faults import BadFaults
+    from farm.sim.fleet import BadCards
 
-    usage = (BadRequest, Refused, ConfigError, AmbiguousName, RequestConflict)
+    usage = (
+        BadRequest, Refused, ConfigError, AmbiguousName, RequestConflict, BadFaults, BadCards,
+    )  # fmt: skip
     if isinstance(error, FarmUnreachable):
         return UNREACHABLE
     if isinstance(error, NotFound):

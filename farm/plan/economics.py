@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -204,6 +205,7 @@ def tflop_per_frame(model: ModelShape, work: Work) -> float:
     return tflop_per_chunk(model, work) / CHUNK_FRAMES
 
 
+@lru_cache(maxsize=4096)
 def like_for_like(baseline: Baseline, model: ModelShape, work: Work) -> Baseline:
     """`baseline` for this model and work: itself where it is the same, else scaled, *estimated*.
 

@@ -60,6 +60,13 @@ _update_cards: Final = Bulk(
     .values({column.name: bindparam(column.name) for column in t.cards.c if not column.primary_key})
 )
 
+_update_totals: Final = Bulk(
+    update(t.totals).values({f.name: bindparam(f.name) for f in dataclasses.fields(Totals)})
+)
+_known_cards: Final = select(t.cards.c.card_id).where(
+    t.cards.c.card_id.in_(bindparam("ids", expanding=True))
+)
+
 _tally: Final = Bulk(
     update(t.tallies)
     .where(
@@ -181,7 +188,7 @@ def write_chunks_and_takes(connection: Connection, at: float, commit: Commit) ->
 def write_totals(connection: Connection, totals: Totals | None) -> None:
     """Replace the counters."""
     if totals is not None:
-        connection.execute(update(t.totals).values(**_fields(totals)))
+        _update_totals.run(connection, [_fields(totals)])
 
 
 def write_cards(connection: Connection, cards: Sequence[CardRow]) -> None:
@@ -189,9 +196,7 @@ def write_cards(connection: Connection, cards: Sequence[CardRow]) -> None:
     rows = {card.card_id: card_values(card) for card in cards}
     known: set[str] = set()
     for block in blocks(list(rows)):
-        known.update(
-            connection.scalars(select(t.cards.c.card_id).where(t.cards.c.card_id.in_(block)))
-        )
+        known.update(connection.scalars(_known_cards, {"ids": block}))
     _insert_cards.run(connection, [row for card_id, row in rows.items() if card_id not in known])
     _update_cards.run(connection, [{**rows[i], "known_id": i} for i in rows if i in known])
 

@@ -49,11 +49,14 @@ def shown(url_or_path: str | Path) -> str:
     return postgresql.without_password(place).render_as_string(hide_password=True)
 
 
-def writer_engine(url_or_path: str | Path) -> Engine:
-    """Connections that write. Raises `LedgerRefused`, `LedgerUnavailable`."""
+def writer_engine(url_or_path: str | Path, *, durable: bool = True) -> Engine:
+    """Connections that write; `durable` or not is a matter of files alone.
+
+    Raises `LedgerRefused`, `LedgerUnavailable`.
+    """
     place = place_of(url_or_path)
     if isinstance(place, Path):
-        return sqlite.writer_engine(place)
+        return sqlite.writer_engine(place, durable=durable)
     return postgresql.writer_engine(place)
 
 

@@ -40,8 +40,11 @@ def check_path(text: str) -> Path:
     return Path(text).absolute()
 
 
-def writer_engine(path: Path) -> Engine:
-    """Connections that write, to a file which is made when it is missing."""
+def writer_engine(path: Path, *, durable: bool = True) -> Engine:
+    """Connections that write, to a file which is made when it is missing.
+
+    Without `durable` a commit does not wait for the disk.
+    """
     if not path.parent.is_dir():
         raise LedgerRefused(f"{path.parent} is no directory: make it first")
     new = not path.exists() or path.stat().st_size == 0
@@ -53,7 +56,7 @@ def writer_engine(path: Path) -> Engine:
         if connection.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
             connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
         connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES_MAX}")
         return connection
 

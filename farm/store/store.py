@@ -8,7 +8,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, bindparam, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from farm.domain.batch import Batch, BatchState
@@ -37,13 +37,14 @@ ROWS_AT_ONCE: Final = 2_000
 """Rows in memory while clips are streamed."""
 
 
-def open_store(url_or_path: str | Path) -> SqlStore:
+def open_store(url_or_path: str | Path, *, durable: bool = True) -> SqlStore:
     """The ledger of a path, `sqlite:///…` or `postgresql://…`, made or migrated when needed.
 
+    Without `durable` the machine may lose what a file was told last: for simulations alone.
     Raises `LedgerRefused` for what is not a ledger, or one from a newer version, and
     `LedgerUnavailable`.
     """
-    engine = writer_engine(url_or_path)
+    engine = writer_engine(url_or_path, durable=durable)
     try:
         upgrade(engine)
     except BaseException:
@@ -279,9 +280,7 @@ class SqlStore:
     def clip(self, clip_id: str) -> Clip | None:
         """One clip of a published batch, ended or not."""
         with self._reads.begin() as connection:
-            row = connection.execute(
-                select(*CLIP_COLUMNS).where(t.clips.c.clip_id == clip_id, _published)
-            ).one_or_none()
+            row = connection.execute(_clip, {"of_clip": clip_id}).one_or_none()
         return None if row is None else read_clip(row)
 
     def clips_in_states(
@@ -308,8 +307,7 @@ class SqlStore:
         """A transaction that is only entered under the current epoch."""
         try:
             with self._engine.begin() as connection:
-                # Locked until the commit where a database lets writers in side by side.
-                current = connection.execute(select(t.farm.c.epoch).with_for_update()).scalar_one()
+                current = connection.execute(_epoch).scalar_one()
                 if current != epoch:
                     raise Fenced(
                         f"epoch {epoch} may not write any more: epoch {current} was claimed"
@@ -324,6 +322,11 @@ _published: Final = (
     .where(t.batches.c.batch_id == t.clips.c.batch_id, t.batches.c.published_at.is_not(None))
     .exists()
 )
+
+# What every exchange asks, built once: to build a statement takes longer than to run it.
+_clip: Final = select(*CLIP_COLUMNS).where(t.clips.c.clip_id == bindparam("of_clip"), _published)
+_epoch: Final = select(t.farm.c.epoch).with_for_update()
+"""Locked until the commit where a database lets writers in side by side."""
 
 if TYPE_CHECKING:
 

@@ -1,0 +1,185 @@
+"""What is simulated: cards by type, how fast they render, what they cost.
+
+A type's speed is a baseline's frames per second (`farm.plan.economics`): all of them are estimated
+until somebody measures a card and says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from types import MappingProxyType
+from typing import Final
+
+from farm.domain.clip import CHUNK_FRAMES, Work
+from farm.domain.errors import FarmError
+from farm.plan.economics import (
+    H100,
+    HELIOS,
+    RTX_4060_TI,
+    Baseline,
+    Basis,
+    ModelShape,
+    like_for_like,
+)
+
+CARDS_MAX: Final = 100_000
+CARDS_PER_NODE: Final = 1
+
+
+class BadCards(FarmError):
+    """A fleet that cannot be simulated as it is written."""
+
+    reason = "BAD_CARDS"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardType:
+    """One type of card."""
+
+    name: str
+    speed: Baseline
+    vram_gb: int
+    watts: float
+    """Of the board, while it renders."""
+    watts_idle: float
+    price: float
+    """Of one card, new, in US dollars: a figure to put one's own in place of."""
+
+    def chunk_seconds(self, work: Work, model: ModelShape) -> float:
+        """Seconds for one chunk. Raises `ValueError` for steps that the model does not have."""
+        return _chunk_seconds(self.speed, work, model)
+
+
+@cache
+def _chunk_seconds(speed: Baseline, work: Work, model: ModelShape) -> float:
+    return CHUNK_FRAMES / like_for_like(speed, model, work).frames_per_second
+
+
+def _scaled(name: str, tflops: float) -> Baseline:
+    """A consumer card's speed from that of the RTX 4060 Ti, by dense BF16 TFLOPS."""
+    return replace(
+        RTX_4060_TI,
+        name=name,
+        frames_per_second=RTX_4060_TI.frames_per_second * tflops / 44.1,
+        basis=Basis.ESTIMATED,
+        source=f"{RTX_4060_TI.name}'s estimate, scaled by the vendor's dense BF16 TFLOPS",
+    )
+
+
+CARD_TYPES: Final[Mapping[str, CardType]] = MappingProxyType(
+    {
+        card.name: card
+        for card in (
+            CardType(
+                name="h100", speed=H100, vram_gb=80, watts=700, watts_idle=70, price=30_000
+            ),
+            CardType(
+                name="rtx-4060-ti", speed=RTX_4060_TI, vram_gb=16, watts=165, watts_idle=10,
+                price=450,
+            ),
+            CardType(
+                name="rtx-3060", speed=_scaled("rtx-3060", 25.5), vram_gb=12, watts=170,
+                watts_idle=12, price=280,
+            ),
+            CardType(
+                name="rtx-3090", speed=_scaled("rtx-3090", 71.0), vram_gb=24, watts=350,
+                watts_idle=20, price=800,
+            ),
+            CardType(
+                name="rtx-4070-ti-super", speed=_scaled("rtx-4070-ti-super", 88.2), vram_gb=16,
+                watts=285, watts_idle=12, price=800,
+            ),
+            CardType(
+                name="rtx-4090", speed=_scaled("rtx-4090", 165.2), vram_gb=24, watts=450,
+                watts_idle=22, price=1_800,
+            ),
+        )
+    }
+)  # fmt: skip
+"""By name. Watts are board limits, prices rough."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetPlan:
+    """So many cards of each type, on machines with `cards_per_node` each."""
+
+    cards: tuple[tuple[int, CardType], ...]
+    model: ModelShape = HELIOS["distilled"]
+    cards_per_node: int = CARDS_PER_NODE
+
+    @property
+    def count(self) -> int:
+        """All cards."""
+        return sum(number for number, _ in self.cards)
+
+    @property
+    def is_measured(self) -> bool:
+        """Every speed was measured."""
+        return all(card.speed.basis is Basis.MEASURED for _, card in self.cards)
+
+    def with_first(self, number: int) -> FleetPlan:
+        """The same fleet with `number` cards of its first type."""
+        return replace(self, cards=((number, self.cards[0][1]), *self.cards[1:]))
+
+    def each(self) -> list[tuple[str, str, CardType]]:
+        """(card id, node id, type) of every card."""
+        types = [card for number, card in self.cards for _ in range(number)]
+        return [
+            (f"card-{i:05d}", f"node-{i // self.cards_per_node:05d}", card)
+            for i, card in enumerate(types)
+        ]
+
+
+_PART = re.compile(r"(?:([0-9]{1,6})\s*x\s*)?([a-z0-9][a-z0-9.-]*)")
+
+
+def parse_cards(
+    text: str, speeds: Mapping[str, float] | None = None, variant: str = "distilled"
+) -> FleetPlan:
+    """`62xrtx-4060-ti,1xh100` to a fleet that renders with a Helios of this variant.
+
+    `speeds` are measured frames per second by type: of Helios-Distilled at 640x384 with steps
+    1,1,1. Raises `BadCards`.
+    """
+    if variant not in HELIOS:
+        raise BadCards(f"{variant!r} is no model that can be simulated: use {', '.join(HELIOS)}")
+    types = dict(CARD_TYPES)
+    for name, fps in (speeds or {}).items():
+        types[name] = _measured(name, fps)
+    parts = [_part(part.strip().lower(), types) for part in text.split(",") if part.strip()]
+    plan = FleetPlan(cards=tuple(parts), model=HELIOS[variant])
+    if not parts:
+        raise BadCards("no cards: write them as 62xrtx-4060-ti,1xh100")
+    if plan.count > CARDS_MAX:
+        raise BadCards(f"{plan.count} cards: at most {CARDS_MAX} can be simulated")
+    return plan
+
+
+def _part(text: str, types: Mapping[str, CardType]) -> tuple[int, CardType]:
+    match = _PART.fullmatch(text)
+    if match is None:
+        raise BadCards(f"{text!r} is no number of cards: write it as 62xrtx-4060-ti")
+    number = int(match[1] or 1)
+    if number < 1:
+        raise BadCards(f"{text!r}: a fleet has at least one card of each type that it names")
+    return number, _known(match[2], types)
+
+
+def _known(name: str, types: Mapping[str, CardType]) -> CardType:
+    if name not in types:
+        known = ", ".join(sorted(types))
+        raise BadCards(f"{name} is no card type known here: use {known}, or give its speed")
+    return types[name]
+
+
+def _measured(name: str, fps: float) -> CardType:
+    if not 0 < fps < 1e6:
+        raise BadCards(f"a speed of {fps:g} frames per second for {name}: want one above 0")
+    known = CARD_TYPES.get(name, replace(CARD_TYPES[RTX_4060_TI.name], name=name))
+    speed = replace(
+        known.speed, name=name, frames_per_second=fps, basis=Basis.MEASURED, source="as given"
+    )
+    return replace(known, speed=speed)
