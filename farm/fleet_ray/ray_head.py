@@ -42,8 +42,6 @@ def environment(settings: HeadSettings) -> dict[str, str]:
         # A machine that renders is nearly full by design; only the last 2% are an emergency.
         "RAY_memory_usage_threshold": "0.98",
         "RAY_DEDUP_LOGS": "0",
-        # Else Ray aborts where its own agents take more than seconds to start: on a busy desktop.
-        "RAY_agent_register_timeout_ms": "60000",
         "RAY_gcs_rpc_server_reconnect_timeout_s": str(HEAD_AWAY_SECONDS),
         **HEALTH,
         # What a stop interrupts goes on from its checkpoint: there is nothing to wait for.

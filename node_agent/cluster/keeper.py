@@ -123,7 +123,10 @@ class Keeper:
         elif joined:
             self._say_once("this machine has lost the farm, or Ray held it for dead: joining again")
         else:
-            self._say_once(f"Ray did not start: {self._last_words()}; trying again")
+            self._say_once(
+                f"Ray did not start, trying again: {self._log} says why, unless this machine is "
+                "too busy"
+            )
         return joined
 
     def _leave(self, ray: Program) -> None:
@@ -147,10 +150,6 @@ class Keeper:
         if line != self._said:
             self._said = line
             self._say(line)
-
-    def _last_words(self) -> str:
-        lines = self._log.read_text(errors="replace").strip().splitlines()
-        return f"{lines[-1].strip()} ({self._log})" if lines else f"see {self._log}"
 
 
 def _is_idle(state: CardState) -> bool:

@@ -28,8 +28,6 @@ ENVIRONMENT: Final = {
     # A machine that renders is nearly full by design; only the last 2% are an emergency.
     "RAY_memory_usage_threshold": "0.98",
     "RAY_DEDUP_LOGS": "0",
-    # Else Ray aborts where its own agents take more than seconds to start: on a busy desktop.
-    "RAY_agent_register_timeout_ms": "60000",
     # So long cards go on without a head that comes back with its Ray's state.
     "RAY_gcs_rpc_server_reconnect_timeout_s": "300",
     # What a stop interrupts goes on from its checkpoint: there is nothing to wait for.

@@ -98,7 +98,8 @@ def _joined(stage: Stage) -> Stage:
     farm.wait_for_chunks(batch_id, 1, leased=1)
     first = next(event for event in farm.events(batch_id) if event.kind == "chunk")
     stage.join_seconds = first.at - at
-    for node in nodes[1:]:
+    for node in nodes[1:]:  # each by itself: Ray gives up starting where it takes more than 15 s
         node.join()
+        farm.wait_for(f"{node.name} in the farm", lambda: "joined" in node.said())  # noqa: B023
     stage.check(batch_id, cards_hit=0)
     return stage
