@@ -76,6 +76,10 @@ class Books:
         self._need_memory()
         return self._cards
 
+    def read_anew(self) -> None:
+        """The store may hold what memory does not: whoever needs memory next reads it first."""
+        self._stale = True
+
     def _need_memory(self) -> None:
         if self._stale:
             self._load()

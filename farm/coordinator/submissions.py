@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from farm.coordinator.books import Books
 from farm.domain.batch import Batch
-from farm.domain.errors import NotFound
+from farm.domain.errors import FarmError, NotFound
 from farm.domain.ledger import RequestRow
 from farm.domain.spec import NewClip
 from farm.failpoints import reach
@@ -49,10 +49,16 @@ class Submissions:
         """Make it visible, and load its clips. Raises `NotFound`, `RequestConflict`."""
         books, submission = self._books, self._find(batch_id)
         reach("coordinator.publish.before")
-        books.store.publish_batch(books.epoch, books.clock.now(), batch_id, request)
-        reach("coordinator.publish.after")
-        del self._begun[batch_id]
-        books.load_batch(submission.batch)
+        try:
+            books.store.publish_batch(books.epoch, books.clock.now(), batch_id, request)
+            reach("coordinator.publish.after")
+            del self._begun[batch_id]
+            books.load_batch(submission.batch)
+        except FarmError:
+            raise  # the store has said no: nothing was committed
+        except BaseException:
+            books.read_anew()  # it may be accepted all the same: only the reply was lost
+            raise
 
     def check(self, batch_id: str) -> None:
         """Raise `NotFound` unless this coordinator began it."""

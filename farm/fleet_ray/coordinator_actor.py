@@ -20,7 +20,7 @@ from typing import TypeVar
 from farm.coordinator import Coordinator
 from farm.domain.batch import Batch
 from farm.domain.clip import ClipState
-from farm.domain.errors import Fenced
+from farm.domain.errors import FarmError, Fenced
 from farm.domain.ledger import Released, RequestRow
 from farm.domain.spec import NewClip
 from farm.fleet_ray.ledger import open_own
@@ -156,9 +156,18 @@ class CoordinatorActor:
                 logger.exception("a tick failed")
 
     async def _call(self, call: Callable[[], T]) -> T:
-        """Run in the writer's thread. A fenced coordinator ends: another one writes now."""
+        """Run in the writer's thread. A fenced coordinator ends: another one writes now.
+
+        What is wrong here (a full disk, a database that is away) is said here: cards and clients
+        only hear that they are to try again.
+        """
         try:
             return await asyncio.get_running_loop().run_in_executor(self._writer, call)
         except Fenced:
             logger.error("fenced: a later coordinator has taken over")
             os._exit(FENCED_EXIT)
+        except FarmError:
+            raise
+        except Exception as error:
+            logger.error("nothing was changed, for it failed: %s", str(error).partition("\n")[0])
+            raise

@@ -43,6 +43,15 @@ def stage(disks: dict[str, SmallDisk], tmp_path_factory: pytest.TempPathFactory)
 def test_a_spool_that_is_full_keeps_chunks_waiting(stage: Stage, disks: dict[str, SmallDisk]):
     """Each card renders its two chunks ahead and waits with them."""
     disks["spool"].fill()
+    try:
+        batch_id = waiting_for_room(stage)
+    finally:
+        disks["spool"].free()
+    finish(stage, batch_id)
+
+
+def waiting_for_room(stage: Stage) -> str:
+    """A batch of which each card has begun what it may, and recorded nothing."""
     batch_id = stage.submit("full spool")
 
     def each_waits() -> bool:
@@ -51,8 +60,7 @@ def test_a_spool_that_is_full_keeps_chunks_waiting(stage: Stage, disks: dict[str
 
     stage.farm.wait_for("two chunks begun on each card", each_waits)
     assert stage.farm.ledger.progress([batch_id])[batch_id].chunks_done == 0
-    disks["spool"].free()
-    finish(stage, batch_id)
+    return batch_id
 
 
 @pytest.mark.parametrize(
@@ -65,8 +73,10 @@ def test_a_disk_of_the_farm_is_full_in_mid_batch(
     batch_id = stage.submit(f"full {name}")
     farm.wait_for_chunks(batch_id, 6)
     disks[name].fill()
-    farm.wait_for(f"a word of the full disk of {name}", lambda: farm.said(word))
-    disks[name].free()
+    try:
+        farm.wait_for(f"a word of the full disk of {name}", lambda: farm.said(word))
+    finally:
+        disks[name].free()
     finish(stage, batch_id)
 
 
