@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -40,6 +39,8 @@ class Card:
     telemetry: types_pb.CardTelemetry = field(default_factory=types_pb.CardTelemetry)
     examination: node_pb.Examination = field(default_factory=node_pb.Examination)
     """The last one that it reported."""
+    said: bytes = b""
+    """Its last report of itself, to see at once that nothing has changed."""
     standing: Standing = Standing.OPEN
     """The stricter of its own and its node's, its node's schedule counted in."""
     standing_reason: str = ""
@@ -88,10 +89,12 @@ class Cards:
     def __init__(self, rows: Iterable[CardRow], now: float, paces: Paces) -> None:
         self._paces = paces
         self._of_nodes: dict[str, tuple[Standing, str]] = {}
+        self.roster = 0
+        """Grows whenever a card comes, goes, or may do something else."""
         self._cards = {row.card_id: Card(row, _facts(row), seen=now) for row in rows}
         for card in self._cards.values():
             paces.put(card.row.card_id, card.row.card_type, card.row.pace)
-        self._retired: deque[tuple[str, str]] = deque(maxlen=RETIRED_MAX)
+        self._retired: dict[tuple[str, str], None] = {}
         self._changed: dict[str, None] = {}
         self.rendered = RateMeter(now)
         self.delivered = RateMeter(now)
@@ -122,14 +125,13 @@ class Cards:
         if card is None or replaced:
             row = _row(said, card.row if card is not None else None)
             if card is not None:
-                self._retired.append((said.card_id, card.row.incarnation))
+                self._retire(said.card_id, card.row.incarnation)
                 row = replace(row, frames_rendered=0)
             card = self._cards[said.card_id] = Card(row, _facts(row), seen=now)
             self.put(row)
-        elif card.row != (row := _row(said, card.row)):
-            self.put(row)
-        if said.HasField("examination"):
-            card.examination.CopyFrom(said.examination)
+            self.roster += 1
+        self._listen(card, said)
+        self.roster += not card.online
         card.seen, card.online = now, True
         card.condition = said.condition
         card.telemetry.CopyFrom(request.telemetry)
@@ -159,7 +161,9 @@ class Cards:
     def _settle(self, card: Card) -> None:
         own = (card.row.standing, card.row.standing_reason)
         node = self._of_nodes.get(card.row.hostname, own)
+        before = card.standing
         card.standing, card.standing_reason = own if stricter(own[0], node[0]) is own[0] else node
+        self.roster += card.standing is not before
 
     def rendered_chunk(self, card_id: str, seconds: float, cost: float) -> None:
         """Learn from a chunk how fast a card is; seconds of 0 tell nothing."""
@@ -174,6 +178,23 @@ class Cards:
         """Seconds for a unit of cost: measured, or of cards like it."""
         return self._paces.of(card_id)
 
+    def _listen(self, card: Card, said: node_pb.CardReport) -> None:
+        """Take over what a card says of itself, where that is new."""
+        report = said.SerializeToString(deterministic=True)
+        if report == card.said:
+            return
+        card.said = report
+        if card.row != (row := _row(said, card.row)):
+            self.put(row)
+            self.roster += 1
+        if said.HasField("examination"):
+            card.examination.CopyFrom(said.examination)
+
+    def _retire(self, card_id: str, incarnation: str) -> None:
+        self._retired[card_id, incarnation] = None
+        if len(self._retired) > RETIRED_MAX:
+            del self._retired[next(iter(self._retired))]
+
     def is_retired(self, said: node_pb.CardReport) -> bool:
         """True of an incarnation that a later one has replaced: it may hold nothing."""
         return (said.card_id, said.incarnation) in self._retired
@@ -181,6 +202,7 @@ class Cards:
     def gone(self, card_id: str) -> None:
         """Its agent died: it is offline until it is heard of again."""
         self._cards[card_id].online = False
+        self.roster += 1
 
     def count_rendered(self, request: node_pb.ExchangeRequest, now: float) -> int:
         """Frames rendered since the last exchange of this incarnation; counted once."""

@@ -10,6 +10,9 @@ from farm.plan.power import may_start
 from farm.plan.split import is_fed, pause_seconds, shard_size
 from heliostat.v1 import node_service_pb2 as node_pb
 
+LOOK_SECONDS = 1.0
+"""How old the picture of the fleet may be."""
+
 
 class Dispatch:
     """Answers one group of exchanges after another."""
@@ -19,10 +22,20 @@ class Dispatch:
         self._online = 0
         self._cards: dict[str, CardFacts] = {}
         self._now = 0.0
+        self._looked_at = float("-inf")
+        self._roster: tuple[object, int] = (None, 0)
 
     def open(self, now: float) -> None:
-        """Begin a group at `now`, in monotonic seconds: look at the fleet once."""
+        """Begin a group at `now`, in monotonic seconds.
+
+        The fleet is looked at anew where a card came, went, or may do something else, and
+        otherwise once a second: a large one would cost more than the exchanges do.
+        """
         books, self._now = self._books, now
+        roster = (books.cards, books.cards.roster)
+        if roster == self._roster and 0 <= now - self._looked_at < LOOK_SECONDS:
+            return
+        self._roster, self._looked_at = roster, now
         self._online = len(books.cards.online(now, books.policy.lease_seconds))
         forgotten = books.policy.card_forgotten_seconds
         self._cards = {

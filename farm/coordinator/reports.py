@@ -116,7 +116,7 @@ class Reports:
         books.cards.rendered_chunk(
             card.card_id,
             report.render_seconds / (report.lanes or 1),
-            books.cost(clip.work),
+            books.clips.cost(clip.work),
         )
         books.strikes.clear(card.card_id)
         books.pending.chunks.append(

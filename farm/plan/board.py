@@ -67,7 +67,8 @@ class Board:
 
     def __init__(self, cost: Callable[[Work], float] = lambda _work: 1.0) -> None:
         """`cost` is what one chunk of some work takes, in units that paces are measured by."""
-        self.cost = cost
+        self._cost = cost
+        self._costs: dict[Work, float] = {}
         self.leases: dict[str, Lease] = {}
         self.projects: dict[str, Project] = {}
         self.limits: dict[str, Limit] = {}
@@ -136,6 +137,13 @@ class Board:
         """A batch's project; one that nobody has set has the defaults."""
         known = self.projects.get(batch.project)
         return known or self.projects.setdefault(batch.project, Project(name=batch.project))
+
+    def cost(self, work: Work) -> float:
+        """What one chunk of some work takes, in units that paces are measured by."""
+        found = self._costs.get(work)
+        if found is None:
+            found = self._costs[work] = self._cost(work)
+        return found
 
     def units_left(self, entry: Entry) -> float:
         """Cost of all that is left of a batch."""
