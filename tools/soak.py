@@ -219,9 +219,9 @@ def report(tallies: Mapping[str, Tally]) -> str:
             f"| {part.title} | {wanted}{each} | {held}{each} | {len(tally.failures)} "
             f"| {tally.seconds / 3600:.1f} |"
         )
-    lines += ["", "| counted | times |", "|---|---|"]
-    for tally in tallies.values():
-        lines += [f"| {name} | {n:,.0f} |" for name, n in sorted(tally.counts.items())]
+    lines += ["", "| counted in | what | times |", "|---|---|---|"]
+    for where, tally in tallies.items():
+        lines += [f"| {where} | {name} | {n:,.0f} |" for name, n in sorted(tally.counts.items())]
     return "\n".join(lines)
 
 
