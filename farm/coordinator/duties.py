@@ -8,10 +8,9 @@ from dataclasses import replace
 from farm.coordinator.books import Books
 from farm.coordinator.sickness import read_examinations
 from farm.domain.batch import Batch
-from farm.domain.fleet import CardFacts
 from farm.plan.board import Entry
-from farm.plan.deadline import Outlook, outlook, warning
-from farm.plan.match import matches
+from farm.plan.deadline import Outlook, warning
+from farm.plan.due import look_at_deadlines, outlook_of
 from farm.plan.sweep import expired
 from farm.plan.yields import Seat, yields
 
@@ -44,43 +43,33 @@ class Duties:
         self._save_usage()
         return len(over)
 
-    def outlook(
-        self, entry: Entry, cards: Mapping[str, CardFacts], ahead: float = 0.0
-    ) -> Outlook | None:
-        """How a batch with a deadline stands, if all cards that match did nothing else.
-
-        `ahead` is the cost of what goes before it on the same cards.
-        """
-        books, batch = self._books, entry.batch
-        if batch.deadline is None:
-            return None
-        paces = [books.cards.pace(i) for i, card in cards.items() if matches(batch.needs, card)]
-        return outlook(
-            books.clips.units_left(entry),
-            books.clips.longest(entry),
-            paces,
-            now=books.clock.now(),
-            deadline=batch.deadline,
-            policy=books.policy,
-            ahead=ahead,
-            was_urgent=books.lineup.is_urgent(batch.batch_id),
+    def outlook(self, entry: Entry) -> Outlook | None:
+        """How a batch stands with its deadline; None where it has none."""
+        books = self._books
+        return outlook_of(
+            books.clips,
+            books.lineup,
+            entry,
+            books.working_cards(),
+            books.cards.pace,
+            books.policy,
+            unix_now=books.clock.now(),
         )
 
     def _look_at_deadlines(self) -> None:
         """Near deadlines move their batches up; one that cannot be kept is said to be so, once."""
-        books, urgent, ahead = self._books, {}, 0.0
-        due = [e for e in books.clips.entries() if e.batch.deadline is not None and e.is_open]
-        cards = books.working_cards() if due else {}
-        for entry in sorted(due, key=lambda e: (-e.batch.priority, e.batch.deadline, e.number)):
-            batch, found = entry.batch, self.outlook(entry, cards, ahead)
-            if found is None or batch.deadline is None:
-                continue
-            if found.urgent and found.feasible:
-                urgent[batch.batch_id] = batch.deadline
-            if found.feasible:
-                ahead += books.clips.units_left(entry)
-            self._warn(batch, found)
-        books.lineup.set_urgent(urgent)
+        books = self._books
+        if not any(entry.batch.deadline is not None for entry in books.clips.entries()):
+            return
+        for entry, found in look_at_deadlines(
+            books.clips,
+            books.lineup,
+            books.working_cards(),
+            books.cards.pace,
+            books.policy,
+            unix_now=books.clock.now(),
+        ):
+            self._warn(entry.batch, found)
 
     def _warn(self, batch: Batch, found: Outlook) -> None:
         """Say once that a deadline cannot be kept, and once that it can again."""

@@ -131,7 +131,7 @@ class Explainer:
     def _warning(self, entry: Entry | None) -> str:
         if entry is None or entry.batch.deadline is None:
             return ""
-        found = self._duties.outlook(entry, self._books.working_cards())
+        found = self._duties.outlook(entry)
         return warning(found, entry.batch.name) if found else ""
 
     def _prospects(self, entry: Entry, clip: Clip) -> Prospects:

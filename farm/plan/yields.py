@@ -2,16 +2,18 @@
 
 Nothing is spent by it: a clip goes on elsewhere from its checkpoint. Three things ask for it: a
 decision of a person or a rule about the card or the batch; a clip of higher rank that waits
-(`preempt`); and, when cards stand idle, a clip that another card would end sooner (`tail`).
+(`preempt`); and a clip that another card would end sooner (`tail`), when that card stands idle, or
+when a deadline is near and the card renders something else.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from farm.domain.clip import Clip
+from farm.domain.clip import Clip, ClipState
 from farm.domain.fleet import CardFacts, Standing
 from farm.plan.blocked import is_blocked
 from farm.plan.board import Board, Entry
@@ -58,6 +60,8 @@ def yields(
     asked += _for_rank(board, lineup, chooser, seats, gone, unix_now)
     gone |= {each.clip_id for each in asked}
     asked += _from_the_tail(board, seats, gone, policy)
+    gone |= {each.clip_id for each in asked}
+    asked += _for_deadlines(board, lineup, seats, gone, policy)
     return asked
 
 
@@ -102,13 +106,14 @@ def _for_rank(
         and seats[card_id].standing.takes_clips
         and not _is_yielding(board, card_id, gone)
     ]
+    kept = Counter(c.batch_id for i in board.reserved if (c := board.get(i)) and not c.holder)
     free = _idle(board, seats)
     free += [c for c in board.busy if c in seats and _is_yielding(board, c, gone)]
     wanting = [
         Wanting(
             entry.batch.batch_id,
             lineup.rank(entry),
-            min(entry.queued, chooser.room(entry)),
+            min(entry.queued - kept[entry.batch.batch_id], chooser.room(entry)),
             partial(_fits, chooser, entry, seats),
             (entry.batch.needs, entry.batch.project, entry.batch.limits),
         )
@@ -149,6 +154,56 @@ def _from_the_tail(
             idle.remove(move.to_card)
             reason = f"card {move.to_card} is idle and would end it sooner"
             yield Displaced(move.clip_id, reason, move.to_card)
+
+
+def _for_deadlines(
+    board: Board, lineup: Lineup, seats: Mapping[str, Seat], gone: set[str], policy: Policy
+) -> Iterator[Displaced]:
+    """The last clips of batches with near deadlines go to faster cards, whatever those render.
+
+    First the clip is given up where it is; once it waits, the card that it is kept for is.
+    """
+    near = [e for e in board.entries() if e.held and not e.queued and _is_near(lineup, e)]
+    of_batch, taken = _running(board, seats, gone) if near else {}, set[str]()
+    for entry in sorted(near, key=lineup.rank):
+        running, why = of_batch.get(entry.batch.batch_id, []), _why(lineup, entry)
+        slowest = max((clip.pace for clip in running), default=0.0)
+        lower = [
+            (card_id, seat)
+            for card_id, seat in seats.items()
+            if seat.pace < slowest
+            and card_id not in taken
+            and seat.standing.takes_clips
+            and matches(entry.batch.needs, seat.facts)
+            and not _is_yielding(board, card_id, gone)
+            and _is_below(board, lineup, card_id, entry)
+        ]
+        places = [Idle(card_id, seat.pace) for card_id, seat in lower]
+        chunk = max(
+            (s.pace * board.cost(clip.work) for c, s in lower for clip in board.held_by(c)),
+            default=0.0,
+        )
+        for move in moves(running, places, resume_seconds=policy.resume_seconds + chunk):
+            taken.add(move.to_card)
+            yield Displaced(move.clip_id, f"card {move.to_card} is faster, and {why}", move.to_card)
+    for clip_id, (card_id, _) in board.reserved.items():
+        kept = board.get(clip_id)
+        waits = board.entry(kept.batch_id) if kept and kept.state is ClipState.QUEUED else None
+        if waits is None or card_id not in seats or not _is_near(lineup, waits):
+            continue
+        if _is_below(board, lineup, card_id, waits) and not _is_yielding(board, card_id, gone):
+            for clip in board.held_by(card_id):
+                yield Displaced(clip.clip_id, _why(lineup, waits))
+
+
+def _is_near(lineup: Lineup, entry: Entry) -> bool:
+    return entry.is_open and lineup.is_urgent(entry.batch.batch_id)
+
+
+def _is_below(board: Board, lineup: Lineup, card_id: str, entry: Entry) -> bool:
+    """A card is at work, on lower ranks alone."""
+    ranks = [lineup.rank(each) for each in _entries_of(board, card_id)]
+    return bool(ranks) and min(ranks) > lineup.rank(entry)
 
 
 def _running(board: Board, seats: Mapping[str, Seat], gone: set[str]) -> dict[str, list[Running]]:

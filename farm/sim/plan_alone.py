@@ -30,6 +30,7 @@ from farm.domain.fleet import CardFacts, Standing
 from farm.domain.project import Project
 from farm.plan.board import Board, Lease
 from farm.plan.choose import Chooser
+from farm.plan.due import look_at_deadlines
 from farm.plan.lineup import Lineup
 from farm.plan.policy import Policy
 from farm.plan.retry import after_loss
@@ -253,6 +254,8 @@ class PlanAlone:
 
     def _tick(self) -> None:
         began = time.perf_counter()
+        if any(entry.batch.deadline is not None for entry in self._board.entries()):
+            self._look_at_deadlines()
         asked = yields(
             self._board,
             self._lineup,
@@ -270,6 +273,22 @@ class PlanAlone:
             self._plan_yield(each.clip_id)
         self._serve_idle()
         self._at(self._now + self._tick_seconds, self._tick)
+
+    def _look_at_deadlines(self) -> None:
+        """As the coordinator does, which hears of each chunk."""
+        for card in self._cards.values():
+            if card.clip is not None and (made := self._chunks_made(card)):
+                self._record(card, made)
+                card.began += made * self._board.cost(card.clip.work) * card.seat.pace
+                self._board.put(card.clip)
+        look_at_deadlines(
+            self._board,
+            self._lineup,
+            {card_id: self._facts[card_id] for card_id in self._seats},
+            lambda card_id: self._seats[card_id].pace,
+            self._policy,
+            unix_now=self._now,
+        )
 
     def _plan_yield(self, clip_id: str) -> None:
         """The clip is given up at the end of the chunk that is being rendered."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -78,6 +79,25 @@ def test_projects_get_their_shares_within_2_per_cent_over_an_hour(weights) -> No
     done = sum(tally.done_units.values())
     for name, weight in shares.items():
         assert tally.done_units[name] / done == pytest.approx(weight / sum(weights), abs=0.02)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_late_deadline_holds_whenever_it_could(seed: int) -> None:
+    """It could if the batch ends in time alone on the fleet, begun after a tick and the chunks in
+    render, twice: as it comes, and when its last clips go to faster cards."""
+    dice = random.Random(seed)
+    speeds = [dice.choice([1.0, 2.0, 5.0]) for _ in range(dice.randint(3, 8))]
+    cards = new_cards(speeds)
+    chunks = [dice.randint(1, 20) for _ in range(dice.randint(3, 20))]
+    at = dice.uniform(100.0, 2000.0)
+    patience = 2 * (TICK_SECONDS + CHUNK_SECONDS / min(speeds))
+    alone = plan_of(cards, (at + patience, new_batch("due", chunks))).run().finish
+    for deadline in (alone + dice.uniform(0.0, 60.0), alone + dice.uniform(600.0, 3000.0)):
+        others = new_batch("others", [dice.randint(10, 60) for _ in range(200)])
+        due, clips = new_batch("due", chunks)
+        late = (replace(due, deadline=deadline), clips)
+        tally = plan_of(cards, (0.0, others), (at, late)).run(until=deadline + 600)
+        assert tally.finish_by_batch["due"] <= deadline, f"seed {seed}"
 
 
 def test_deaths_cost_time_and_no_clip() -> None:
