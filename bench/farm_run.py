@@ -59,14 +59,17 @@ class RunningFarm:
 
 
 @contextmanager
-def running_farm(cards: int, store: RunningStore | None) -> Iterator[RunningFarm]:
-    """A farm with test cards that take no time; without a `store` it embeds its own."""
+def running_farm(
+    cards: int, store: RunningStore | None, *, seconds_per_chunk: float = 0.0
+) -> Iterator[RunningFarm]:
+    """A farm with test cards; without a `store` it embeds its own."""
     with tempfile.TemporaryDirectory(prefix="heliostat-bench-") as directory:
         settings = HeadSettings(
             data_dir=Path(directory),
             port=free_base_port(len(PORTS)),
             cpu_cards=cards,
             renderer="testcard",
+            seconds_per_chunk=seconds_per_chunk,
             s3_endpoint=store.settings.endpoint if store else "",
             s3_bucket=BUCKET,
         )
@@ -81,13 +84,14 @@ def running_farm(cards: int, store: RunningStore | None) -> Iterator[RunningFarm
             embedded = RunningStore(s3_settings(settings, Secrets.load(settings)), ())
             with Farm(f"127.0.0.1:{settings.port_of('grpc')}", keys.api_token) as client:
                 farm = RunningFarm(settings, store or embedded, client)
-                _wait_for_cards(farm, cards)
+                wait_for_cards(farm, cards)
                 yield farm
         finally:
             down(settings)
 
 
-def _wait_for_cards(farm: RunningFarm, cards: int) -> None:
+def wait_for_cards(farm: RunningFarm, cards: int) -> None:
+    """Wait until so many are ready. Raises TimeoutError."""
     deadline = time.monotonic() + READY_SECONDS
     while sum(card.condition == "ready" for card in farm.client.cards()) < cards:
         if time.monotonic() > deadline:

@@ -6,11 +6,14 @@ from contextlib import suppress
 
 import psutil
 
+COORDINATORS = ("ray::CoordinatorActor", "ray::MeasuredCoordinator")
 KINDS: dict[str, Callable[[str], bool]] = {
     "render child": lambda line: "node_agent.render.process" in line,
     "agent": lambda line: line.startswith("ray::AgentActor"),
     "gateway": lambda line: line.startswith("ray::GatewayActor"),
-    "coordinator": lambda line: line.startswith("ray::CoordinatorActor"),
+    "coordinator": lambda line: line.startswith(COORDINATORS),
+    "cards": lambda line: line.startswith("ray::CardProcess"),
+    "PostgreSQL": lambda line: line.startswith("postgres"),
     "object store": lambda line: "farm.objects" in line or "swift" in line or "serve s3" in line,
 }
 """Kind → whether a command line is of it; what is of none is Ray's own."""

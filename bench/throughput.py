@@ -11,7 +11,6 @@ import argparse
 import hashlib
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -19,11 +18,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from about import about
 from farm_run import RunningFarm, running_farm, timed_batch
 from picture import draw
 from processes import cpu_seconds
@@ -49,7 +47,11 @@ def main() -> int:
     """Measure, write, say whether the promises hold."""
     options = _options()
     rows = [clip_row(number) for number in range(options.clips)]
-    result: Figures = {"about": _about(), "clips": options.clips, "cards": options.cards}
+    result: Figures = {
+        "about": about("throughput.py", PACKAGES),
+        "clips": options.clips,
+        "cards": options.cards,
+    }
     result["making_a_clip_ms"] = making_ms()
     with rclone() as store:
         with running_farm(options.cards, store) as farm:
@@ -73,21 +75,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--cards", type=int, default=4)
     parser.add_argument("--out", type=Path, default=HERE / "results")
     return parser.parse_args()
-
-
-def _about() -> Figures:
-    with Path("/proc/cpuinfo").open() as file:
-        models = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python", "bench/throughput.py", *sys.argv[1:]]),
-        "cpus": os.cpu_count(),
-        "cpu": models[0] if models else platform.machine(),
-        "system": platform.platform(terse=True),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in PACKAGES},
-        "load_at_start": os.getloadavg(),
-    }
 
 
 def making_ms(repeats: int = 30) -> dict[str, float]:
