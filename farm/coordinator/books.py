@@ -197,8 +197,9 @@ class Books:
 
     def count(self, **more: int) -> None:
         """Add to the farm's totals, by name."""
-        sums = {name: getattr(self.totals, name) + n for name, n in more.items()}
-        self.totals = replace(self.totals, **sums)
+        sums = {name: getattr(self.totals, name) + n for name, n in more.items() if n}
+        if sums:
+            self.totals = replace(self.totals, **sums)
 
     def lose(self, clip: Clip, reason: str) -> None:
         """A clip's holder died or went silent."""
