@@ -8,7 +8,7 @@ import typer
 
 from node_agent.burnin.errors import BurnInError
 from node_agent.cli import bench, burn_in, doctor, inventory, join, model, reels, render
-from node_agent.cluster.ray_node import JoinError
+from node_agent.cluster.errors import JoinError
 from node_agent.models import ModelError
 from node_agent.node_file import NodeFileError
 from node_agent.reel.reel import ReelError

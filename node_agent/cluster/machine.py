@@ -10,7 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Final
 
-from node_agent.cluster.ray_node import CardFacts, JoinError, label_word
+from node_agent.cluster.errors import JoinError
+from node_agent.cluster.ray_node import CardFacts, label_word
 from node_agent.cluster.settings import NodeSettings
 from node_agent.inventory import place_of
 from node_agent.node_file import load_node, load_places

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from node_agent.cluster.errors import JoinError
 from node_agent.cluster.settings import NODE_VARIABLE, NodeSettings
 
 FARM_PORT: Final = 8460
@@ -35,10 +36,6 @@ ENVIRONMENT: Final = {
     "PYTHONUNBUFFERED": "1",
 }
 """What Ray's processes on a node have in their environment; the head's have the same, and more."""
-
-
-class JoinError(Exception):
-    """The machine cannot join; the message says why and what helps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from farm.fleet_ray.ray_head import environment as head_environment
 from farm.fleet_ray.settings import PORTS, HeadSettings
 from node_agent.cli import app
 from node_agent.cluster import machine
+from node_agent.cluster.errors import JoinError
 from node_agent.cluster.presence import CardState, Presence
 from node_agent.cluster.progress import Progress
 from node_agent.cluster.ray_node import (
@@ -24,7 +25,6 @@ from node_agent.cluster.ray_node import (
     RAY_PORT_OFFSET,
     CardFacts,
     Head,
-    JoinError,
     labels_of,
 )
 from node_agent.cluster.settings import NODE_VARIABLE, NodeSettings
