@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ import typer
 
 from farm.cli import output
 from farm.cli.options import Json, command, pairs
+from farm.cli.submit import Map, Set
 from farm.cli.words import plural
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ Gantt = Annotated[
 def simulate(
     cards: Cards,
     batch: Batches,
+    column_map: Map = None,
+    set_fields: Set = None,
     failures: Failures = "",
     seed: Seed = 1,
     by: By = "",
@@ -88,9 +91,10 @@ def simulate(
     faults = parse_faults(failures)
     begin = _begin(start)
     specs = [_batch_spec(text, begin) for text in batch]
+    mapping, fixed = pairs("--map", column_map or []), pairs("--set", set_fields or [])
     submissions: list[Submission] = []
     for spec in specs:
-        clips, problems = _clips(spec.file, model)
+        clips, problems = _clips(spec.file, model, mapping, fixed)
         if problems:
             return _refused(spec.file, problems, as_json=as_json)
         submissions.append(spec.submission(clips))
@@ -312,19 +316,23 @@ def _batch_spec(text: str, begin: datetime) -> _BatchSpec:
     return _BatchSpec(Path(file), options.get("project") or "default", int(priority), at)
 
 
-def _clips(file: Path, variant: str) -> tuple[list[NewClip], list[Problem]]:
+def _clips(
+    file: Path, variant: str, mapping: Mapping[str, str], fixed: Mapping[str, str]
+) -> tuple[list[NewClip], list[Problem]]:
     """The file's clips, checked as a farm with this model does it; or what is wrong with it."""
     from farm.client.submission import check_file
     from farm.domain.quality import STAGES, presets
     from farm.domain.rows import Limits, RowChecker
 
-    checked = check_file(file, ())
+    checked = check_file(file, mapping)
     if checked.problems or checked.source is None:
         return [], checked.problems
     stages = STAGES[variant]
     checker = RowChecker(
         batch_name=file.name,
         columns=list(checked.source.columns) or None,
+        column_map=mapping,
+        set_fields=fixed,
         limits=Limits(stages=stages, presets=presets(variant, stages)),
     )
     clips = checker.check(checked.source.rows())
