@@ -66,17 +66,25 @@ def yields(
 
 
 def _by_decision(board: Board, seats: Mapping[str, Seat]) -> Iterator[Displaced]:
-    """Clips of cards that may not go on, and of batches that are paused."""
-    for clip_id, lease in board.leases.items():
+    """Clips of cards that may not go on, and of batches that are paused.
+
+    Most of the time there are none, and no lease is looked at.
+    """
+    found: dict[str, str] = {}
+    halted = {e.batch.batch_id: e.batch for e in board.entries() if e.held and not e.is_open}
+    for clip_id in board.leases if halted else ():
         clip = board.get(clip_id)
-        if lease.yield_reason or clip is None or clip.holder is None:
+        if clip is not None and (batch := halted.get(clip.batch_id)):
+            found[clip_id] = f"its batch is {batch.state}: {batch.reason}"
+    for card_id, seat in seats.items():
+        if seat.standing is Standing.OPEN or seat.standing.keeps_clips:
             continue
-        entry, seat = board.entry(clip.batch_id), seats.get(clip.holder.card_id)
-        if entry is not None and not entry.is_open:
-            yield Displaced(clip_id, f"its batch is {entry.batch.state}: {entry.batch.reason}")
-        elif seat is not None and not seat.standing.keeps_clips:
-            why = f": {seat.standing_reason}" if seat.standing_reason else ""
-            yield Displaced(clip_id, f"the card is {seat.standing}{why}")
+        why = f": {seat.standing_reason}" if seat.standing_reason else ""
+        for clip in board.held_by(card_id):
+            found.setdefault(clip.clip_id, f"the card is {seat.standing}{why}")
+    for clip_id, reason in found.items():
+        if not board.leases[clip_id].yield_reason:
+            yield Displaced(clip_id, reason)
 
 
 def _for_rank(
