@@ -151,12 +151,24 @@ class PlanAlone:
     # -- cards -----------------------------------------------------------------------------
 
     def _serve_idle(self) -> None:
-        """Idle cards take what waits, the fastest first."""
-        if self._board.queued:
-            for card_id in sorted(self._idle, key=lambda c: (self._seats[c].pace, c)):
-                self._take(card_id)
-                if not self._board.queued:
-                    break
+        """Idle cards take what waits, the fastest first.
+
+        Where a card finds nothing, its like is not asked, unless a clip is kept for it.
+        """
+        if not self._board.queued:
+            return
+        kept_for = {card_id for card_id, _ in self._board.reserved.values()}
+        in_vain: set[tuple[object, ...]] = set()
+        for card_id in sorted(self._idle, key=lambda c: (self._seats[c].pace, c)):
+            card = self._facts[card_id]
+            like = (card.card_type, card.vram_bytes, card.tags, card.profile, card.models)
+            if like in in_vain and card_id not in kept_for:
+                continue
+            self._take(card_id)
+            if card_id in self._idle:
+                in_vain.add(like)
+            if not self._board.queued:
+                break
 
     def _take(self, card_id: str) -> None:
         """Let a card have its next clip, if there is one for it."""
