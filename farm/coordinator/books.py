@@ -7,15 +7,16 @@ fail, for whatever reason, memory is read anew: before the next call where the d
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
 from farm.coordinator.cards import Cards
 from farm.coordinator.settings_book import Decided
-from farm.domain.batch import Batch, BatchState
+from farm.domain.batch import Batch
 from farm.domain.clip import (
     CHUNK_FRAMES,
+    ENDED,
     AttemptLost,
     Cancelled,
     Clip,
@@ -38,7 +39,7 @@ from farm.plan.policy import Policy
 from farm.plan.retry import after_loss, roomier
 from farm.plan.share import charged
 from farm.plan.speed import Paces
-from farm.plan.waits import Waits
+from farm.plan.waits import Cause, Waits
 from farm.ports import Clock, Store
 
 SETTLED_AT_ONCE = 1000
@@ -235,7 +236,7 @@ class Books:
         return {
             card.row.card_id: card.facts
             for card in self.cards
-            if card.online and now - card.seen <= seconds and card.standing.takes_clips
+            if card.is_here(now, seconds) and card.standing.takes_clips
         }
 
     def candidates(self, clip: Clip, now: float) -> set[str]:
@@ -255,50 +256,39 @@ class Books:
         if failed_on is not None and (better := roomier(failed_on.facts, cards)):
             self.clips.reserved[clip.clip_id] = (better[0], now + self.policy.reserve_seconds)
 
-    def wait(self, clip: Clip) -> bool:
-        """Whether a clip that is wanted again has to wait; if so, what it waits for is noted."""
-        batch = self.clips.batch(clip.batch_id)
-        if batch is None:
-            return False
-        causes = self._causes(batch, {clip.ordinal})
-        if found := causes.get(clip.ordinal):
-            self.waits.add(clip.clip_id, found)
-        return bool(found)
+    def wait(self, batch: Batch, clips: Iterable[Clip]) -> set[str]:
+        """Which clips that are wanted again have to wait; what they wait for is noted."""
+        causes = self._causes(batch, self.store.unmet(batch.batch_id))
+        waiting = {clip.clip_id: found for clip in clips if (found := causes(clip.ordinal))}
+        for clip_id, found in waiting.items():
+            self.waits.add(clip_id, found)
+        return set(waiting)
 
     # -- what clips wait for ---------------------------------------------------------------
 
     def _wait(self, batch: Batch, waiting: list[Clip]) -> None:
         """Note what waiting clips wait for; what has happened meanwhile becomes due."""
-        causes = self._causes(batch, {clip.ordinal for clip in waiting})
-        doomed = self._doomed(batch)
+        unmet = self.store.unmet(batch.batch_id)
+        causes = self._causes(batch, unmet)
         for clip in waiting:
-            if reason := doomed.get(clip.ordinal):
+            of_clip = unmet.get(clip.ordinal, {})
+            if dead := [on for on in of_clip.items() if on[1] in ENDED]:
+                reason = _depends(*dead[-1])
                 self._due.append((clip.clip_id, Cancelled(reason), reason))
-            elif found := causes.get(clip.ordinal):
+            elif found := causes(clip.ordinal):
                 self.waits.add(clip.clip_id, found)
             else:
                 self._due.append((clip.clip_id, Ready(), ""))
 
-    def _causes(self, batch: Batch, ordinals: set[int]) -> dict[int, list[tuple[str, int]]]:
-        unmet = self.store.unmet(batch.batch_id)
+    def _causes(
+        self, batch: Batch, unmet: Mapping[int, Mapping[int, ClipState]]
+    ) -> Callable[[int], list[Cause]]:
+        """What a clip of a batch waits for, by its ordinal; `unmet` as the store has it."""
         batches = [(i, 0) for i in batch.after if self._is_unfinished(i)]
-        return {
-            ordinal: [*batches, *((batch.batch_id, on) for on in unmet.get(ordinal, ()))]
-            for ordinal in ordinals
-        }
-
-    def _doomed(self, batch: Batch) -> dict[int, str]:
-        """Ordinal → why a clip can never go: one that it depends on ended without a take."""
-        found = {}
-        for ordinal, on in self.store.unmet(batch.batch_id).items():
-            for other, state in on.items():
-                if state in (ClipState.FAILED, ClipState.CANCELLED):
-                    found[ordinal] = _depends(other, state)
-        return found
+        return lambda ordinal: [*batches, *((batch.batch_id, on) for on in unmet.get(ordinal, ()))]
 
     def _is_unfinished(self, batch_id: str) -> bool:
-        ended = (ClipState.DONE, ClipState.FAILED, ClipState.CANCELLED)
-        return any(state not in ended for state in self.store.counts(batch_id))
+        return any(state not in ENDED for state in self.store.counts(batch_id))
 
     def _ended(self, clip: Clip, batch: Batch | None) -> None:
         """A clip has ended: what waited for it goes, or is called off."""
@@ -341,11 +331,6 @@ class Books:
         card = self.cards.get(card_id)
         if card is not None and not clip.ended:
             self.clips.home.setdefault(clip.clip_id, card.row.card_type)
-
-
-def paused(batch: Batch, reason: str) -> Batch:
-    """The batch, paused."""
-    return replace(batch, state=BatchState.PAUSED, reason=reason)
 
 
 def _depends(ordinal: int, state: ClipState) -> str:

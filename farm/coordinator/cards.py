@@ -51,6 +51,10 @@ class Card:
     def __post_init__(self) -> None:
         self.rendered = RateMeter(self.seen)
 
+    def is_here(self, now: float, seconds: float) -> bool:
+        """Heard of within the last `seconds`, and not known to be dead."""
+        return self.online and now - self.seen <= seconds
+
     def view(self, *, online: bool, held: Sequence[str], now: float) -> types_pb.Card:
         """The card for operators."""
         row = self.row
@@ -220,7 +224,7 @@ class Cards:
 
     def online(self, now: float, seconds: float) -> set[str]:
         """Cards heard of within the last `seconds`, and not known to be dead."""
-        return {i for i, card in self._cards.items() if card.online and now - card.seen <= seconds}
+        return {i for i, card in self._cards.items() if card.is_here(now, seconds)}
 
     def counted_on(self, now: float, seconds: float) -> Iterator[Card]:
         """Cards that can be counted on: heard of within `seconds`, be they just down or not, and

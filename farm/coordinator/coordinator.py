@@ -177,8 +177,9 @@ class Coordinator:
                 self.books.put_batch(batch)
             if clips and batch.state is BatchState.CANCELLED:
                 self.books.decide(replace(batch, state=BatchState.OPEN, reason=""), "reopen")
+            waiting = self.books.wait(batch, clips)
             for clip in clips:
-                self.books.step(clip, Requeued(waiting=self.books.wait(clip)))
+                self.books.step(clip, Requeued(waiting=clip.clip_id in waiting))
             return self._answer(request, len(clips))
 
     def decide(self, name: str, data: bytes, request: RequestRow) -> RequestRow:

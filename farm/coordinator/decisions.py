@@ -18,7 +18,7 @@ from farm.coordinator.books import Books
 from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import Approved, Clip, ClipState, Rejected
 from farm.domain.errors import BadDecision, NotFound
-from farm.domain.fleet import FleetEvent, Node, Standing
+from farm.domain.fleet import Node, Standing
 from farm.domain.project import Look
 from farm.domain.values import shown
 from heliostat.v1 import batch_service_pb2 as batch_pb
@@ -173,7 +173,7 @@ class Decisions:
                 else:
                     before = books.cards.stand(target, wanted, reason)
                 kind = _CLOSED.get(wanted) or _OPENED.get(before, "unlock")
-                self._note(target, kind, request.reason)
+                self._books.note(target, kind, request.reason)
             return len(targets)
 
         return apply
@@ -192,9 +192,9 @@ class Decisions:
         def apply() -> int:
             self._put_node(node)
             if request.HasField("schedule"):
-                self._note(node.hostname, "schedule", node.schedule or "always")
+                self._books.note(node.hostname, "schedule", node.schedule or "always")
             if request.HasField("circuit"):
-                self._note(node.hostname, "circuit", node.circuit or "none")
+                self._books.note(node.hostname, "circuit", node.circuit or "none")
             return 1
 
         return apply
@@ -214,7 +214,7 @@ class Decisions:
             cap = "none" if project.cap is None else project.cap
             burst = "none" if project.burst is None else project.burst
             detail = f"weight {project.weight:g}, cap {cap}, burst {burst}"
-            self._note(f"project {project.name}", "set", detail)
+            self._books.note(f"project {project.name}", "set", detail)
             return 1
 
         return apply
@@ -231,7 +231,7 @@ class Decisions:
                 books.decided.put_limit(limit)
                 books.pending.limits.append(limit)
             most = "removed" if limit is None else f"{limit.most} clips at once"
-            self._note(f"limit {request.name}", "set", most)
+            self._books.note(f"limit {request.name}", "set", most)
             return 1
 
         return apply
@@ -248,13 +248,10 @@ class Decisions:
                 decided.put_circuit(circuit)
                 books.pending.circuits.append(circuit)
             watts = "removed" if circuit is None else f"{circuit.watts:g} W"
-            self._note(f"circuit {request.name}", "set", watts)
+            self._books.note(f"circuit {request.name}", "set", watts)
             return 1
 
         return apply
-
-    def _note(self, target: str, kind: str, detail: str) -> None:
-        self._books.pending.fleet_events.append(FleetEvent(target, kind, detail))
 
     # -- what is asked about ---------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from farm.coordinator.books import Books
 from farm.coordinator.sickness import read_examinations
@@ -70,6 +69,7 @@ class Duties:
             unix_now=books.clock.now(),
         ):
             self._warn(entry.batch, found)
+        self._warned = {i: late for i, late in self._warned.items() if books.clips.entry(i)}
 
     def _warn(self, batch: Batch, found: Outlook) -> None:
         """Say once that a deadline cannot be kept, and once that it can again."""
@@ -86,7 +86,7 @@ class Duties:
                 card.facts, card.standing, card.standing_reason, books.cards.pace(card.row.card_id)
             )
             for card in books.cards
-            if card.online and now - card.seen <= books.policy.lease_seconds
+            if card.is_here(now, books.policy.lease_seconds)
         }
         for each in yields(
             books.clips,
@@ -109,5 +109,5 @@ class Duties:
         self._saved_at = now
         usage = {name: project.usage for name, project in books.clips.projects.items()}
         changed = [name for name, used in usage.items() if used != self._saved.get(name, 0.0)]
-        books.pending.projects += [replace(books.clips.projects[name]) for name in changed]
+        books.pending.projects += [books.clips.projects[name] for name in changed]
         self._saved = usage

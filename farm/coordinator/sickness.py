@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from farm.coordinator.books import Books, paused
+from farm.coordinator.books import Books
+from farm.domain.batch import BatchState
 from farm.domain.clip import Clip
 from farm.domain.fleet import Standing
 from farm.plan.failures import should_pause
@@ -64,7 +65,8 @@ def pause_if_sick(books: Books, batch_id: str) -> None:
         return
     reason = should_pause(entry.failed, entry.clips, entry.batch.failures_max, books.policy)
     if reason:
-        books.decide(paused(entry.batch, reason), "pause", reason)
+        paused = replace(entry.batch, state=BatchState.PAUSED, reason=reason)
+        books.decide(paused, "pause", reason)
 
 
 def examination_number(books: Books) -> int:

@@ -146,7 +146,7 @@ class Explainer:
             lacking.update(missing)
             if not missing:
                 matching.append(card)
-        here = [c for c in matching if c.online and now - c.seen <= lease_seconds]
+        here = [c for c in matching if c.is_here(now, lease_seconds)]
         taking = [c for c in here if c.standing.takes_clips]
         closed = [c for c in here if not c.standing.takes_clips][:CLOSED_MAX]
         ahead, units = self._ahead(entry, clip)

@@ -66,7 +66,7 @@ def node_view(books: Books, dispatch: Dispatch, hostname: str) -> NodeView:
 
 
 def _is_here(books: Books, card: Card) -> bool:
-    return card.online and books.clock.monotonic() - card.seen <= books.policy.lease_seconds
+    return card.is_here(books.clock.monotonic(), books.policy.lease_seconds)
 
 
 def _decided(books: Books, hostname: str, card: Card | None = None) -> Decided:

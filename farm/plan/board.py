@@ -227,7 +227,10 @@ class Board:
             self.version += 1
 
     def wake(self, now: float) -> None:
-        """Let clips join their queues whose backoff has ended by `now` (monotonic seconds)."""
+        """Let clips join their queues whose backoff has ended by `now` (monotonic seconds), and
+        keep none any longer for a card that has not come for it."""
+        for clip_id in [i for i, (_, until) in self.reserved.items() if until <= now]:
+            del self.reserved[clip_id]
         while self._asleep and self._asleep[0][0] <= now:
             _, clip_id = heapq.heappop(self._asleep)
             clip = self._clips.get(clip_id)

@@ -63,11 +63,11 @@ class Chooser:
                 if not self.may_have(entry, card, others_wait=others_wait):
                     capped = True
                     continue
-                found = self._pick(entry, card, cards, now)
+                found = self._pick(entry, card, cards)
                 if found is not None:
                     break
             if found is not None:
-                return self._spared(found, card, cards, pace, now, unix_now, lineup) or found
+                return self._spared(found, card, cards, pace, unix_now, lineup) or found
             if not capped:
                 break
         return None
@@ -110,16 +110,14 @@ class Chooser:
             return 1
         return project_room(project, len(held), others_wait)
 
-    def _pick(
-        self, entry: Entry, card: CardFacts, cards: Mapping[str, CardFacts], now: float
-    ) -> Clip | None:
+    def _pick(self, entry: Entry, card: CardFacts, cards: Mapping[str, CardFacts]) -> Clip | None:
         """The clip of a batch that suits a card best."""
         for kind in self._kinds(entry, card):
             first: Clip | None = None
             for looked_at, clip in enumerate(islice(self._board.queue(entry, kind), LOOK_AHEAD)):
                 if first is not None and looked_at >= HOME_LOOK:
                     break
-                if not self._is_for(clip, card, entry, cards, now):
+                if not self._is_for(clip, card, entry, cards):
                     continue
                 if self._board.home.get(clip.clip_id, card.card_type) == card.card_type:
                     return clip
@@ -149,10 +147,9 @@ class Chooser:
         card: CardFacts,
         entry: Entry,
         cards: Mapping[str, CardFacts],
-        now: float,
     ) -> bool:
-        kept_for, until = self._board.reserved.get(clip.clip_id, (card.card_id, 0.0))
-        if kept_for != card.card_id and until > now:
+        kept_for, _ = self._board.reserved.get(clip.clip_id, (card.card_id, 0.0))
+        if kept_for != card.card_id:
             return False
         if card.card_id not in clip.blocked:
             return True
@@ -165,7 +162,6 @@ class Chooser:
         card: CardFacts,
         cards: Mapping[str, CardFacts],
         pace: float,
-        now: float,
         unix_now: float,
         lineup: Iterator[Entry],
     ) -> Clip | None:
@@ -186,7 +182,7 @@ class Chooser:
             if not any(loras == loaded for _, loras in other.queues):
                 continue
             if self.may_have(other, card, others_wait=True):
-                clip = self._pick(other, card, cards, now)
+                clip = self._pick(other, card, cards)
                 if clip is not None and clip.loras == loaded:
                     return clip
         return None

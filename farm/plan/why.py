@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from farm.domain.batch import BatchState
-from farm.domain.clip import ClipState
+from farm.domain.clip import ENDED, ClipState
 from farm.plan.answers import Answer, about, end, giving, sentence, with_more
 from farm.plan.prospects import Prospects, for_a_card
 from farm.plan.words import count, doing, duration
 
 _DEAD: Final = (ClipState.FAILED, ClipState.CANCELLED)
-_ENDED: Final = (ClipState.DONE, *_DEAD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +174,7 @@ def _halted(batch: str, state: BatchState, reason: str, begin: str) -> Answer:
 
 
 def _batch(facts: BatchFacts, number: Mapping[ClipState, int], total: int, done: int) -> Answer:
-    still = sum(number[s] for s in ClipState if s not in _ENDED)
+    still = sum(number[s] for s in ClipState if s not in ENDED)
     if facts.state is BatchState.CANCELLED or (total and not still):
         if facts.state is BatchState.CANCELLED:
             return _halted(facts.name, facts.state, facts.reason, "It")
