@@ -58,7 +58,7 @@ bench: install ## Clips a second through the whole way, beside Ray Data; figures
 
 .PHONY: soak
 soak: install ## Faults at random for long, adding up over runs (MINUTES=n, REPORT=1: only the table)
-	@$(BIN)/python tools/soak.py --state '$(or $(STATE),.soak/state.json)' \
+	@$(BIN)/python tools/soak.py $(if $(STATE),--state '$(STATE)') \
 	  $(if $(MINUTES),--minutes $(MINUTES)) $(if $(REPORT),--report) $(ARGS)
 
 .PHONY: docs

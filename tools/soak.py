@@ -1,11 +1,13 @@
 """`make soak`: the tests of promise REL-1 for long, at random, adding up over runs.
 
-    python tools/soak.py [--minutes M] [--report] [--state FILE] [--part NAME ...]
+    python tools/soak.py [--minutes M] [--report] [--state FILE] [--logs DIR] [--part NAME ...]
 
 Runs one part after the other, always the one that is least done, until all have the sizes of
-`PARTS`, the minutes are over, or Ctrl-C. FILE (.soak/state.json) keeps what held, per part, and
-every failure with the command that repeats it; the same command goes on from there. The exit code
-is 1 when anything has ever failed. `--report` only prints the tables of docs/reliability.md.
+`PARTS`, the minutes are over, or Ctrl-C. FILE (bench/results/soak.json, which is committed, so that
+runs on many machines add up) keeps what held, per part and commit, and every failure with the
+command that repeats it; the same command goes on from there. Once a failure's cause is mended,
+`mended` with the test that shows it is added there by hand. The exit code is 1 as long as a failure
+lacks that. DIR (.soak) is for logs. `--report` only prints the tables of docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -37,8 +39,10 @@ class Tally:
     seconds: float = 0.0
     counts: dict[str, float] = field(default_factory=dict)
     """What held."""
+    commits: dict[str, int] = field(default_factory=dict)
+    """Version of the code → its runs."""
     failures: list[dict[str, str]] = field(default_factory=list)
-    """What did not: `at`, `repeat` and `log`, or `what` was said."""
+    """What did not: `at`, `repeat` and `log`, or `what` was said; and how it was `mended`."""
 
 
 @dataclass(frozen=True)
@@ -116,20 +120,18 @@ class Seeds(Part):
     def run(self, folder: Path, tally: Tally) -> None:
         """See `Part.run`."""
         done = folder / "seeds.json"
+        done.write_text(json.dumps({"next_seed": int(tally.counts.get("seeds", 0))}))
         script = ROOT / "tools" / "soak_seeds.py"
         command = [sys.executable, str(script), "--done", str(done)]
         command += ["--seeds", str(int(self.wanted["seeds"])), "--minutes", str(TURN_MINUTES)]
         subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
         said: dict[str, Any] = json.loads(done.read_text())
-        tally.counts = {
-            "seeds": said["next_seed"],
-            "farm hours simulated": said["virtual_hours"],
-            **said["counts"],
-        }
-        tally.failures = [
-            {"what": what, "repeat": f"HELIOSTAT_SIM_SEED={seed} .venv/bin/pytest tests/sim"}
-            for seed, what in said["failed"].items()
-        ]
+        counts = Counter(tally.counts)
+        counts.update({"farm hours simulated": said["virtual_hours"], **said["counts"]})
+        tally.counts = {**counts, "seeds": said["next_seed"]}
+        for seed, what in said["failed"].items():
+            repeat = f"HELIOSTAT_SIM_SEED={seed} .venv/bin/pytest tests/sim/test_seeds.py"
+            tally.failures.append({"at": now(), "what": what, "repeat": repeat})
 
 
 PARTS: tuple[Part, ...] = (
@@ -167,6 +169,13 @@ def now() -> str:
     return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
+def commit() -> str:
+    """The version of the code that runs; with a + where files differ from it."""
+    command = ["git", "describe", "--always", "--exclude=*", "--dirty=+"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return said.stdout.strip()
+
+
 def load(path: Path) -> dict[str, Tally]:
     """What earlier runs added up to, by part."""
     said = json.loads(path.read_text()) if path.exists() else {}
@@ -181,10 +190,10 @@ def save(path: Path, tallies: Mapping[str, Tally]) -> None:
     part.replace(path)
 
 
-def soak(path: Path, parts: list[Part], until: float) -> None:
+def soak(path: Path, logs: Path, parts: list[Part], until: float) -> None:
     """Give a turn to whichever part is least done, until nothing is left or time is up."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tallies = load(path)
+    logs.mkdir(parents=True, exist_ok=True)
+    tallies, version = load(path), commit()
     while time.monotonic() < until:
         part = min(parts, key=lambda part: part.share(tallies[part.name].counts))
         tally = tallies[part.name]
@@ -192,8 +201,9 @@ def soak(path: Path, parts: list[Part], until: float) -> None:
             break
         began, failed = time.monotonic(), len(tally.failures)
         try:
-            part.run(path.parent.absolute(), tally)
+            part.run(logs.absolute(), tally)
             tally.runs += 1
+            tally.commits[version] = tally.commits.get(version, 0) + 1
         finally:
             tally.seconds += time.monotonic() - began
             save(path, tallies)
@@ -229,7 +239,8 @@ def main() -> int:
     """Run, and say what it came to."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--minutes", type=float, default=float("inf"))
-    parser.add_argument("--state", type=Path, default=ROOT / ".soak" / "state.json")
+    parser.add_argument("--state", type=Path, default=ROOT / "bench" / "results" / "soak.json")
+    parser.add_argument("--logs", type=Path, default=ROOT / ".soak")
     names = [part.name for part in PARTS]
     parser.add_argument("--part", action="append", choices=names, help="only this one")
     parser.add_argument("--report", action="store_true", help="only print the tables")
@@ -237,12 +248,13 @@ def main() -> int:
     chosen = [part for part in PARTS if part.name in (options.part or names)]
     if not options.report:
         try:
-            soak(options.state, chosen, time.monotonic() + 60 * options.minutes)
+            soak(options.state, options.logs, chosen, time.monotonic() + 60 * options.minutes)
         except KeyboardInterrupt:
             print("interrupted; the same command goes on")
     tallies = load(options.state)
     print(report(tallies))
     failures = [failure for tally in tallies.values() for failure in tally.failures]
+    failures = [failure for failure in failures if "mended" not in failure]
     for failure in failures:
         print(" ".join(f"{name}: {text}" for name, text in failure.items()), file=sys.stderr)
     return 1 if failures else 0
