@@ -254,7 +254,7 @@ class Books:
         failed_on, candidates = self.cards.get(card_id), self.candidates(clip, now)
         cards = [card.facts for card in self.cards if card.row.card_id in candidates]
         if failed_on is not None and (better := roomier(failed_on.facts, cards)):
-            self.clips.reserved[clip.clip_id] = (better[0], now + self.policy.reserve_seconds)
+            self.clips.reserve(clip.clip_id, better[0], now + self.policy.reserve_seconds)
 
     def wait(self, batch: Batch, clips: Iterable[Clip]) -> set[str]:
         """Which clips that are wanted again have to wait; what they wait for is noted."""

@@ -75,7 +75,7 @@ class Board:
         self.loaded: dict[str, str] = {}
         """The LoRAs of the clip that each card was given last."""
         self.reserved: dict[str, tuple[str, float]] = {}
-        """Clip → the card that it is kept for, and until when (monotonic seconds)."""
+        """Clip → the card that it is kept for, and until when (monotonic seconds); see `reserve`."""
         self.home: dict[str, str] = {}
         """Clip with a checkpoint → the type of card that made it: there it resumes bit-equal."""
         self.limits_used: Counter[str] = Counter()
@@ -88,6 +88,7 @@ class Board:
         self._project_cards: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._asleep: list[tuple[float, str]] = []
         self._sleepers: set[str] = set()
+        self._reservations: list[tuple[float, str]] = []
 
     def __len__(self) -> int:
         return len(self._clips)
@@ -226,11 +227,18 @@ class Board:
             del self._entries[batch_id]
             self.version += 1
 
+    def reserve(self, clip_id: str, card_id: str, until: float) -> None:
+        """Keep a clip for a card until it comes for it, or `until` (monotonic seconds)."""
+        self.reserved[clip_id] = (card_id, until)
+        heapq.heappush(self._reservations, (until, clip_id))
+
     def wake(self, now: float) -> None:
         """Let clips join their queues whose backoff has ended by `now` (monotonic seconds), and
         keep none any longer for a card that has not come for it."""
-        for clip_id in [i for i, (_, until) in self.reserved.items() if until <= now]:
-            del self.reserved[clip_id]
+        while self._reservations and self._reservations[0][0] <= now:
+            _, clip_id = heapq.heappop(self._reservations)
+            if clip_id in self.reserved and self.reserved[clip_id][1] <= now:
+                del self.reserved[clip_id]
         while self._asleep and self._asleep[0][0] <= now:
             _, clip_id = heapq.heappop(self._asleep)
             clip = self._clips.get(clip_id)

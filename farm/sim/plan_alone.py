@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from sortedcontainers import SortedList
+
 from farm.domain.batch import Batch
 from farm.domain.clip import (
     AttemptLost,
@@ -109,7 +111,9 @@ class PlanAlone:
             card.card_id: Seated(Seat(card, Standing.OPEN, "", card.pace)) for card in cards
         }
         self._seats = {card_id: card.seat for card_id, card in self._cards.items()}
-        self._idle = dict.fromkeys(self._cards)
+        self._alike: dict[str, SortedList] = {}
+        """Card → the idle ones among those that are like it, itself included."""
+        self._idle = self._by_likeness(cards)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._planned = 0
         self._now = 0.0
@@ -153,22 +157,36 @@ class PlanAlone:
     def _serve_idle(self) -> None:
         """Idle cards take what waits, the fastest first.
 
-        Where a card finds nothing, its like is not asked, unless a clip is kept for it.
+        Where a card finds nothing, its like is not asked, unless a waiting clip is kept for it.
         """
-        if not self._board.queued:
+        board = self._board
+        if not board.queued:
             return
-        kept_for = {card_id for card_id, _ in self._board.reserved.values()}
-        in_vain: set[tuple[object, ...]] = set()
-        for card_id in sorted(self._idle, key=lambda c: (self._seats[c].pace, c)):
-            card = self._facts[card_id]
-            like = (card.card_type, card.vram_bytes, card.tags, card.profile, card.models)
-            if like in in_vain and card_id not in kept_for:
-                continue
-            self._take(card_id)
-            if card_id in self._idle:
-                in_vain.add(like)
-            if not self._board.queued:
-                break
+        for clip_id, (card_id, _) in list(board.reserved.items()):
+            kept = board.get(clip_id)
+            if card_id in self._alike[card_id] and kept is not None and not kept.holder:
+                self._take(card_id)
+        for idle in self._idle:
+            while idle and board.queued:
+                card_id = idle[0]
+                self._take(card_id)
+                if idle and idle[0] == card_id:
+                    break
+
+    def _by_likeness(self, cards: Sequence[CardFacts]) -> list[SortedList]:
+        """Cards that the plan treats alike, the fastest first; all are idle."""
+        kinds: dict[tuple[object, ...], SortedList] = {}
+        for card in sorted(cards, key=lambda card: card.pace):
+            kind = (card.pace, card.card_type, card.vram_bytes, card.tags, card.profile, card.models)
+            self._alike[card.card_id] = kinds.setdefault(kind, SortedList())
+            self._alike[card.card_id].add(card.card_id)
+        return list(kinds.values())
+
+    def _set_idle(self, card_id: str, *, idle: bool) -> None:
+        if idle and card_id not in self._alike[card_id]:
+            self._alike[card_id].add(card_id)
+        elif not idle:
+            self._alike[card_id].discard(card_id)
 
     def _take(self, card_id: str) -> None:
         """Let a card have its next clip, if there is one for it."""
@@ -177,9 +195,9 @@ class PlanAlone:
             facts, cards=self._facts, pace=card.seat.pace, now=self._now, unix_now=self._now
         )
         if clip is None:
-            self._idle[card_id] = None
+            self._set_idle(card_id, idle=True)
             return
-        self._idle.pop(card_id, None)
+        self._set_idle(card_id, idle=False)
         leased = step(clip, Leased(Holder(card_id, "")))
         units = self._board.units_of(leased)
         self._board.put(leased)
@@ -207,7 +225,7 @@ class PlanAlone:
         card = self._cards[card_id]
         self.tally.deaths += 1
         card.is_down = True
-        self._idle.pop(card_id, None)
+        self._set_idle(card_id, idle=False)
         self._seats.pop(card_id, None)
         if card.clip is not None:
             self._record(card, self._chunks_made(card))
@@ -281,7 +299,7 @@ class PlanAlone:
             self._board.leases[each.clip_id].yield_reason = each.reason
             if each.to_card:
                 until = self._now + self._policy.reserve_seconds
-                self._board.reserved[each.clip_id] = (each.to_card, until)
+                self._board.reserve(each.clip_id, each.to_card, until)
             self._plan_yield(each.clip_id)
         self._serve_idle()
         self._at(self._now + self._tick_seconds, self._tick)
@@ -323,5 +341,5 @@ class PlanAlone:
         self._record(card, self._chunks_made(card))
         self._let_go(card, step(card.clip, Yielded()))
         self._serve_idle()
-        if card.clip is None and card_id not in self._idle:
+        if card.clip is None and card_id not in self._alike[card_id]:
             self._take(card_id)

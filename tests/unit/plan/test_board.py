@@ -17,7 +17,7 @@ def test_a_clip_is_not_kept_any_longer_for_a_card_that_does_not_come() -> None:
     board.put(Clip(clip_id="b-1", batch_id="b", ordinal=1, frames=33, work=Work(384, 640)))
     lineup = Lineup(board, Policy())
     cards = {name: CardFacts(card_id=name) for name in ("kept for", "other")}
-    board.reserved["b-1"] = ("kept for", 60.0)
+    board.reserve("b-1", "kept for", 60.0)
 
     def chosen(card_id: str, now: float) -> Clip | None:
         choose = Chooser(board, lineup, Policy()).choose
