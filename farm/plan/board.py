@@ -75,7 +75,7 @@ class Board:
         self.loaded: dict[str, str] = {}
         """The LoRAs of the clip that each card was given last."""
         self.reserved: dict[str, tuple[str, float]] = {}
-        """Clip → the card that it is kept for, and until when (monotonic seconds); see `reserve`."""
+        """Clip → the card that it is kept for, and until when (monotonic seconds): `reserve`."""
         self.home: dict[str, str] = {}
         """Clip with a checkpoint → the type of card that made it: there it resumes bit-equal."""
         self.limits_used: Counter[str] = Counter()

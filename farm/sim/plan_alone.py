@@ -175,10 +175,10 @@ class PlanAlone:
 
     def _by_likeness(self, cards: Sequence[CardFacts]) -> list[SortedList]:
         """Cards that the plan treats alike, the fastest first; all are idle."""
-        kinds: dict[tuple[object, ...], SortedList] = {}
+        kinds: dict[object, SortedList] = {}
         for card in sorted(cards, key=lambda card: card.pace):
-            kind = (card.pace, card.card_type, card.vram_bytes, card.tags, card.profile, card.models)
-            self._alike[card.card_id] = kinds.setdefault(kind, SortedList())
+            like = (card.card_type, card.vram_bytes, card.tags, card.profile, card.models)
+            self._alike[card.card_id] = kinds.setdefault((card.pace, like), SortedList())
             self._alike[card.card_id].add(card.card_id)
         return list(kinds.values())
 
