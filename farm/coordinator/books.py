@@ -7,7 +7,7 @@ fail, for whatever reason, memory is read anew: before the next call where the d
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -27,6 +27,7 @@ from farm.domain.clip import (
     Work,
     step,
 )
+from farm.domain.errors import BadDecision
 from farm.domain.fleet import CardFacts, FleetEvent, Needs
 from farm.domain.ledger import BatchChange, ClipChange, Commit, Totals
 from farm.failpoints import reach
@@ -256,7 +257,24 @@ class Books:
         if failed_on is not None and (better := roomier(failed_on.facts, cards)):
             self.clips.reserve(clip.clip_id, better[0], now + self.policy.reserve_seconds)
 
-    def wait(self, batch: Batch, clips: Iterable[Clip]) -> set[str]:
+    def check_wanted(self, batch: Batch, clips: Sequence[Clip]) -> None:
+        """Raise `BadDecision` where one of these clips, which are wanted again, depends on one that
+        has ended without a take and is not among them: it would wait for ever."""
+        unmet, wanted = self.store.unmet(batch.batch_id), {clip.ordinal for clip in clips}
+        dead = {
+            on: state
+            for ordinal in wanted
+            for on, state in unmet.get(ordinal, {}).items()
+            if state in ENDED and on not in wanted
+        }
+        if dead:
+            said = ", ".join(f"clip {on:05d} ({state})" for on, state in sorted(dead.items())[:10])
+            raise BadDecision(
+                f"they depend on {said}, which has no take: retry that with them, or everything "
+                f"by `farm retry {batch.batch_id} --failed --cancelled`"
+            )
+
+    def wait(self, batch: Batch, clips: Sequence[Clip]) -> set[str]:
         """Which clips that are wanted again have to wait; what they wait for is noted."""
         causes = self._causes(batch, self.store.unmet(batch.batch_id))
         waiting = {clip.clip_id: found for clip in clips if (found := causes(clip.ordinal))}

@@ -164,7 +164,10 @@ class Coordinator:
         states: Collection[ClipState],
         request: RequestRow,
     ) -> RequestRow:
-        """Put failed or cancelled clips back into the queue; they go on from their checkpoints."""
+        """Put failed or cancelled clips back into the queue; they go on from their checkpoints.
+
+        Raises `BadDecision` where one depends on a clip that has no take and is not retried.
+        """
         if (first := self._answered(request)) is not None:
             return first
         batch = self.store.batch(batch_id)
@@ -172,15 +175,27 @@ class Coordinator:
         clips = self._with_chunks(
             self.store.clips_in_states(batch_id, frozenset(states) & RETRIABLE, names)
         )
+        self.books.check_wanted(batch, clips)
         with self.books.transaction():
-            if clips and self.books.clips.batch(batch_id) is None:
-                self.books.put_batch(batch)
-            if clips and batch.state is BatchState.CANCELLED:
-                self.books.decide(replace(batch, state=BatchState.OPEN, reason=""), "reopen")
-            waiting = self.books.wait(batch, clips)
-            for clip in clips:
-                self.books.step(clip, Requeued(waiting=clip.clip_id in waiting))
+            if clips:
+                self._requeue(batch, clips)
             return self._answer(request, len(clips))
+
+    def _requeue(self, batch: Batch, clips: list[Clip]) -> None:
+        books = self.books
+        waiting = books.wait(batch, clips)
+        if books.clips.batch(batch.batch_id) is None:
+            books.put_batch(batch)
+        left = books.clips.forget_failures(
+            batch.batch_id, sum(clip.state is ClipState.FAILED for clip in clips)
+        )
+        after = replace(batch, failures_forgiven=min(batch.failures_forgiven, left))
+        if batch.state is BatchState.CANCELLED:
+            after = replace(after, state=BatchState.OPEN, reason="")
+        if after != batch:
+            books.decide(after, "reopen" if after.state is not batch.state else "retry")
+        for clip in clips:
+            books.step(clip, Requeued(waiting=clip.clip_id in waiting))
 
     def decide(self, name: str, data: bytes, request: RequestRow) -> RequestRow:
         """Carry out what a serialized message of this name asks; `result` counts what changed.

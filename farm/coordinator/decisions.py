@@ -78,7 +78,9 @@ class Decisions:
         batch = self._batch(request.batch_id)
         if batch.state is BatchState.CANCELLED:
             raise BadDecision(asked.cancelled(batch))
-        after = replace(batch, state=BatchState.OPEN, reason="")
+        entry = self._books.clips.entry(batch.batch_id)
+        failed = entry.failed if entry else batch.failures_forgiven
+        after = replace(batch, state=BatchState.OPEN, reason="", failures_forgiven=failed)
         return lambda: self._decide(batch, after, "resume")
 
     def _amend(self, request: batch_pb.AmendRequest) -> Apply:

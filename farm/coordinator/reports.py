@@ -189,7 +189,12 @@ class Reports:
             policy=books.policy,
         )
         text = f"card {card.card_id}: {failure}: {report.message}"
-        event = AttemptFailed(text, outcome, at_fault=failure is Failure.INPUT)
+        event = AttemptFailed(
+            text,
+            outcome,
+            at_fault=failure is Failure.INPUT,
+            of_storage=failure is Failure.STORAGE,
+        )
         books.step(clip, event, detail=text, card_id=card.card_id)
         books.count(attempts_failed=1)
         if failure is Failure.OUT_OF_MEMORY:

@@ -63,9 +63,16 @@ def pause_if_sick(books: Books, batch_id: str) -> None:
     entry = books.clips.entry(batch_id)
     if entry is None or not entry.is_open:
         return
-    reason = should_pause(entry.failed, entry.clips, entry.batch.failures_max, books.policy)
+    batch = entry.batch
+    reason = should_pause(
+        entry.failed,
+        entry.clips,
+        batch.failures_max,
+        books.policy,
+        forgiven=batch.failures_forgiven,
+    )
     if reason:
-        paused = replace(entry.batch, state=BatchState.PAUSED, reason=reason)
+        paused = replace(batch, state=BatchState.PAUSED, reason=reason)
         books.decide(paused, "pause", reason)
 
 

@@ -56,6 +56,9 @@ class Batch:
     order: Order = field(default_factory=Order)
     failures_max: int | None = None
     """Failed clips that pause it; 0 is never, None is the policy's share of its clips."""
+    failures_forgiven: int = 0
+    """Failed clips when it was last resumed: whoever did that knew of them, so they pause it no
+    more."""
 
 
 @dataclass(frozen=True, slots=True)

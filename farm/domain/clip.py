@@ -111,8 +111,8 @@ class Holder:
 class Clip:
     """A clip as the plan sees it; its prompt and columns stay in the store.
 
-    `losses` and `failures` count since the last recorded chunk: whoever makes progress is not
-    given up, however often its cards die.
+    `losses` and both kinds of failures count since the last recorded chunk: whoever makes progress
+    is not given up, however often its cards die.
     """
 
     clip_id: str
@@ -126,6 +126,8 @@ class Clip:
     chunks_done: int = 0
     losses: int = 0
     failures: int = 0
+    storage_failures: int = 0
+    """Of the object store: counted apart, so that an outage spends no other budget."""
     blocked: tuple[str, ...] = ()
     """Cards that failed it: they get it again only when no other card is left."""
     input_failed: tuple[str, ...] = ()
@@ -231,6 +233,8 @@ class AttemptFailed:
     outcome: Outcome
     at_fault: bool
     """The clip itself is the cause, not the card."""
+    of_storage: bool = False
+    """The object store is the cause, neither the clip nor the card."""
     kind = EventKind.FAIL
 
 
@@ -310,7 +314,7 @@ def _apply(clip: Clip, event: Event) -> Clip:
         case ChunkRecorded(chunk):
             if chunk != clip.chunks_done or chunk >= clip.chunks:
                 raise InvalidTransition(clip.clip_id, clip.state, event.kind)
-            return replace(clip, chunks_done=chunk + 1, losses=0, failures=0)
+            return replace(clip, chunks_done=chunk + 1, losses=0, failures=0, storage_failures=0)
         case Finished():
             if clip.chunks_done != clip.chunks:
                 raise InvalidTransition(clip.clip_id, clip.state, event.kind)
@@ -323,8 +327,8 @@ def _apply(clip: Clip, event: Event) -> Clip:
             return replace(clip, state=S.CANCELLED, holder=None, reason=reason)
         case Requeued(waiting):
             return replace(
-                clip, state=S.WAITING if waiting else S.QUEUED, losses=0, failures=0, blocked=(),
-                input_failed=(), reason="", not_before=0.0,
+                clip, state=S.WAITING if waiting else S.QUEUED, losses=0, failures=0,
+                storage_failures=0, blocked=(), input_failed=(), reason="", not_before=0.0,
             )  # fmt: skip
         case Ready() | Approved() | Yielded():
             return replace(clip, state=S.QUEUED, holder=None)
@@ -339,7 +343,8 @@ def _ended_badly(clip: Clip, event: AttemptFailed | AttemptLost) -> Clip:
         reason = event.message
         clip = replace(
             clip,
-            failures=clip.failures + 1,
+            failures=clip.failures + (not event.of_storage),
+            storage_failures=clip.storage_failures + event.of_storage,
             blocked=_with(clip.blocked, card),
             input_failed=_with(clip.input_failed, card) if event.at_fault else clip.input_failed,
         )

@@ -220,6 +220,12 @@ class Board:
         elif clip.state is ClipState.LEASED and clip.holder is not None:
             self._hold(entry, clip, clip.holder.card_id)
 
+    def forget_failures(self, batch_id: str, retried: int) -> int:
+        """So many failed clips of a batch are wanted again. Returns how many are left."""
+        entry = self._entries[batch_id]
+        entry.failed = max(0, entry.failed - retried)
+        return entry.failed
+
     def forget_if_empty(self, batch_id: str) -> None:
         """Forget a batch that has no open clips."""
         entry = self._entries.get(batch_id)

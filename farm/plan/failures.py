@@ -109,8 +109,12 @@ def _later(clips: Mapping[str, float], since: float) -> set[str]:
     return {clip_id for clip_id, at in clips.items() if at > since}
 
 
-def should_pause(failed: int, clips: int, failures_max: int | None, policy: Policy) -> str:
+def should_pause(
+    failed: int, clips: int, failures_max: int | None, policy: Policy, *, forgiven: int = 0
+) -> str:
     """Why a batch of `clips`, of which `failed` have failed, is to be paused; or nothing.
+
+    The `forgiven` ones had failed when somebody resumed it, who knew of them: only new ones count.
 
     `failures_max` is the batch's own number: 0 never pauses it, None leaves it to the policy,
     which wants several clips *and* a part of the batch, so that neither a small batch with one
@@ -118,15 +122,18 @@ def should_pause(failed: int, clips: int, failures_max: int | None, policy: Poli
     """
     if failures_max == 0:
         return ""
+    failed = max(0, failed - forgiven)
+    more, since = ("more ", " since it was resumed") if forgiven else ("", "")
     if failures_max is not None:
         if failed < failures_max:
             return ""
         return (
-            f"{failed:,} of its {clips:,} clips have failed, as many as it may ({failures_max:,})"
+            f"{failed:,} {more}of its {clips:,} clips have failed{since}, "
+            f"as many as it may ({failures_max:,})"
         )
     if failed < policy.pause_failed_min or failed <= policy.pause_failed_share * clips:
         return ""
     return (
-        f"{failed:,} of its {clips:,} clips have failed, "
+        f"{failed:,} {more}of its {clips:,} clips have failed{since}, "
         f"more than {policy.pause_failed_share:.0%} of them"
     )

@@ -36,16 +36,20 @@ def after_failure(
 
     The clip's own fault is believed once `input_cards` distinct cards say so, or when no other
     card is left to ask. Anything else spends the failure budget, which a recorded chunk refills. A
-    store that is away has a larger budget: the finished files are kept, an outage of minutes must
-    not end clips that are as good as done, and the backoff spares the store.
+    store that is away has a larger budget of its own: the finished files are kept, an outage of
+    minutes must not end clips that are as good as done, and the backoff spares the store.
     """
     if failure is Failure.INPUT:
         blamed = {*clip.input_failed, card_id}
         if len(blamed) >= policy.input_cards or not set(cards) - blamed:
             return GiveUp(f"{message} (found on {count(len(blamed), 'card')})")
-    elif clip.failures + 1 >= _budget(failure, policy):
+        return RetryAt(now + _backoff(clip.failures, policy))
+    spent, budget = clip.failures, policy.failure_budget
+    if failure is Failure.STORAGE:
+        spent, budget = clip.storage_failures, policy.storage_budget
+    if spent + 1 >= budget:
         return GiveUp(f"{failure}: {message} (attempt {clip.attempt}, no chunk since the last one)")
-    return RetryAt(now + _backoff(clip.failures, policy))
+    return RetryAt(now + _backoff(spent, policy))
 
 
 def after_loss(clip: Clip, reason: str, *, started: bool, now: float, policy: Policy) -> Outcome:
@@ -65,10 +69,6 @@ def roomier(failed_on: CardFacts, cards: Iterable[CardFacts]) -> list[str]:
     """
     larger = [card for card in cards if card.vram_bytes > failed_on.vram_bytes]
     return [c.card_id for c in sorted(larger, key=lambda card: (card.vram_bytes, card.card_id))]
-
-
-def _budget(failure: Failure, policy: Policy) -> int:
-    return policy.storage_budget if failure is Failure.STORAGE else policy.failure_budget
 
 
 def _backoff(failures: int, policy: Policy) -> float:

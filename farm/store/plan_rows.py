@@ -31,6 +31,7 @@ def batch_decisions(batch: Batch) -> Values:
         "first_look": int(batch.first_look),
         "every": batch.order.every,
         "failures_max": batch.failures_max,
+        "failures_forgiven": batch.failures_forgiven,
     }
 
 
@@ -45,6 +46,7 @@ def read_decisions(row: Any) -> dict[str, Any]:
         "first_look": bool(row.first_look),
         "order": Order(row.every),
         "failures_max": row.failures_max,
+        "failures_forgiven": row.failures_forgiven,
     }
 
 

@@ -45,6 +45,7 @@ CLIP_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = (
     t.clips.c.chunks_done,
     t.clips.c.losses,
     t.clips.c.failures,
+    t.clips.c.storage_failures,
     t.clips.c.blocked,
     t.clips.c.input_failed,
     t.clips.c.holder_card,
@@ -62,7 +63,8 @@ def read_clips(rows: Iterable[Sequence[Any]]) -> Iterator[Clip]:
     for row in rows:
         (
             clip_id, batch_id, ordinal, frames, height, width, steps, state, attempt, chunks_done,
-            losses, failures, blocked, input_failed, card, incarnation, reason, loras,
+            losses, failures, storage_failures, blocked, input_failed, card, incarnation, reason,
+            loras,
         ) = row  # fmt: skip
         work = works.get((height, width, steps))
         if work is None:
@@ -78,6 +80,7 @@ def read_clips(rows: Iterable[Sequence[Any]]) -> Iterator[Clip]:
             chunks_done=chunks_done,
             losses=losses,
             failures=failures,
+            storage_failures=storage_failures,
             blocked=tuple(blocked) if blocked else (),
             input_failed=tuple(input_failed) if input_failed else (),
             holder=None if card is None else Holder(card, incarnation),

@@ -99,6 +99,7 @@ batches: Final = Table(
     Column("first_look", Integer, nullable=False, server_default="0"),
     Column("every", Integer, nullable=False, server_default="0"),
     Column("failures_max", Integer),
+    Column("failures_forgiven", Integer, nullable=False, server_default="0"),
     CheckConstraint(_one_of("state", [state.value for state in BatchState]), name="state"),
     Index("ix_batches_project_number", "project", "number"),
 )
@@ -140,6 +141,7 @@ clips: Final = Table(
     Column("finished_at", Double),
     Column("released_at", Double),
     Column("loras", Text, nullable=False, server_default=""),
+    Column("storage_failures", Integer, nullable=False, server_default="0"),
     UniqueConstraint("batch_id", "ordinal"),
     UniqueConstraint("batch_id", "name", "version"),
     CheckConstraint(_CLIP_STATES, name="state"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from farm.domain.clip import ClipState
+from farm.domain.errors import BadDecision
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from tests.coordinator.conftest import Ground
 
@@ -110,6 +113,17 @@ def test_asked_for_again_it_waits_again(ground: Ground) -> None:
     card.say()
     card.render(("b1-00001", 1), chunks=1)
     assert card.clips == ["b1-00002"]
+
+
+def test_what_depends_on_a_clip_without_a_take_is_asked_for_only_with_that(ground: Ground) -> None:
+    ground.submit(3, frames=33, after={2: [1], 3: [2]})
+    ground.coordinator.cancel("b1", ["b1-00001"], "no", ground.request())
+    again, retry = (ClipState.CANCELLED,), ground.coordinator.retry
+    with pytest.raises(BadDecision, match=r"clip 00001 \(cancelled\), which has no take"):
+        retry("b1", ["b1-00002", "b1-00003"], again, ground.request())
+    assert ground.states() == {ClipState.CANCELLED: 3}
+    assert retry("b1", ["b1-00001", "b1-00002"], again, ground.request()).result == 2
+    assert ground.states() == {ClipState.QUEUED: 1, ClipState.WAITING: 1, ClipState.CANCELLED: 1}
 
 
 def test_a_batch_begins_when_the_one_before_it_has_ended(ground: Ground) -> None:

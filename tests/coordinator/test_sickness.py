@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from farm.domain.clip import ClipState
 from farm.domain.fleet import Needs, Standing
+from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
 from tests.coordinator.conftest import CardVoice, Ground
@@ -192,3 +193,26 @@ def test_what_did_not_fit_is_tried_where_there_is_more_memory(ground: Ground) ->
     assert {name: bool(card.held) for name, card in cards.items()} == {
         "small": False, "other": False, "large": False, "middle": True,
     }  # fmt: skip
+
+
+def test_a_batch_that_was_resumed_is_paused_only_by_new_failures(ground: Ground) -> None:
+    ground.submit(9, failures_max=2)
+    card = ground.card("only", capacity=1)
+
+    def failed(number: int) -> str:
+        """The batch's state after so many more failed clips: no other card is left to ask."""
+        for _ in range(number):
+            fail_next(ground, card, INPUT)
+        return ground.coordinator.store.batch("b1").state
+
+    assert failed(1) == "open"
+    assert failed(1) == "paused"
+    ground.decide(batch_pb.ResumeRequest(batch_id="b1"))
+    ground.restart()
+    card = ground.card("only", capacity=1)
+    assert failed(1) == "open", "those two were known"
+    assert failed(1) == "paused"
+    ground.coordinator.retry("b1", (), (ClipState.FAILED,), ground.request())
+    ground.decide(batch_pb.ResumeRequest(batch_id="b1"))
+    assert failed(1) == "open", "none of them has failed any more"
+    assert failed(1) == "paused"

@@ -144,16 +144,37 @@ def test_a_batch_is_paused_past_its_number_or_the_policy_s_share(
         assert reason.startswith(f"{failed} of its {clips:,} clips have failed, ")
 
 
-def clip(failures: int) -> Clip:
+def test_failures_that_somebody_knew_of_when_he_resumed_a_batch_pause_it_no_more() -> None:
+    assert not should_pause(4, 1000, 3, POLICY, forgiven=3)
+    assert not should_pause(2, 1000, 3, POLICY, forgiven=3), "some were retried"
+    assert should_pause(6, 1000, 3, POLICY, forgiven=3) == (
+        "3 more of its 1,000 clips have failed since it was resumed, as many as it may (3)"
+    )
+
+
+def clip(failures: int, storage_failures: int = 0) -> Clip:
     return Clip(
-        clip_id="c", batch_id="b", ordinal=1, frames=66, work=Work(384, 640), failures=failures
+        clip_id="c",
+        batch_id="b",
+        ordinal=1,
+        frames=66,
+        work=Work(384, 640),
+        failures=failures,
+        storage_failures=storage_failures,
     )
 
 
 def fail(failures: int, failure: Failure) -> object:
-    return after_failure(
-        clip(failures), failure, "no", card_id="a", cards={"a"}, now=0.0, policy=POLICY
+    spent = clip(0, failures) if failure is Failure.STORAGE else clip(failures)
+    return after_failure(spent, failure, "no", card_id="a", cards={"a"}, now=0.0, policy=POLICY)
+
+
+def test_an_outage_of_the_store_spends_no_other_budget() -> None:
+    tried = clip(0, POLICY.storage_budget - 2)
+    outcome = after_failure(
+        tried, Failure.NODE, "no", card_id="a", cards={"a"}, now=0.0, policy=POLICY
     )
+    assert isinstance(outcome, RetryAt)
 
 
 def test_an_outage_of_the_store_of_a_quarter_of_an_hour_ends_no_clip() -> None:
