@@ -17,7 +17,7 @@ _COLOURS: Final = (
     "#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#da8bc3", "#8c8c8c",
     "#ccb974", "#64b5cd",
 )  # fmt: skip
-_MARKS: Final[Mapping[str, tuple[str, str]]] = {"death": ("x", "black"), "yield": ("|", "white")}
+_MARKS: Final[Mapping[str, tuple[str, str]]] = {"death": ("x", "black"), "yield": ("|", "black")}
 _GAP_SECONDS: Final = 3.0
 """Chunks of a clip this close belong to one bar."""
 
@@ -36,16 +36,17 @@ def draw(outcome: Outcome, path: Path, title: str) -> None:
     height = max(2.5, min(40.0, 0.9 + 0.16 * len(lines)))
     figure, axes = plt.subplots(figsize=(13, height))
     colours = {b: _COLOURS[i % len(_COLOURS)] for i, b in enumerate(outcome.batches)}
-    for (card_id, batch_id), bars in _bars(outcome.record.spans).items():
+    unit, seconds = ("minutes", 60) if outcome.finish_seconds < 2 * 3600 else ("hours", 3600)
+    for (card_id, batch_id), bars in _bars(outcome.record.spans, seconds).items():
         axes.broken_barh(
             bars, (lines[card_id] - 0.4, 0.8), color=colours[batch_id], edgecolor="white",
             linewidth=0.2,
         )  # fmt: skip
-    _draw_marks(axes, outcome, lines)
+    _draw_marks(axes, outcome, lines, seconds)
     for batch_id, name in outcome.batches.items():
         axes.plot([], [], color=colours[batch_id], linewidth=6, label=name)
-    axes.set_xlabel("hours")
-    axes.set_xlim(0, max(outcome.finish_seconds, 1.0) / 3600)
+    axes.set_xlabel(unit)
+    axes.set_xlim(0, max(outcome.finish_seconds, 1.0) / seconds)
     axes.set_ylim(len(lines) - 0.5, -0.5)
     if len(lines) <= LABELS_MAX:
         axes.set_yticks(
@@ -59,15 +60,18 @@ def draw(outcome: Outcome, path: Path, title: str) -> None:
     plt.close(figure)
 
 
-def _bars(spans: list[Span]) -> dict[tuple[str, str], list[tuple[float, float]]]:
-    """Bars as (start, length) in hours by card and batch; chunks of one clip on end are one bar."""
+def _bars(spans: list[Span], seconds: float) -> dict[tuple[str, str], list[tuple[float, float]]]:
+    """Bars as (start, length) by card and batch, in units of so many `seconds`.
+
+    Chunks of one clip on end are one bar.
+    """
     bars: defaultdict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     open_bar: dict[str, tuple[str, float, float]] = {}
 
     def close(card_id: str) -> None:
         clip_id, start, end = open_bar[card_id]
         batch_id = clip_id.partition("-")[0]
-        bars[card_id, batch_id].append((start / 3600, (end - start) / 3600))
+        bars[card_id, batch_id].append((start / seconds, (end - start) / seconds))
 
     for span in spans:
         last = open_bar.get(span.card_id)
@@ -82,13 +86,13 @@ def _bars(spans: list[Span]) -> dict[tuple[str, str], list[tuple[float, float]]]
     return bars
 
 
-def _draw_marks(axes: Any, outcome: Outcome, lines: Mapping[str, int]) -> None:
+def _draw_marks(axes: Any, outcome: Outcome, lines: Mapping[str, int], seconds: float) -> None:
     for what, (shape, colour) in _MARKS.items():
         found = [
-            (at / 3600, lines[card]) for at, card, mark in outcome.record.marks if mark == what
+            (at / seconds, lines[card]) for at, card, mark in outcome.record.marks if mark == what
         ]
         if found:
-            hours, places = zip(*found, strict=True)
+            times, places = zip(*found, strict=True)
             axes.scatter(
-                hours, places, marker=shape, color=colour, s=18, linewidths=1, zorder=3, label=what
+                times, places, marker=shape, color=colour, s=18, linewidths=1, zorder=3, label=what
             )
