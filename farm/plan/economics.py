@@ -184,9 +184,16 @@ def tflop_per_pass(model: ModelShape, main: int, history: int) -> float:
     """TFLOP of one pass over `main` + `history` tokens; a multiply-add counts as two."""
     d, tokens = model.dim, main + history
     projections = 2 * tokens * (4 * d * d + 2 * d * model.ffn_dim)
-    attention = 4 * tokens * tokens * d
-    to_text = 2 * 2 * d * d * (main + TEXT_TOKENS) + 4 * main * TEXT_TOKENS * d
-    return model.layers * (projections + attention + to_text) / 1e12
+    to_text = 2 * 2 * d * d * (main + TEXT_TOKENS)
+    matmul = model.layers * (projections + to_text) / 1e12
+    return matmul + attention_tflop_per_pass(model, main, history)
+
+
+def attention_tflop_per_pass(model: ModelShape, main: int, history: int) -> float:
+    """Of these, TFLOP of attention itself: of all tokens to each other, and to the text."""
+    tokens = main + history
+    each = 4 * model.dim * (tokens * tokens + main * TEXT_TOKENS)
+    return model.layers * each / 1e12
 
 
 def tflop_per_chunk(model: ModelShape, work: Work, *, amplified: bool = False) -> float:

@@ -1,6 +1,6 @@
 """What is simulated: cards by type, how fast they render, what they cost.
 
-A type's speed is a baseline's frames per second (`farm.plan.economics`): all of them are estimated
+A type's speed is predicted from what the card is made of (`farm.plan.card_time`), or published,
 until somebody measures a card and says so.
 """
 
@@ -15,10 +15,11 @@ from typing import Final
 
 from farm.domain.clip import CHUNK_FRAMES, Work
 from farm.domain.errors import FarmError
+from farm.plan.card_table import CARDS
+from farm.plan.card_time import Run, offloaded, predict
 from farm.plan.economics import (
     H100,
     HELIOS,
-    RTX_4060_TI,
     Baseline,
     Basis,
     ModelShape,
@@ -55,17 +56,34 @@ class CardType:
 
 @cache
 def _chunk_seconds(speed: Baseline, work: Work, model: ModelShape) -> float:
+    if speed.basis is Basis.ESTIMATED:
+        card = CARDS[speed.name]
+        return predict(card, offloaded(card, Run(), model), model, work).seconds
     return CHUNK_FRAMES / like_for_like(speed, model, work).frames_per_second
 
 
-def _scaled(name: str, tflops: float) -> Baseline:
-    """A consumer card's speed from that of the RTX 4060 Ti, by dense BF16 TFLOPS."""
-    return replace(
-        RTX_4060_TI,
+_AS_PUBLISHED: Final = Work(384, 640, (1, 1, 1))
+
+
+def _predicted(name: str, *, watts_idle: float, price: float) -> CardType:
+    """A type of the card table, with the profile `exact`."""
+    card, model = CARDS[name], HELIOS["distilled"]
+    time = predict(card, offloaded(card, Run(), model), model, _AS_PUBLISHED)
+    speed = Baseline(
         name=name,
-        frames_per_second=RTX_4060_TI.frames_per_second * tflops / 44.1,
+        frames_per_second=time.frames_per_second,
+        variant=model.variant,
+        work=_AS_PUBLISHED,
         basis=Basis.ESTIMATED,
-        source=f"{RTX_4060_TI.name}'s estimate, scaled by the vendor's dense BF16 TFLOPS",
+        source="predicted from the vendor's peaks (farm.plan.card_time), profile exact",
+    )
+    return CardType(
+        name=name,
+        speed=speed,
+        vram_gb=card.vram_gib,
+        watts=card.watts,
+        watts_idle=watts_idle,
+        price=price,
     )
 
 
@@ -73,32 +91,20 @@ CARD_TYPES: Final[Mapping[str, CardType]] = MappingProxyType(
     {
         card.name: card
         for card in (
-            CardType(
-                name="h100", speed=H100, vram_gb=80, watts=700, watts_idle=70, price=30_000
-            ),
-            CardType(
-                name="rtx-4060-ti", speed=RTX_4060_TI, vram_gb=16, watts=165, watts_idle=10,
-                price=450,
-            ),
-            CardType(
-                name="rtx-3060", speed=_scaled("rtx-3060", 25.5), vram_gb=12, watts=170,
-                watts_idle=12, price=280,
-            ),
-            CardType(
-                name="rtx-3090", speed=_scaled("rtx-3090", 71.0), vram_gb=24, watts=350,
-                watts_idle=20, price=800,
-            ),
-            CardType(
-                name="rtx-4070-ti-super", speed=_scaled("rtx-4070-ti-super", 88.2), vram_gb=16,
-                watts=285, watts_idle=12, price=800,
-            ),
-            CardType(
-                name="rtx-4090", speed=_scaled("rtx-4090", 165.2), vram_gb=24, watts=450,
-                watts_idle=22, price=1_800,
-            ),
+            CardType(name="h100", speed=H100, vram_gb=80, watts=700, watts_idle=70, price=30_000),
+            _predicted("h200", watts_idle=75, price=35_000),
+            _predicted("a100", watts_idle=50, price=15_000),
+            _predicted("l4", watts_idle=12, price=2_500),
+            _predicted("rtx-3060", watts_idle=12, price=280),
+            _predicted("rtx-3090", watts_idle=20, price=800),
+            _predicted("rtx-4060-ti", watts_idle=10, price=450),
+            _predicted("rtx-4060-ti-8gb", watts_idle=10, price=400),
+            _predicted("rtx-4070-ti-super", watts_idle=12, price=800),
+            _predicted("rtx-4090", watts_idle=22, price=1_800),
+            _predicted("rtx-5090", watts_idle=30, price=2_500),
         )
     }
-)  # fmt: skip
+)
 """By name. Watts are board limits, prices rough."""
 
 
@@ -178,7 +184,7 @@ def _known(name: str, types: Mapping[str, CardType]) -> CardType:
 def _measured(name: str, fps: float) -> CardType:
     if not 0 < fps < 1e6:
         raise BadCards(f"a speed of {fps:g} frames per second for {name}: want one above 0")
-    known = CARD_TYPES.get(name, replace(CARD_TYPES[RTX_4060_TI.name], name=name))
+    known = CARD_TYPES.get(name, replace(CARD_TYPES["rtx-4060-ti"], name=name))
     speed = replace(
         known.speed, name=name, frames_per_second=fps, basis=Basis.MEASURED, source="as given"
     )

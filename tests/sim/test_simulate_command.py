@@ -93,7 +93,7 @@ def test_a_deadline_that_no_fleet_meets_ends_the_search() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--cards", "4xh200"), "no card type known here"),
+        (("--cards", "4xvoodoo2"), "no card type known here"),
         (("--cards", "4xh100", "--failures", "death=1/h"), "no failure known here"),
         (("--cards", "4xh100", "--start", "25:00"), "write a time as 09:00"),
         (("--cards", "4xh100", "--gantt", "x.pdf"), "use .png or .svg"),
