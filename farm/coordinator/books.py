@@ -144,8 +144,8 @@ class Books:
         try:
             yield
             self.settle()
-            commit, self.pending = self.pending, Commit()
-            if commit:
+            if self.pending:
+                commit, self.pending = self.pending, Commit()
                 commit.totals = self.totals
                 commit.cards = self.cards.rows_changed()
                 reach("coordinator.commit.before")
