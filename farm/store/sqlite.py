@@ -33,7 +33,9 @@ CACHE_KIB: Final = 8_192
 _URL: Final = make_url("sqlite://")
 
 _COMPILED: Final[LRUCache[Any, Any]] = LRUCache(1_000)
-"""Statements as they were compiled."""
+"""Statements as they were compiled, for all engines of this process: to compile each of them anew
+takes longer than a small ledger's whole life."""
+_OPTIONS: Final = {"compiled_cache": _COMPILED}
 
 WAL_BYTES_MAX: Final = 64 << 20
 """A checkpoint cuts the log back to this size; a large batch makes it longer for a while."""
@@ -85,9 +87,7 @@ def reader_engine(path: Path) -> Engine:
 
 def reading(engine: Engine) -> Engine:
     """A writer's connections, with transactions that only read."""
-    return Engine(
-        engine.pool, _dialect(_Reading), _URL, execution_options={"compiled_cache": _COMPILED}
-    )
+    return Engine(engine.pool, _dialect(_Reading), _URL, execution_options=_OPTIONS)
 
 
 @contextmanager
@@ -139,7 +139,7 @@ class _Reading(SQLiteDialect_pysqlite):
 
 @cache
 def _dialect(kind: type[SQLiteDialect_pysqlite]) -> SQLiteDialect_pysqlite:
-    """One for all engines of a kind: statements are compiled, and kept, for a dialect."""
+    """One for all engines of a kind: what is compiled is kept for the dialect that it is for."""
     dialect = kind(dbapi=sqlite3)
     engine = Engine(StaticPool(partial(sqlite3.connect, ":memory:")), dialect, _URL)
     with engine.connect() as connection:
@@ -149,14 +149,11 @@ def _dialect(kind: type[SQLiteDialect_pysqlite]) -> SQLiteDialect_pysqlite:
 
 
 def _engine(connect: Callable[[], Any], dialect: Dialect) -> Engine:
-    """To compile every statement anew takes longer than a small ledger's whole life: engines of
-    one process share what they have compiled."""
-    pool = QueuePool(connect, dialect=dialect)
-    return Engine(pool, dialect, _URL, execution_options={"compiled_cache": _COMPILED})
+    return Engine(QueuePool(connect, dialect=dialect), dialect, _URL, execution_options=_OPTIONS)
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    # No isolation level: transactions begin where `_begin_*` says, not where the driver guesses.
+    # No isolation level: transactions begin where `do_begin` says, not where the driver guesses.
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
     )
