@@ -13,15 +13,18 @@ import json
 import os
 import sys
 import time
-from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
+from collections import Counter, deque
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from farm.sim.seeded import SeedFailed, run_seed
 
-AT_ONCE = 20
+AT_ONCE = 5
 """Seeds of one turn of a process."""
+AHEAD_MAX = 3
+"""Turns for each process beyond the one that is waited for: none is idle while another one has a
+slow turn, and when time is up no more than these are still to be ended."""
 
 
 @dataclass
@@ -35,6 +38,13 @@ class Done:
     virtual_hours: float = 0.0
     wall_seconds: float = 0.0
     counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, turn: Turn, next_seed: int) -> None:
+        """Take in the turn that ends before `next_seed`."""
+        self.next_seed = next_seed
+        self.failed.update(turn.failed)
+        self.virtual_hours += turn.virtual_hours
+        self.counts = dict(Counter(self.counts) + turn.counts)
 
     def save(self, path: Path) -> None:
         """Write it, whole or not at all."""
@@ -52,10 +62,10 @@ class Turn:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def run_some(first: int, keep: Path) -> Turn:
-    """Simulate the seeds from `first` on, in a process of their own."""
+def run_some(seeds: range, keep: Path) -> Turn:
+    """Simulate some seeds, in a process of their own."""
     turn = Turn()
-    for seed in range(first, first + AT_ONCE):
+    for seed in seeds:
         try:
             outcome = run_seed(seed, keep / f"seed-{seed}.db")
         except SeedFailed as error:
@@ -92,21 +102,30 @@ def main() -> int:
 
 
 def _run(done: Done, options: argparse.Namespace, until: float) -> None:
-    keep = options.done.absolute().parent
+    """Results are taken in the order of their seeds, while the processes are turns ahead of it."""
+    keep, began, first = options.done.absolute().parent, time.monotonic(), done.next_seed
+    ahead: deque[tuple[int, Future[Turn]]] = deque()
     with ProcessPoolExecutor(options.processes) as pool:
-        while done.next_seed < options.seeds and time.monotonic() < until:
-            began, first = time.monotonic(), done.next_seed
-            firsts = range(first, options.seeds, AT_ONCE)[: options.processes]
-            counts = Counter(done.counts)
-            for turn in pool.map(run_some, firsts, [keep] * len(firsts)):
-                done.failed.update(turn.failed)
-                done.virtual_hours += turn.virtual_hours
-                counts.update(turn.counts)
-            done.counts = dict(counts)
-            done.next_seed = first + AT_ONCE * len(firsts)
-            done.wall_seconds += time.monotonic() - began
-            done.save(options.done)
-            print(f"\r{done.next_seed:,} of {options.seeds:,}", end="", flush=True)
+        try:
+            while True:
+                while (
+                    first < options.seeds
+                    and len(ahead) < AHEAD_MAX * options.processes
+                    and time.monotonic() < until
+                ):
+                    end = min(first + AT_ONCE, options.seeds)
+                    ahead.append((end, pool.submit(run_some, range(first, end), keep)))
+                    first = end
+                if not ahead:
+                    break
+                end, turn = ahead.popleft()
+                done.add(turn.result(), end)
+                now = time.monotonic()
+                done.wall_seconds, began = done.wall_seconds + now - began, now
+                done.save(options.done)
+                print(f"\r{done.next_seed:,} of {options.seeds:,}", end="", flush=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
     print()
 
 

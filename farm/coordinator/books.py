@@ -69,22 +69,20 @@ class Books:
     @property
     def clips(self) -> Board:
         """The open clips and their leases."""
-        self._need_memory()
+        if self._stale:
+            self._load()
         return self._clips
 
     @property
     def cards(self) -> Cards:
         """Every card that was ever heard of."""
-        self._need_memory()
+        if self._stale:
+            self._load()
         return self._cards
 
     def read_anew(self) -> None:
         """The store may hold what memory does not: whoever needs memory next reads it first."""
         self._stale = True
-
-    def _need_memory(self) -> None:
-        if self._stale:
-            self._load()
 
     def _load(self) -> None:
         """All of memory from the store.
@@ -141,12 +139,13 @@ class Books:
         A transaction that changed nothing writes nothing. Raises `Fenced`, `StaleWrite`, and
         whatever the disk says.
         """
-        self._need_memory()
+        if self._stale:
+            self._load()
         try:
             yield
             self.settle()
-            commit, self.pending = self.pending, Commit()
-            if commit:
+            if self.pending:
+                commit, self.pending = self.pending, Commit()
                 commit.totals = self.totals
                 commit.cards = self.cards.rows_changed()
                 reach("coordinator.commit.before")

@@ -163,10 +163,11 @@ class Cards:
             self._settle(card)
 
     def _settle(self, card: Card) -> None:
-        own = (card.row.standing, card.row.standing_reason)
-        node = self._of_nodes.get(card.row.hostname, own)
-        before = card.standing
-        card.standing, card.standing_reason = own if stricter(own[0], node[0]) is own[0] else node
+        row, before = card.row, card.standing
+        card.standing, card.standing_reason = row.standing, row.standing_reason
+        node = self._of_nodes.get(row.hostname)
+        if node is not None and stricter(row.standing, node[0]) is not row.standing:
+            card.standing, card.standing_reason = node
         self.roster += card.standing is not before
 
     def rendered_chunk(self, card_id: str, seconds: float, cost: float) -> None:

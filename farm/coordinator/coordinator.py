@@ -72,24 +72,28 @@ class Coordinator:
         """
         now = self.clock.monotonic()
         with self.books.transaction():
-            responses = [self._absorb(request, now) for request in requests]
+            reports = Reports(self.books, now)
+            responses = [self._absorb(request, reports, now) for request in requests]
             self.books.settle()
             self._dispatch.open(now)
             for request, response in zip(requests, responses, strict=True):
                 self._dispatch.serve(request, response)
         return responses
 
-    def _absorb(self, request: node_pb.ExchangeRequest, now: float) -> node_pb.ExchangeResponse:
+    def _absorb(
+        self, request: node_pb.ExchangeRequest, reports: Reports, now: float
+    ) -> node_pb.ExchangeResponse:
         """Take in what a card says, and answer each of its reports."""
-        books = self.books
-        replaced = books.cards.hear(request, now)
+        books, cards = self.books, self.books.cards
+        replaced = cards.hear(request, now)
         if replaced:
             books.lose_all(request.card.card_id, "its card's agent was started anew")
         response = node_pb.ExchangeResponse(
-            verdicts=Reports(books, now).absorb(request),
+            verdicts=reports.absorb(request),
             lease_seconds=int(self.policy.lease_seconds),
         )
-        books.count(frames_rendered=books.cards.count_rendered(request, now))
+        if frames := cards.count_rendered(request, now):
+            books.count(frames_rendered=frames)
         return response
 
     def lost(self, card_id: str, incarnation: str, reason: str) -> int:

@@ -31,25 +31,23 @@ class Dispatch:
         The fleet is looked at anew where a card came, went, or may do something else, and
         otherwise once a second: a large one would cost more than the exchanges do.
         """
-        books, self._now = self._books, now
-        roster = (books.cards, books.cards.roster)
+        books, cards, self._now = self._books, self._books.cards, now
+        roster = (cards, cards.roster)
         if roster == self._roster and 0 <= now - self._looked_at < LOOK_SECONDS:
             return
         self._roster, self._looked_at = roster, now
-        self._online = len(books.cards.online(now, books.policy.lease_seconds))
+        self._online = len(cards.online(now, books.policy.lease_seconds))
         forgotten = books.policy.card_forgotten_seconds
-        self._cards = {
-            card.row.card_id: card.facts for card in books.cards.counted_on(now, forgotten)
-        }
+        self._cards = {card.row.card_id: card.facts for card in cards.counted_on(now, forgotten)}
 
     def serve(self, request: node_pb.ExchangeRequest, response: node_pb.ExchangeResponse) -> None:
         """Give a card what it has room for, and tell it all that it should hold."""
-        books, card_id = self._books, request.card.card_id
-        card = books.cards.get(card_id)
-        if card is not None and not books.cards.is_retired(request.card):
+        books, cards, card_id = self._books, self._books.cards, request.card.card_id
+        card = cards.get(card_id)
+        if card is not None and not cards.is_retired(request.card):
             if card.standing.takes_clips:
                 self._lease(card, request.capacity)
-            response.wanted.extend(self._wanted(clip) for clip in books.clips.held_by(card_id))
+            response.wanted.extend(map(self._wanted, books.clips.held_by(card_id)))
             response.standing = STANDINGS[card.standing]
             response.examine = card.row.examination
         pause = pause_seconds(
@@ -82,14 +80,14 @@ class Dispatch:
 
     def _lease(self, card: Card, capacity: int) -> None:
         """Lease clips to a card as long as it has room for them and would soon be without."""
-        books, facts = self._books, card.facts
+        books, board, facts = self._books, self._books.clips, card.facts
         pace = books.cards.pace(facts.card_id)
         while True:
-            held = books.clips.held_by(facts.card_id)
+            held = board.held_by(facts.card_id)
             size = shard_size(
                 capacity=capacity,
                 held=len(held),
-                queued=books.clips.queued,
+                queued=board.queued,
                 cards_online=self._online,
             )
             if size <= 0 or self._is_fed(held, facts, pace) or self.why_no_power(card):

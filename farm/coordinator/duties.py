@@ -80,12 +80,12 @@ class Duties:
             self._books.decide(batch, "deadline", text)
 
     def _ask_for_yields(self, now: float) -> None:
-        books = self._books
+        books, cards = self._books, self._books.cards
         seats = {
             card.row.card_id: Seat(
-                card.facts, card.standing, card.standing_reason, books.cards.pace(card.row.card_id)
+                card.facts, card.standing, card.standing_reason, cards.pace(card.row.card_id)
             )
-            for card in books.cards
+            for card in cards
             if card.is_here(now, books.policy.lease_seconds)
         }
         for each in yields(

@@ -69,10 +69,11 @@ class Reports:
         return verdicts
 
     def _renew(self, holder: Holder, held: node_pb.HeldAttempt) -> None:
-        clip = self._books.clips.get(held.clip_id)
+        board = self._books.clips
+        clip = board.get(held.clip_id)
         if clip is None or clip.attempt != held.attempt or clip.holder != holder:
             return
-        lease = self._books.clips.leases[clip.clip_id]
+        lease = board.leases[clip.clip_id]
         lease.expires = self._now + self._books.policy.lease_seconds
         lease.started = lease.started or held.started
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 
 from farm.domain.batch import Batch
 from farm.domain.clip import Clip, EventKind
@@ -165,10 +166,10 @@ class Commit:
     fleet_events: list[FleetEvent] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return any(getattr(self, name) for name in _WRITTEN)
+        return any(_written(self))
 
 
-_WRITTEN = tuple(f.name for f in fields(Commit) if f.name != "totals")
+_written = attrgetter(*(f.name for f in fields(Commit) if f.name != "totals"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

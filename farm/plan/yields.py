@@ -55,6 +55,8 @@ def yields(
     unix_now: float,
 ) -> list[Displaced]:
     """All clips that are to be given up and were not asked for yet."""
+    if not board.leases:
+        return []
     asked = list(_by_decision(board, seats))
     gone = {each.clip_id for each in asked}
     asked += _for_rank(board, lineup, chooser, seats, gone, unix_now)

@@ -39,14 +39,13 @@ class SimAgent:
         self._card = card
         self._world = world
         self._wire = wire
-        self._report_card = self._about()
+        self._said = node_pb.ExchangeRequest(card=self._about(), telemetry=types_pb.CardTelemetry())
+        """What every exchange begins with."""
         self._frozen_until = 0.0
         self._attempts: dict[AttemptKey, Attempt] = {}
         self._outbox: _Reports = {}
         self._intents: dict[tuple[AttemptKey, int, int], tuple[node_pb.UploadIntent, Call]] = {}
         self._sequence = 0
-        self._frames = self._chunks = 0
-        self._render_seconds = 0.0
         self._turn = self._examining = 0
         self._speaking = self._waiting = self._changed = False
         self._pause = LINK_DOWN_SECONDS_FIRST
@@ -94,16 +93,10 @@ class SimAgent:
     def _request(self) -> node_pb.ExchangeRequest:
         attempts = self._attempts.values()
         finishing = min(FINISHING_MAX, sum(attempt.finishing for attempt in attempts))
-        self._report_card.condition = "ready" if self._child.ready else "loading"
-        request = node_pb.ExchangeRequest(
-            card=self._report_card,
-            capacity=LANES + PREFETCH + finishing if self._child.ready else 0,
-            telemetry=types_pb.CardTelemetry(
-                frames_rendered=self._frames,
-                chunks_rendered=self._chunks,
-                render_seconds=self._render_seconds,
-            ),
-        )
+        said, request = self._said, node_pb.ExchangeRequest()
+        said.card.condition = "ready" if self._child.ready else "loading"
+        said.capacity = LANES + PREFETCH + finishing if self._child.ready else 0
+        request.CopyFrom(said)
         for attempt in attempts:
             request.held.add(
                 clip_id=attempt.key[0], attempt=attempt.key[1], started=attempt.started
@@ -161,7 +154,7 @@ class SimAgent:
         """A card that was found sick is well: what made it fail was chance."""
         if number == self._examining:
             told = node_pb.Examination(number=number, passed=True, detail="simulated")
-            self._report_card.examination.CopyFrom(told)
+            self._said.card.examination.CopyFrom(told)
             self.change()
 
     def _speak_again(self, turn: int) -> None:
@@ -211,9 +204,10 @@ class SimAgent:
 
     def chunk_made(self, attempt: Attempt, chunk: int, seconds: float) -> None:
         """See `farm.sim.child.Holder`."""
-        self._frames += CHUNK_FRAMES
-        self._chunks += 1
-        self._render_seconds += seconds
+        telemetry = self._said.telemetry
+        telemetry.frames_rendered += CHUNK_FRAMES
+        telemetry.chunks_rendered += 1
+        telemetry.render_seconds += seconds
         attempt.delivering += 1
         entry = attempt.chunk_entry(chunk, seconds, seconds * self._card.type.watts)
 

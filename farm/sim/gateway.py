@@ -120,8 +120,10 @@ class SimGateway:
     ) -> None:
         """Orders for what is new to the card, grants for what it may upload, refusals."""
         held = {(attempt.clip_id, attempt.attempt) for attempt in request.held}
-        wanted = {(lease.clip_id, lease.attempt): lease for lease in response.wanted}
-        for key, lease in wanted.items():
+        wanted = set()
+        for lease in response.wanted:
+            key = lease.clip_id, lease.attempt
+            wanted.add(key)
             if key not in held:
                 self._order(lease)
         for intent in request.intents:

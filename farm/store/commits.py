@@ -13,7 +13,7 @@ from farm.domain.clip import Clip, ClipState, EventKind
 from farm.domain.errors import RequestConflict, StaleWrite
 from farm.domain.ledger import BatchChange, CardRow, ClipChange, Commit, RequestRow, Totals
 from farm.store import tables as t
-from farm.store.bulk import Bulk, Values, inserting, json_text
+from farm.store.bulk import Bulk, Values, inserting, json_text, putting
 from farm.store.plan_rows import batch_decisions
 from farm.store.rows import card_values, chunk_values, take_values
 
@@ -50,22 +50,13 @@ _swap: Final = Bulk(
 _insert_chunks: Final = inserting(t.chunks)
 _insert_takes: Final = inserting(t.takes)
 _insert_requests: Final = inserting(t.requests)
-_insert_cards: Final = inserting(t.cards)
+_put_cards: Final = putting(t.cards)
 _insert_events: Final = inserting(
     t.events, [column.name for column in t.events.c if column.name != "sequence"]
 )
 
-_update_cards: Final = Bulk(
-    update(t.cards)
-    .where(t.cards.c.card_id == bindparam("known_id"))
-    .values({column.name: bindparam(column.name) for column in t.cards.c if not column.primary_key})
-)
-
 _update_totals: Final = Bulk(
     update(t.totals).values({f.name: bindparam(f.name) for f in dataclasses.fields(Totals)})
-)
-_known_cards: Final = select(t.cards.c.card_id).where(
-    t.cards.c.card_id.in_(bindparam("ids", expanding=True))
 )
 
 _tally: Final = Bulk(
@@ -194,12 +185,7 @@ def write_totals(connection: Connection, totals: Totals | None) -> None:
 
 def write_cards(connection: Connection, cards: Sequence[CardRow]) -> None:
     """Add or replace cards; of several rows for one card the last counts."""
-    rows = {card.card_id: card_values(card) for card in cards}
-    known: set[str] = set()
-    for block in blocks(list(rows)):
-        known.update(connection.scalars(_known_cards, {"ids": block}))
-    _insert_cards.run(connection, [row for card_id, row in rows.items() if card_id not in known])
-    _update_cards.run(connection, [{**rows[i], "known_id": i} for i in rows if i in known])
+    _put_cards.run(connection, [card_values(card) for card in cards])
 
 
 def blocks(values: Sequence[str]) -> Iterable[Sequence[str]]:

@@ -73,8 +73,9 @@ def reader_engine(url_or_path: str | Path) -> Engine:
 
 def reading(engine: Engine) -> Engine:
     """A writer's connections, with transactions that see one moment and wait for no writer."""
-    options = sqlite.READING if is_sqlite(engine) else postgresql.READING
-    return engine.execution_options(**options)
+    if is_sqlite(engine):
+        return sqlite.reading(engine)
+    return engine.execution_options(**postgresql.READING)
 
 
 def alone(connection: Connection) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Engine, Select, func, select
+from sqlalchemy import Engine, Select, bindparam, func, select
 
 from farm.domain.batch import Batch, BatchProgress
 from farm.domain.clip import ClipState
@@ -30,6 +31,9 @@ from farm.store.rows import (
 from farm.store.schema import check
 
 _published: Final = t.batches.c.published_at.is_not(None)
+_chunks: Final = (
+    select(t.chunks).where(t.chunks.c.clip_id == bindparam("of_clip")).order_by(t.chunks.c.chunk)
+)
 
 
 def open_ledger(url_or_path: str | Path) -> SqlLedger:
@@ -139,10 +143,7 @@ class SqlLedger:
     def chunks(self, clip_id: str) -> list[ChunkRow]:
         """Recorded chunks, in order."""
         with self._engine.begin() as connection:
-            rows = connection.execute(
-                select(t.chunks).where(t.chunks.c.clip_id == clip_id).order_by(t.chunks.c.chunk)
-            )
-            return [read_chunk(row) for row in rows]
+            return [read_chunk(row) for row in connection.execute(_chunks, {"of_clip": clip_id})]
 
     def events(self, *, after: int, limit: int, batch_id: str = "") -> list[EventRow]:
         """Events after sequence number `after`, in order."""
@@ -235,6 +236,7 @@ class SqlLedger:
         return {state: counted.get(state.value, 0) for state in ClipState}
 
 
+@cache
 def _whole_clips() -> Select[Any]:
     """All of a clip: its row, its texts, its take."""
     take = [column.label(f"take_{column.name}") for column in t.takes.c]

@@ -129,10 +129,10 @@ def read_fleet_events(connection: Connection, target: str, limit: int) -> list[F
 
 def _upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add or replace rows by their one key; of several for one key the last counts."""
+    if not rows:
+        return
     (key,) = table.primary_key.columns
     latest = {row[key.name]: dict(row) for row in rows}
-    if not latest:
-        return
     known = set(connection.scalars(select(key).where(key.in_(list(latest)))))
     changed = [{**row, "known_key": name} for name, row in latest.items() if name in known]
     if changed:

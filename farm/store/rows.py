@@ -30,6 +30,7 @@ from farm.store.plan_rows import read_decisions
 CHUNK_OBJECTS: Final = ("segment", "init", "negative", "embeddings")
 """The objects of a chunk, in the order in which they are read back."""
 
+_OF_CARD: Final = [f.name for f in dataclasses.fields(CardRow)]
 _STATES: Final = {state.value: state for state in ClipState}
 
 CLIP_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = (
@@ -196,9 +197,8 @@ def read_card(row: Row[Any]) -> CardRow:
 
 def card_values(card: CardRow) -> Values:
     """A card's row."""
-    values = {f.name: getattr(card, f.name) for f in dataclasses.fields(card)}
     return {
-        **values,
+        **{name: getattr(card, name) for name in _OF_CARD},
         "tags": json_text(card.tags),
         "models": json_text(card.models),
         "standing": card.standing.value,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -76,5 +77,7 @@ def _config() -> Config:
     return config
 
 
+@cache
 def _script() -> ScriptDirectory:
+    """The migrations, read once: it takes longer than to open a ledger."""
     return ScriptDirectory.from_config(_config())

@@ -10,10 +10,14 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy import Connection, Dialect, Engine, PoolProxiedConnection, QueuePool, StaticPool
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.util import LRUCache
 
 from farm.store.refused import LedgerMissing, LedgerRefused
 
@@ -26,8 +30,12 @@ BUSY_TIMEOUT_MS: Final = 30_000
 CACHE_KIB: Final = 8_192
 """Pages kept by each connection; the operating system caches the rest."""
 
-READING: Final = {"heliostat_reads": True}
-"""Options of a connection whose transactions only read."""
+_URL: Final = make_url("sqlite://")
+
+_COMPILED: Final[LRUCache[Any, Any]] = LRUCache(1_000)
+"""Statements as they were compiled, for all engines of this process: to compile each of them anew
+takes longer than a small ledger's whole life."""
+_OPTIONS: Final = {"compiled_cache": _COMPILED}
 
 WAL_BYTES_MAX: Final = 64 << 20
 """A checkpoint cuts the log back to this size; a large batch makes it longer for a while."""
@@ -60,9 +68,7 @@ def writer_engine(path: Path, *, durable: bool = True) -> Engine:
         connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES_MAX}")
         return connection
 
-    engine = _engine(connect)
-    event.listen(engine, "begin", _begin_write)
-    return engine
+    return _engine(connect, _dialect(_Writing))
 
 
 def reader_engine(path: Path) -> Engine:
@@ -76,9 +82,12 @@ def reader_engine(path: Path) -> Engine:
         connection.execute("PRAGMA query_only=ON")
         return connection
 
-    engine = _engine(connect)
-    event.listen(engine, "begin", _begin_read)
-    return engine
+    return _engine(connect, _dialect(_Reading))
+
+
+def reading(engine: Engine) -> Engine:
+    """A writer's connections, with transactions that only read."""
+    return Engine(engine.pool, _dialect(_Reading), _URL, execution_options=_OPTIONS)
 
 
 @contextmanager
@@ -103,12 +112,48 @@ def snapshot(path: Path, beside: Path) -> Iterator[Connection]:
             engine.dispose()
 
 
-def _engine(connect: Callable[[], sqlite3.Connection]) -> Engine:
-    return create_engine("sqlite://", creator=connect, poolclass=QueuePool)
+class _Writing(SQLiteDialect_pysqlite):
+    """Transactions take the write lock at once: the epoch that is read first stays true until the
+    commit.
+
+    This is no listener to the engine's events, for with one SQLAlchemy looks for listeners at
+    every statement.
+    """
+
+    supports_statement_cache = True
+
+    def do_begin(self, dbapi_connection: PoolProxiedConnection) -> None:
+        """See `Dialect.do_begin`."""
+        dbapi_connection.cursor().execute("BEGIN IMMEDIATE")
+
+
+class _Reading(SQLiteDialect_pysqlite):
+    """Transactions see one moment."""
+
+    supports_statement_cache = True
+
+    def do_begin(self, dbapi_connection: PoolProxiedConnection) -> None:
+        """See `Dialect.do_begin`."""
+        dbapi_connection.cursor().execute("BEGIN")
+
+
+@cache
+def _dialect(kind: type[SQLiteDialect_pysqlite]) -> SQLiteDialect_pysqlite:
+    """One for all engines of a kind: what is compiled is kept for the dialect that it is for."""
+    dialect = kind(dbapi=sqlite3)
+    engine = Engine(StaticPool(partial(sqlite3.connect, ":memory:")), dialect, _URL)
+    with engine.connect() as connection:
+        dialect.initialize(connection)
+    engine.dispose()
+    return dialect
+
+
+def _engine(connect: Callable[[], Any], dialect: Dialect) -> Engine:
+    return Engine(QueuePool(connect, dialect=dialect), dialect, _URL, execution_options=_OPTIONS)
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    # No isolation level: transactions begin where `_begin_*` says, not where the driver guesses.
+    # No isolation level: transactions begin where `do_begin` says, not where the driver guesses.
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
     )
@@ -116,18 +161,6 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
     return connection
-
-
-def _begin_write(connection: Connection) -> None:
-    """Take the write lock at once: the epoch that is read first stays true until the commit."""
-    if connection.get_execution_options().get("heliostat_reads"):
-        _begin_read(connection)
-    else:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _begin_read(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
 
 
 def _check_file(path: Path) -> None:

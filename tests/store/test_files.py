@@ -11,8 +11,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, event
 
+from farm.domain.batch import Batch
 from farm.domain.clip import ClipState
-from farm.store import LedgerRefused, open_ledger, open_store
+from farm.store import LedgerRefused, open_ledger, open_store, sqlite
 from farm.store.engine import reader_engine, writer_engine
 from farm.store.tables import metadata
 from tests.fixtures.ledger import Farm
@@ -160,6 +161,22 @@ def test_the_epoch_that_a_write_checked_holds_until_its_commit(tmp_path: Path):
     store.close()
 
 
+def test_a_second_ledger_compiles_nothing_anew(tmp_path: Path):
+    def compiled_for(path: Path) -> int:
+        store, ledger = open_store(path), open_ledger(path)
+        before = len(sqlite._COMPILED)
+        batch = Batch(batch_id="b1", name="b", project="p", created_at=1.0)
+        store.stage_batch(store.claim_epoch(1.0), batch)
+        assert store.open_batches() == ledger.batches(limit=1) == []
+        ledger.close()
+        store.close()
+        return len(sqlite._COMPILED) - before
+
+    sqlite._COMPILED.clear()
+    assert compiled_for(tmp_path / "one.db") > 0
+    assert compiled_for(tmp_path / "two.db") == 0
+
+
 SCAN = re.compile(r"SCAN|.*Seq Scan")
 SMALL = re.compile(r"farm|totals|cards|tallies")
 
@@ -185,7 +202,7 @@ def test_no_question_reads_through_all_clips_or_events(farm: Farm):
     def note(_connection, _cursor, statement, parameters, _context, _many):
         asked.append((statement, parameters))
 
-    for engine in (farm.ledger._engine, farm.store._engine):
+    for engine in (farm.ledger._engine, farm.store._engine, farm.store._reads):
         event.listen(engine, "before_cursor_execute", note)
     farm.ledger.find_batch("b1")
     farm.ledger.batches(limit=5, before="b1", project="p")
