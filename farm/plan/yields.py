@@ -2,8 +2,8 @@
 
 Nothing is spent by it: a clip goes on elsewhere from its checkpoint. Three things ask for it: a
 decision of a person or a rule about the card or the batch; a clip of higher rank that waits, for
-any card (`preempt`) or behind another one on its own; and a clip that another card would end sooner
-(`tail`), when that card stands idle, or when a deadline is near and the card renders something else.
+any card (`preempt`) or behind another on its own; and a clip that another card would end sooner
+(`tail`), when that card stands idle, or a deadline is near and the card renders something else.
 """
 
 from __future__ import annotations
