@@ -98,8 +98,7 @@ class Duties:
         ):
             books.clips.leases[each.clip_id].yield_reason = each.reason
             if each.to_card:
-                until = now + books.policy.reserve_seconds
-                books.clips.reserve(each.clip_id, each.to_card, until)
+                books.clips.reserve(each.clip_id, each.to_card, now + each.kept_seconds)
 
     def _save_usage(self) -> None:
         """Write down what projects have had, now and then."""

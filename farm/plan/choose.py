@@ -72,6 +72,13 @@ class Chooser:
                 break
         return None
 
+    def finds(self, card: CardFacts, cards: Mapping[str, CardFacts], unix_now: float) -> bool:
+        """Something waits that `card` may have."""
+        return any(
+            self.may_have(entry, card, others_wait=False) and self._pick(entry, card, cards)
+            for entry in self._lineup.in_order(unix_now)
+        )
+
     def hindrances(self, entry: Entry, card: CardFacts) -> tuple[str, ...]:
         """Why no clip of a batch may go to a card now, in plain words; empty when one may."""
         batch, board = entry.batch, self._board

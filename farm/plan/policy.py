@@ -29,7 +29,7 @@ class Policy:
     round_trip_seconds: float = 5.0
     """Longest wait for an exchange and a clip's inputs: a card holds work for as long."""
     reserve_seconds: float = 60.0
-    """A clip that gives up its card for a certain other one is kept for that one so long."""
+    """A clip that gave up its card for a certain other one is kept for that one so long."""
     examine_again_seconds: float = 600.0
     """A card that failed its examination is examined again after so long."""
     card_forgotten_seconds: float = 600.0

@@ -1,9 +1,9 @@
 """Which clips are asked to give up their cards at the next chunk boundary, and why.
 
 Nothing is spent by it: a clip goes on elsewhere from its checkpoint. Three things ask for it: a
-decision of a person or a rule about the card or the batch; a clip of higher rank that waits
-(`preempt`); and a clip that another card would end sooner (`tail`), when that card stands idle, or
-when a deadline is near and the card renders something else.
+decision of a person or a rule about the card or the batch; a clip of higher rank that waits, for
+any card (`preempt`) or behind another on its own; and a clip that another card would end sooner
+(`tail`), when that card stands idle, or a deadline is near and the card renders something else.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from farm.plan.lineup import Lineup
 from farm.plan.match import matches
 from farm.plan.policy import Policy
 from farm.plan.preempt import Occupied, Wanting, victims
-from farm.plan.tail import Idle, Running, moves
+from farm.plan.tail import Idle, Move, Running, moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,8 @@ class Displaced:
     clip_id: str
     reason: str
     to_card: str = ""
+    kept_seconds: float = 0.0
+    """How long it is kept for that card from now: it comes after its chunk in render."""
 
 
 def yields(
@@ -61,7 +63,9 @@ def yields(
     gone = {each.clip_id for each in asked}
     asked += _for_rank(board, lineup, chooser, seats, gone, unix_now)
     gone |= {each.clip_id for each in asked}
-    asked += _from_the_tail(board, seats, gone, policy)
+    asked += _out_of_turn(board, lineup, gone)
+    gone |= {each.clip_id for each in asked}
+    asked += _from_the_tail(board, chooser, seats, gone, policy, unix_now)
     gone |= {each.clip_id for each in asked}
     asked += _for_deadlines(board, lineup, seats, gone, policy)
     return asked
@@ -138,16 +142,48 @@ def _for_rank(
                 yield Displaced(clip.clip_id, _why(lineup, winner))
 
 
+def _out_of_turn(board: Board, lineup: Lineup, gone: set[str]) -> Iterator[Displaced]:
+    """Clips in render while one of higher rank waits on the same card.
+
+    A card begins with what is ready first, and a clip that goes on from a checkpoint has to fetch
+    it: one without may overtake it, however long it is.
+    """
+    if len({lineup.rank(entry) for entry in board.entries() if entry.held}) < 2:
+        return
+    for card_id in board.busy:
+        if len(held := board.held_by(card_id)) < 2 or _is_yielding(board, card_id, gone):
+            continue
+        waiting = [c for c in held if not board.leases[c.clip_id].started]
+        winners = [entry for c in waiting if (entry := board.entry(c.batch_id))]
+        if not winners:
+            continue
+        first = min(winners, key=lineup.rank)
+        for clip in held:
+            entry = board.entry(clip.batch_id)
+            in_render = board.leases[clip.clip_id].started and clip.chunks_left
+            if in_render and entry is not None and lineup.rank(entry) > lineup.rank(first):
+                yield Displaced(clip.clip_id, _why(lineup, first))
+
+
 def _from_the_tail(
     board: Board,
+    chooser: Chooser,
     seats: Mapping[str, Seat],
     gone: set[str],
     policy: Policy,
+    unix_now: float,
 ) -> Iterator[Displaced]:
-    """Clips that an idle card would end sooner than the one that holds them."""
-    idle = _idle(board, seats)
+    """Clips that an idle card would end sooner than the one that holds them.
+
+    A card that something waits for is about to be busy, and so is one that a clip is on its way
+    to: that may take a chunk's time, and many looks.
+    """
+    promised = _promised(board)
+    idle = [card_id for card_id in _idle(board, seats) if card_id not in promised]
     if not idle:
         return
+    cards = {card_id: seat.facts for card_id, seat in seats.items()}
+    idle = [card_id for card_id in idle if not chooser.finds(cards[card_id], cards, unix_now)]
     of_batch = _running(board, seats, gone)
     for entry in board.entries():
         if not (entry.held and entry.is_open):
@@ -163,7 +199,7 @@ def _from_the_tail(
                 continue
             idle.remove(move.to_card)
             reason = f"card {move.to_card} is idle and would end it sooner"
-            yield Displaced(move.clip_id, reason, move.to_card)
+            yield _moved(board, seats, move, reason, policy)
 
 
 def _for_deadlines(
@@ -174,7 +210,7 @@ def _for_deadlines(
     First the clip is given up where it is; once it waits, the card that it is kept for is.
     """
     near = [e for e in board.entries() if e.held and not e.queued and _is_near(lineup, e)]
-    of_batch, taken = _running(board, seats, gone) if near else {}, set[str]()
+    of_batch, taken = _running(board, seats, gone) if near else {}, _promised(board)
     for entry in sorted(near, key=lineup.rank):
         running, why = of_batch.get(entry.batch.batch_id, []), _why(lineup, entry)
         slowest = max((clip.pace for clip in running), default=0.0)
@@ -195,7 +231,8 @@ def _for_deadlines(
         )
         for move in moves(running, places, resume_seconds=policy.resume_seconds + chunk):
             taken.add(move.to_card)
-            yield Displaced(move.clip_id, f"card {move.to_card} is faster, and {why}", move.to_card)
+            reason = f"card {move.to_card} is faster, and {why}"
+            yield _moved(board, seats, move, reason, policy)
     for clip_id, (card_id, _) in board.reserved.items():
         kept = board.get(clip_id)
         waits = board.entry(kept.batch_id) if kept and kept.state is ClipState.QUEUED else None
@@ -204,6 +241,21 @@ def _for_deadlines(
         if _is_below(board, lineup, card_id, waits) and not _is_yielding(board, card_id, gone):
             for clip in board.held_by(card_id):
                 yield Displaced(clip.clip_id, _why(lineup, waits))
+
+
+def _moved(
+    board: Board, seats: Mapping[str, Seat], move: Move, reason: str, policy: Policy
+) -> Displaced:
+    """What is kept for its next card as long as its chunk in render takes, and a while."""
+    clip = board.get(move.clip_id)
+    assert clip is not None
+    chunk = board.cost(clip.work) * seats[move.from_card].pace
+    return Displaced(move.clip_id, reason, move.to_card, policy.reserve_seconds + chunk)
+
+
+def _promised(board: Board) -> set[str]:
+    """Cards that clips are kept for."""
+    return {card_id for card_id, _ in board.reserved.values()}
 
 
 def _is_near(lineup: Lineup, entry: Entry) -> bool:

@@ -26,6 +26,7 @@ from farm.sim.wire import Wire
 from farm.sim.world import Record, World
 from farm.store import open_ledger, open_store
 from heliostat.v1 import batch_service_pb2 as batch_pb
+from heliostat.v1 import fleet_service_pb2 as fleet_pb
 
 if TYPE_CHECKING:
     from farm.sim.simulation import Simulation
@@ -88,6 +89,8 @@ class SimHead:
         began = time.perf_counter()
         timeline, plan = self.world.timeline, self._plan
         self._start_coordinator()
+        for project, weight in plan.weights.items():
+            self._decide(fleet_pb.SetProjectRequest(name=project, weight=weight))
         for batch_id, each in zip(self._names, plan.submissions, strict=True):
             timeline.at(each.at, lambda b=batch_id, s=each: self._submit(b, s))  # type: ignore[misc]
         self._storm.begin(load_seconds=0.0 if plan.warm else plan.pace.load)
@@ -174,6 +177,7 @@ class SimHead:
             except OSError:
                 world.record.counts["commits failed"] += 1
             if coordinator.books.clips.queued:
+                world.record.waiting_seconds += TICK_SECONDS
                 world.record.idle_seconds += world.record.idle * TICK_SECONDS
             self._note_ended(coordinator)
             self._look_stuck(coordinator)

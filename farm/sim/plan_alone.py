@@ -298,7 +298,7 @@ class PlanAlone:
         for each in asked:
             self._board.leases[each.clip_id].yield_reason = each.reason
             if each.to_card:
-                until = self._now + self._policy.reserve_seconds
+                until = self._now + each.kept_seconds
                 self._board.reserve(each.clip_id, each.to_card, until)
             self._plan_yield(each.clip_id)
         self._serve_idle()

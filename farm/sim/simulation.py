@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,8 @@ class Simulation:
     submissions: Sequence[Submission]
     ledger: Path
     """A file that `simulated_ledger` made; the oracle reads it afterwards."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Projects' shares; those that are not named have 1."""
     seed: int = 0
     faults: Faults = field(default_factory=Faults)
     quiet_after: float = float("inf")

@@ -61,6 +61,8 @@ class Record:
     """Cards that could render now and have nothing to."""
     idle_seconds: float = 0.0
     """Card seconds spent so while clips waited."""
+    waiting_seconds: float = 0.0
+    """Virtual seconds in which clips waited for a card."""
 
     def rendered(self, card_id: str, clip_id: str, start: float, end: float) -> None:
         """A chunk took this long."""

@@ -186,3 +186,83 @@ def test_a_prefetched_clip_goes_to_a_card_that_stands_idle(ground: Ground) -> No
     ground.tick()
     one.say()
     assert one.yields == [held[1]]
+
+
+def slow_cards(ground: Ground, *names: str, seconds: float = 50.0) -> list[CardVoice]:
+    """Each in the midst of a clip of 8 chunks, the first of which has told its pace."""
+    cards = [ground.card(name, capacity=1, seconds=seconds) for name in names]
+    ground.submit(len(cards), frames=33 * 8)
+    for card in cards:
+        card.say()
+        card.start_all()
+        card.say(card.chunk(next(iter(card.held)), 0))
+    return cards
+
+
+def idle_card(ground: Ground, seconds: float) -> CardVoice:
+    """One that has told its pace, and has nothing to do."""
+    card = ground.card("fast", capacity=1, seconds=seconds)
+    ground.submit(1, batch_id="first")
+    card.say()
+    card.render(("first-00001", 1))
+    return card
+
+
+def test_an_idle_card_is_promised_one_clip_however_often_it_is_looked_at(ground: Ground) -> None:
+    """The clip comes at the end of its chunk, many looks later."""
+    fast, cards = idle_card(ground, 10.0), slow_cards(ground, "a", "b", "c")
+    for _ in range(3):
+        ground.tick()
+        for card in cards:
+            card.say()
+    assert sum(len(card.yields) for card in cards) == 1
+    fast.say()
+    assert fast.clips == []
+
+
+def test_a_clip_is_kept_for_a_faster_card_as_long_as_its_chunk_takes(ground: Ground) -> None:
+    fast, (slow,) = idle_card(ground, 10.0), slow_cards(ground, "a", seconds=200.0)
+    ground.tick()
+    slow.say()
+    assert slow.yields == [("b1-00001", 1)]
+    for _ in range(6):
+        ground.tick(30.0)
+        slow.say()
+        fast.say()
+    slow.give_up()
+    assert slow.clips == [], "after three minutes it is still kept"
+    fast.say()
+    assert fast.clips == ["b1-00001"]
+
+
+def test_nothing_moves_to_an_idle_card_while_clips_wait_that_it_may_have(ground: Ground) -> None:
+    fast, one = idle_card(ground, 10.0), ground.card("one", capacity=3, seconds=50.0)
+    ground.submit(4, frames=33 * 4)
+    one.say()
+    assert len(one.held) == 2
+    ground.tick()
+    one.say()
+    assert one.yields == []
+    fast.say()
+    assert fast.clips == ["b1-00003"]
+
+
+def test_a_clip_that_overtook_one_of_higher_rank_on_its_card_yields(ground: Ground) -> None:
+    """A card begins with what is ready first, and one that resumes has its chunks to fetch."""
+    card = ground.card("a", capacity=3)
+    card.say()
+    ground.submit(3, batch_id="long", frames=33 * 8)
+    ground.submit(1, batch_id="urgent", priority=1)
+    card.say()
+    urgent, overtaking = card.held
+    assert urgent == ("urgent-00001", 1)
+    card.held[overtaking] = True
+    card.say()
+    ground.tick()
+    card.say()
+    assert card.yields == [overtaking]
+    card.held[urgent] = True
+    card.give_up()
+    ground.tick()
+    card.say()
+    assert card.yields == [], "what waits behind it waits its turn"
