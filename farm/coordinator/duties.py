@@ -88,6 +88,7 @@ class Duties:
             for card in cards
             if card.is_here(now, books.policy.lease_seconds)
         }
+        books.clips.keep_only_for(seats)
         for each in yields(
             books.clips,
             books.lineup,

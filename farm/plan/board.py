@@ -238,6 +238,11 @@ class Board:
         self.reserved[clip_id] = (card_id, until)
         heapq.heappush(self._reservations, (until, clip_id))
 
+    def keep_only_for(self, cards: Collection[str]) -> None:
+        """Keep clips for these cards only: the others have gone, and will not come for them."""
+        for clip_id in [i for i, (card_id, _) in self.reserved.items() if card_id not in cards]:
+            del self.reserved[clip_id]
+
     def wake(self, now: float) -> None:
         """Let clips join their queues whose backoff has ended by `now` (monotonic seconds), and
         keep none any longer for a card that has not come for it."""

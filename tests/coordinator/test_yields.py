@@ -235,6 +235,17 @@ def test_a_clip_is_kept_for_a_faster_card_as_long_as_its_chunk_takes(ground: Gro
     assert fast.clips == ["b1-00001"]
 
 
+def test_a_clip_is_not_kept_for_a_card_that_dies(ground: Ground) -> None:
+    fast, (slow,) = idle_card(ground, 10.0), slow_cards(ground, "a", seconds=200.0)
+    ground.tick()
+    slow.say()
+    assert slow.yields == [("b1-00001", 1)]
+    ground.coordinator.lost("fast", fast.incarnation, "killed")
+    ground.tick()
+    slow.give_up()
+    assert slow.clips == ["b1-00001"]
+
+
 def test_nothing_moves_to_an_idle_card_while_clips_wait_that_it_may_have(ground: Ground) -> None:
     fast, one = idle_card(ground, 10.0), ground.card("one", capacity=3, seconds=50.0)
     ground.submit(4, frames=33 * 4)
