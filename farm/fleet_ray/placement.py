@@ -35,8 +35,9 @@ AGAIN_SECONDS = 0.2
 
 Fleet = Callable[[], Awaitable[tuple[fleet_pb.GetFleetResponse, list[types_pb.Card]]]]
 """What the coordinator knows of its cards, and how many it wants."""
-Lost = Callable[[str, str, str], Awaitable[None]]
-"""Told (card id, incarnation, reason) when an agent has died."""
+Lost = Callable[[str, str, str, bool], Awaitable[None]]
+"""Told (card id, incarnation, reason, for good) when an agent has died. For good: it may still be
+heard of, for the network has brought it back, but Ray ends it as soon as it can."""
 
 
 @dataclass(slots=True)
@@ -123,7 +124,7 @@ class Placement:
             agent: Any = await asyncio.to_thread(ray.get_actor, name, namespace=NAMESPACE)
             await asyncio.to_thread(ray.kill, agent)
         if incarnation:
-            await self._tell(card_id, incarnation, "its node is drained")
+            await self._tell(card_id, incarnation, "its node is drained", for_good=False)
 
     def _say_that_it_waits(self, card_id: str, node: dict[str, Any], kept: Kept) -> None:
         """A machine that comes back before Ray knows of its death waits for that; so does one that
@@ -138,26 +139,28 @@ class Placement:
 
     async def _keep(self, node: dict[str, Any], slot: int, card_id: str, kept: Kept) -> None:
         """Have an agent run on a card until its node is gone."""
+        last = ""
         while True:
             kept.incarnation = ""
             try:
                 agent = await asyncio.to_thread(self._agent, node, slot, card_id)
-                kept.incarnation = await agent.incarnation.remote()
+                last = kept.incarnation = await agent.incarnation.remote()
                 await agent.run.remote()
             except RayError as error:
                 reason = f"its agent died ({type(error).__name__})"
                 logger.warning("card %s: %s", card_id, reason)
             else:
                 reason = "its agent ended"
-            if kept.incarnation:
-                await self._tell(card_id, kept.incarnation, reason)
-            if not await asyncio.to_thread(_is_alive, node["NodeID"]):
+            is_over = not await asyncio.to_thread(_is_alive, node["NodeID"])
+            if incarnation := last if is_over else kept.incarnation:
+                await self._tell(card_id, incarnation, reason, for_good=is_over)
+            if is_over:
                 return
             await asyncio.sleep(AGAIN_SECONDS)
 
-    async def _tell(self, card_id: str, incarnation: str, reason: str) -> None:
+    async def _tell(self, card_id: str, incarnation: str, reason: str, *, for_good: bool) -> None:
         try:
-            await self._lost(card_id, incarnation, reason)
+            await self._lost(card_id, incarnation, reason, for_good)
         except Exception:  # its lease expires by itself
             logger.exception("the loss of card %s could not be recorded", card_id)
 
