@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from farm.objects.embedded import EmbeddedStore
 from tests.chaos.conftest import rendered_in_vain
 from tests.conftest import require_program
 from tests.fixtures.cluster import ClusterFarm, running_cluster
+from tests.fixtures.farm import event_line
 from tests.fixtures.network import require_machines
 from tests.fixtures.object_store import embedded_store  # noqa: F401 - a fixture
 from tests.fixtures.oracle import Verdict, check_farm
@@ -71,13 +72,20 @@ class Stage:
         self.hashes = self.hashes or hashes
         assert self.hashes.items() <= hashes.items()
         vain = rendered_in_vain(self.farm, verdict)
-        assert sum(vain.values()) <= LOST_CHUNKS_MAX * cards_hit, vain
+        assert sum(vain.values()) <= LOST_CHUNKS_MAX * cards_hit, _told(vain, verdict)
         return verdict
 
     def tell(self, line: str) -> None:
         """A figure for the reader of the run."""
         self.figures.append(line)
         print(line)
+
+
+def _told(vain: Mapping[tuple[str, int], int], verdict: Verdict) -> str:
+    """What was rendered in vain, and all that happened to those clips."""
+    hit = {clip_id for clip_id, _ in vain}
+    events = (event_line(event) for event in verdict.events if event.clip_id in hit)
+    return "\n".join([str(vain), *events])
 
 
 @pytest.fixture(scope="package")
