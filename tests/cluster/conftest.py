@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 import time
@@ -54,7 +55,7 @@ class Stage:
             for number in range(2, rounds + 1)
             for row in ROWS
         ]
-        return self.farm.submit([*ROWS, *more], name)
+        return self.farm.submit_patiently([*ROWS, *more], name)
 
     def under_way(self, name: str, rounds: int = 1) -> str:
         """A batch of which all cards have something in hand, and some chunks are recorded."""
@@ -65,6 +66,7 @@ class Stage:
     def check(self, batch_id: str, *, cards_hit: int, rounds: int = 1) -> Verdict:
         """Every clip is done and as it should be; what was lost is what may be lost."""
         self.farm.wait_until_ended(batch_id)
+        self.check_ledger()
         clips = rounds * len(ROWS)
         verdict = check_farm(self.farm, batch_id, submitted=clips)
         assert len(verdict.takes) == clips, f"{verdict.states()}\n{self.farm.diagnosis()}"
@@ -74,6 +76,15 @@ class Stage:
         vain = rendered_in_vain(self.farm, verdict)
         assert sum(vain.values()) <= LOST_CHUNKS_MAX * cards_hit, _told(vain, verdict)
         return verdict
+
+    def check_ledger(self) -> None:
+        """The coordinator runs on the head, and nowhere else was a ledger ever made."""
+        farm = self.farm
+        running = {process.pid for process in farm.processes("coordinator")}
+        assert running <= {process.pid for process in farm.head.processes()}
+        name = farm.settings.store_path.name
+        made = [where for where, _, files in os.walk(farm.network.directory) if name in files]
+        assert not made, "a node has a ledger"
 
     def tell(self, line: str) -> None:
         """A figure for the reader of the run."""

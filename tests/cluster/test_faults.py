@@ -147,9 +147,13 @@ def test_a_drained_machine_is_really_idle(stage: Stage):
     """Its agents end once nothing is held, so that an autoscaler may take it, and come back."""
     farm, node = stage.farm, stage.farm.nodes[0]
     batch_id = stage.under_way("drain")
+    assert not farm.is_idle(node)
+    at = time.time()
     farm.client.set_standing([node.name], types_pb.STANDING_DRAINING, reason="it is taken away")
     kinds = ("ray::AgentActor", "node_agent.render.process")
     farm.wait_for("an idle machine", lambda: not _running(node, kinds))
+    farm.wait_for("Ray to find it idle", lambda: farm.is_idle(node))
+    stage.tell(f"drained and idle within {time.time() - at:.1f} s")
     farm.wait_until_ended(batch_id)
     assert not _running(node, kinds)
     farm.client.set_standing([node.name], types_pb.STANDING_OPEN)
