@@ -201,12 +201,16 @@ class Cards:
             del self._retired[next(iter(self._retired))]
 
     def is_retired(self, said: node_pb.CardReport) -> bool:
-        """True of an incarnation that a later one has replaced: it may hold nothing."""
+        """True of an incarnation that a later one has replaced, or that is gone for good: it may
+        hold nothing."""
         return (said.card_id, said.incarnation) in self._retired
 
-    def gone(self, card_id: str) -> None:
-        """Its agent died: it is offline until it is heard of again."""
-        self._cards[card_id].online = False
+    def gone(self, card_id: str, *, for_good: bool) -> None:
+        """Its agent died: it is offline until it is heard of again, or another one is."""
+        card = self._cards[card_id]
+        card.online = False
+        if for_good:
+            self._retire(card_id, card.row.incarnation)
         self.roster += 1
 
     def count_rendered(self, request: node_pb.ExchangeRequest, now: float) -> int:

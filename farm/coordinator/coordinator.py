@@ -96,13 +96,16 @@ class Coordinator:
             books.count(frames_rendered=frames)
         return response
 
-    def lost(self, card_id: str, incarnation: str, reason: str) -> int:
-        """A card's agent died. Returns how many leases were taken back."""
+    def lost(self, card_id: str, incarnation: str, reason: str, *, for_good: bool = False) -> int:
+        """A card's agent died. Returns how many leases were taken back.
+
+        `for_good`: whatever is still heard of it, it is about to end.
+        """
         card = self.books.cards.get(card_id)
         if card is None or card.row.incarnation != incarnation:
             return 0
         with self.books.transaction():
-            self.books.cards.gone(card_id)
+            self.books.cards.gone(card_id, for_good=for_good)
             return self.books.lose_all(card_id, reason)
 
     def tick(self) -> int:

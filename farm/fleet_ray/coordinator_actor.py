@@ -143,8 +143,10 @@ class CoordinatorActor:
     async def _fleet(self) -> tuple[fleet_pb.GetFleetResponse, list[types_pb.Card]]:
         return await self._call(self._coordinator.fleet)
 
-    async def _lost(self, card_id: str, incarnation: str, reason: str) -> None:
-        count = await self._call(lambda: self._coordinator.lost(card_id, incarnation, reason))
+    async def _lost(self, card_id: str, incarnation: str, reason: str, for_good: bool) -> None:
+        count = await self._call(
+            lambda: self._coordinator.lost(card_id, incarnation, reason, for_good=for_good)
+        )
         logger.warning("card %s lost %d leases: %s", card_id, count, reason)
 
     async def _tick_for_ever(self) -> None:

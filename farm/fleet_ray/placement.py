@@ -35,8 +35,9 @@ AGAIN_SECONDS = 0.2
 
 Fleet = Callable[[], Awaitable[tuple[fleet_pb.GetFleetResponse, list[types_pb.Card]]]]
 """What the coordinator knows of its cards, and how many it wants."""
-Lost = Callable[[str, str, str], Awaitable[None]]
-"""Told (card id, incarnation, reason) when an agent has died."""
+Lost = Callable[[str, str, str, bool], Awaitable[None]]
+"""Told (card id, incarnation, reason, for good) when an agent has died. For good: it may still be
+heard of, for the network has brought it back, but Ray ends it as soon as it can."""
 
 
 @dataclass(slots=True)
@@ -46,8 +47,6 @@ class Kept:
     node_id: str
     task: asyncio.Task[None] | None = None
     """None: it is drained."""
-    incarnation: str = ""
-    """Of the agent that `run` was called of; empty before that."""
 
     @property
     def is_over(self) -> bool:
@@ -66,8 +65,6 @@ class Placement:
         self._cards: dict[str, types_pb.Card] = {}
         self._asks_at = 0.0
         self._kept: dict[str, Kept] = {}
-        self._ended: set[str] = set()
-        """Cards that are drained and whose agents have been ended."""
         self._told: set[tuple[str, str]] = set()
 
     async def run(self) -> None:
@@ -94,12 +91,12 @@ class Placement:
             self._say_that_it_waits(card_id, node, kept)
             return
         kept.node_id = node["NodeID"]
-        if is_drained(self._cards.get(card_id)):
-            if kept.task is not None or card_id not in self._ended:
-                await self._end(card_id, kept)
+        card = self._cards.get(card_id)
+        if card is not None and is_drained(card):
+            if kept.task is not None or card.online:
+                await self._end(card, kept)
         elif kept.task is None:
-            self._ended.discard(card_id)
-            kept.task = asyncio.create_task(self._keep(node, slot, card_id, kept))
+            kept.task = asyncio.create_task(self._keep(node, slot, card_id))
 
     async def _ask_fleet(self) -> None:
         """Hear what was decided of the cards, and pass on how many are wanted."""
@@ -110,20 +107,19 @@ class Placement:
         self._cards = {card.card_id: card for card in cards}
         await self._demand.tell(view.cards_wanted, cards)
 
-    async def _end(self, card_id: str, kept: Kept) -> None:
+    async def _end(self, card: types_pb.Card, kept: Kept) -> None:
         """A drained card's agent ends: nothing of ours is left on the node, which Ray's autoscaler
-        may then take away."""
-        logger.info("card %s is drained: its agent ends", card_id)
-        self._ended.add(card_id)
+        may then take away. One that was just being started is ended when it is heard of."""
+        logger.info("card %s is drained: its agent ends", card.card_id)
         if kept.task is not None:
             kept.task.cancel()
-        incarnation, kept.task, kept.incarnation = kept.incarnation, None, ""
+            kept.task = None
         with contextlib.suppress(RayError, ValueError):  # ValueError: it is not there
-            name = agent_name(card_id, kept.node_id)
+            name = agent_name(card.card_id, kept.node_id)
             agent: Any = await asyncio.to_thread(ray.get_actor, name, namespace=NAMESPACE)
             await asyncio.to_thread(ray.kill, agent)
-        if incarnation:
-            await self._tell(card_id, incarnation, "its node is drained")
+        await self._tell(card.card_id, card.incarnation, "its node is drained", for_good=False)
+        self._asks_at = 0.0  # is it offline now?
 
     def _say_that_it_waits(self, card_id: str, node: dict[str, Any], kept: Kept) -> None:
         """A machine that comes back before Ray knows of its death waits for that; so does one that
@@ -136,28 +132,31 @@ class Placement:
                 card_id, node["NodeID"][:8], node["NodeManagerAddress"], kept.node_id[:8],
             )  # fmt: skip
 
-    async def _keep(self, node: dict[str, Any], slot: int, card_id: str, kept: Kept) -> None:
+    async def _keep(self, node: dict[str, Any], slot: int, card_id: str) -> None:
         """Have an agent run on a card until its node is gone."""
+        incarnation = ""
         while True:
-            kept.incarnation = ""
+            answered = False
             try:
                 agent = await asyncio.to_thread(self._agent, node, slot, card_id)
-                kept.incarnation = await agent.incarnation.remote()
+                incarnation = await agent.incarnation.remote()
+                answered = True
                 await agent.run.remote()
             except RayError as error:
                 reason = f"its agent died ({type(error).__name__})"
                 logger.warning("card %s: %s", card_id, reason)
             else:
                 reason = "its agent ended"
-            if kept.incarnation:
-                await self._tell(card_id, kept.incarnation, reason)
-            if not await asyncio.to_thread(_is_alive, node["NodeID"]):
+            is_over = not await asyncio.to_thread(_is_alive, node["NodeID"])
+            if answered or (is_over and incarnation):
+                await self._tell(card_id, incarnation, reason, for_good=is_over)
+            if is_over:
                 return
             await asyncio.sleep(AGAIN_SECONDS)
 
-    async def _tell(self, card_id: str, incarnation: str, reason: str) -> None:
+    async def _tell(self, card_id: str, incarnation: str, reason: str, *, for_good: bool) -> None:
         try:
-            await self._lost(card_id, incarnation, reason)
+            await self._lost(card_id, incarnation, reason, for_good)
         except Exception:  # its lease expires by itself
             logger.exception("the loss of card %s could not be recorded", card_id)
 
@@ -188,10 +187,9 @@ class Placement:
         )
 
 
-def is_drained(card: types_pb.Card | None) -> bool:
+def is_drained(card: types_pb.Card) -> bool:
     """Nothing is held by a card whose node is about to leave."""
-    draining = types_pb.STANDING_DRAINING
-    return card is not None and card.standing == draining and not card.clip_ids
+    return card.standing == types_pb.STANDING_DRAINING and not card.clip_ids
 
 
 def _alive() -> list[dict[str, Any]]:

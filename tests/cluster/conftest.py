@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from farm.objects.embedded import EmbeddedStore
 from tests.chaos.conftest import rendered_in_vain
 from tests.conftest import require_program
 from tests.fixtures.cluster import ClusterFarm, running_cluster
+from tests.fixtures.farm import event_line
 from tests.fixtures.network import require_machines
 from tests.fixtures.object_store import embedded_store  # noqa: F401 - a fixture
 from tests.fixtures.oracle import Verdict, check_farm
@@ -53,7 +55,7 @@ class Stage:
             for number in range(2, rounds + 1)
             for row in ROWS
         ]
-        return self.farm.submit([*ROWS, *more], name)
+        return self.farm.submit_patiently([*ROWS, *more], name)
 
     def under_way(self, name: str, rounds: int = 1) -> str:
         """A batch of which all cards have something in hand, and some chunks are recorded."""
@@ -64,6 +66,7 @@ class Stage:
     def check(self, batch_id: str, *, cards_hit: int, rounds: int = 1) -> Verdict:
         """Every clip is done and as it should be; what was lost is what may be lost."""
         self.farm.wait_until_ended(batch_id)
+        self.check_ledger()
         clips = rounds * len(ROWS)
         verdict = check_farm(self.farm, batch_id, submitted=clips)
         assert len(verdict.takes) == clips, f"{verdict.states()}\n{self.farm.diagnosis()}"
@@ -71,13 +74,29 @@ class Stage:
         self.hashes = self.hashes or hashes
         assert self.hashes.items() <= hashes.items()
         vain = rendered_in_vain(self.farm, verdict)
-        assert sum(vain.values()) <= LOST_CHUNKS_MAX * cards_hit, vain
+        assert sum(vain.values()) <= LOST_CHUNKS_MAX * cards_hit, _told(vain, verdict)
         return verdict
+
+    def check_ledger(self) -> None:
+        """The coordinator runs on the head, and nowhere else was a ledger ever made."""
+        farm = self.farm
+        running = {process.pid for process in farm.processes("coordinator")}
+        assert running <= {process.pid for process in farm.head.processes()}
+        name = farm.settings.store_path.name
+        made = [where for where, _, files in os.walk(farm.network.directory) if name in files]
+        assert not made, "a node has a ledger"
 
     def tell(self, line: str) -> None:
         """A figure for the reader of the run."""
         self.figures.append(line)
         print(line)
+
+
+def _told(vain: Mapping[tuple[str, int], int], verdict: Verdict) -> str:
+    """What was rendered in vain, and all that happened to those clips."""
+    hit = {clip_id for clip_id, _ in vain}
+    events = (event_line(event) for event in verdict.events if event.clip_id in hit)
+    return "\n".join([str(vain), *events])
 
 
 @pytest.fixture(scope="package")

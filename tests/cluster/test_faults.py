@@ -1,14 +1,15 @@
 """Whatever happens to a machine of the farm, every clip ends once and is what it should be.
 
-Times are from the fault to the next lease of the clips that it hit (REL-3: 60 s at most).
+Times are from a machine's fault to when its clips are taken back, and to their next lease (REL-3:
+60 s at most where a card is free, 15 s where Ray reports the death). They are printed, not judged:
+how long things take here depends on what else the machine does.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import psutil
@@ -19,7 +20,6 @@ from farm.domain.clip import EventKind
 from farm.fleet_ray.coordinator_actor import SystemClock
 from farm.store.store import open_store
 from heliostat.v1 import types_pb2 as types_pb
-from tests.chaos.test_kills import seconds_until_again
 from tests.cluster.conftest import Stage
 from tests.fixtures.cluster import Node
 from tests.fixtures.oracle import Verdict
@@ -31,7 +31,6 @@ long_form = pytest.mark.skipif(
     reason="takes minutes: HELIOSTAT_CLUSTER_LONG=1 runs it",
 )
 
-AGAIN_SECONDS_MAX = 60.0
 LEASE_SECONDS = 45.0
 
 
@@ -51,7 +50,8 @@ def test_a_raylet_is_killed(stage: Stage):
     batch_id = stage.under_way("raylet")
     at = node.machine.kill("raylet")
     verdict = stage.check(batch_id, cards_hit=node.cards)
-    _tell(stage, "raylet killed", at, verdict)
+    _tell(stage, "raylet killed", {node: at}, verdict)
+    assert _all_reported(verdict)
 
 
 def test_a_machine_loses_its_power(stage: Stage):
@@ -63,7 +63,8 @@ def test_a_machine_loses_its_power(stage: Stage):
     node.machine.switch_on()
     node.join()
     verdict = stage.check(batch_id, cards_hit=node.cards)
-    _tell(stage, "power cut at two cards", at, verdict)
+    _tell(stage, "power cut at two cards", {node: at}, verdict)
+    assert _all_reported(verdict)
 
 
 @long_form
@@ -74,14 +75,13 @@ def test_three_machines_are_out_of_reach_each_in_its_own_way(stage: Stage):
     """
     stopped, unplugged, unheard = stage.farm.nodes
     batch_id = stage.under_way("out of reach", rounds=5)
-    at = stopped.machine.stop()
-    unplugged.machine.unplug()
+    at = {stopped: stopped.machine.stop(), unplugged: unplugged.machine.unplug()}
     _wait_for_losses(stage, batch_id, nodes=[stopped, unplugged])
     unplugged.machine.plug_in()
-    unheard.machine.lose_way_to(stage.farm.head.address)
+    at[unheard] = unheard.machine.lose_way_to(stage.farm.head.address)
     _wait_for_losses(stage, batch_id, nodes=[stopped, unplugged, unheard])
     unheard.machine.find_way_to(stage.farm.head.address)
-    stage.farm.wait_for("more than a lease", lambda: time.time() - at > LEASE_SECONDS + 5)
+    stage.farm.wait_for("more than a lease", lambda: time.time() > at[stopped] + LEASE_SECONDS + 5)
     stopped.machine.go_on()
     hit = sum(node.cards for node in stage.farm.nodes)
     verdict = stage.check(batch_id, cards_hit=hit, rounds=5)
@@ -99,7 +99,7 @@ def test_the_head_is_killed_and_nothing_is_lost(stage: Stage):
     verdict = stage.check(batch_id, cards_hit=0)
     assert _pids(stage) == before
     assert not _losses(verdict)
-    _tell(stage, "head killed, with Redis", at, verdict)
+    _tell(stage, "head killed, with Redis", dict.fromkeys(farm.nodes, at), verdict)
 
 
 @long_form
@@ -147,9 +147,13 @@ def test_a_drained_machine_is_really_idle(stage: Stage):
     """Its agents end once nothing is held, so that an autoscaler may take it, and come back."""
     farm, node = stage.farm, stage.farm.nodes[0]
     batch_id = stage.under_way("drain")
+    assert not farm.is_idle(node)
+    at = time.time()
     farm.client.set_standing([node.name], types_pb.STANDING_DRAINING, reason="it is taken away")
     kinds = ("ray::AgentActor", "node_agent.render.process")
     farm.wait_for("an idle machine", lambda: not _running(node, kinds))
+    farm.wait_for("Ray to find it idle", lambda: farm.is_idle(node))
+    stage.tell(f"drained and idle within {time.time() - at:.1f} s")
     farm.wait_until_ended(batch_id)
     assert not _running(node, kinds)
     farm.client.set_standing([node.name], types_pb.STANDING_OPEN)
@@ -169,7 +173,7 @@ def test_the_head_is_killed_without_redis(stage: Stage):
     at = farm.kill_head()
     farm.restart_head()
     verdict = stage.check(batch_id, cards_hit=sum(node.cards for node in farm.nodes))
-    _tell(stage, "head killed, without Redis", at, verdict, again_max=math.inf)
+    _tell(stage, "head killed, without Redis", dict.fromkeys(farm.nodes, at), verdict)
 
 
 def _running(node: Node, kinds: Sequence[str]) -> list[str]:
@@ -199,14 +203,35 @@ def _wait_for_losses(stage: Stage, batch_id: str, nodes: list[Node]) -> None:
     stage.farm.wait_for(f"losses of {[node.name for node in nodes]}", lost)
 
 
-def _tell(
-    stage: Stage, what: str, at: float, verdict: Verdict, again_max: float = AGAIN_SECONDS_MAX
-) -> None:
-    """The times of REL-3, which do not count the time in which there is no head."""
-    again = seconds_until_again(verdict, at)
-    whole = time.time() - at
+def _all_reported(verdict: Verdict) -> bool:
+    """Ray said what was lost, before any lease had expired."""
+    return all("its agent died" in e.detail for e in verdict.events if e.kind == EventKind.LOST)
+
+
+def _tell(stage: Stage, what: str, faults: Mapping[Node, float], verdict: Verdict) -> None:
+    """The times of REL-3; `faults` is when each machine had its own."""
+    for node, at in faults.items():
+        times = _seconds_until_again(verdict, node, at)
+        told = ", ".join(f"{lost:.1f}/{again:.1f}" for lost, again in times) or "-"
+        stage.tell(f"{what}, {node.name}: taken back/running again after {told} s")
+    first = min(faults.values())
     stage.tell(
-        f"{what}: running again after {', '.join(f'{s:.1f}' for s in again) or '-'} s, "
-        f"ended {verdict.events[-1].at - at:.1f} s later, all cards back after {whole:.1f} s"
+        f"{what}: ended {verdict.events[-1].at - first:.1f} s after the fault, "
+        f"all cards back {time.time() - first:.1f} s after it"
     )
-    assert all(seconds < again_max for seconds in again)
+
+
+def _seconds_until_again(verdict: Verdict, node: Node, at: float) -> list[tuple[float, float]]:
+    """From a machine's fault to when each clip it held was taken back, and to its next lease."""
+    times: dict[str, tuple[float, float]] = {}
+    for event in verdict.events:
+        hit = event.kind == EventKind.LOST and event.card_id.rpartition("-")[0] == node.name
+        if hit and event.at >= at and event.clip_id not in times:
+            again = next(
+                later.at
+                for later in verdict.events
+                if later.sequence > event.sequence
+                and (later.clip_id, later.kind) == (event.clip_id, EventKind.LEASE)
+            )
+            times[event.clip_id] = (event.at - at, again - at)
+    return sorted(times.values())

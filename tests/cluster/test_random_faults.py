@@ -1,7 +1,8 @@
 """Faults at random moments of random machines (`make soak`; not part of every run).
 
 HELIOSTAT_CLUSTER_FAULTS is how many, HELIOSTAT_CHAOS_SEED repeats a run. Batches follow each other
-until the last fault is over; then the oracle looks at each of them.
+until the last fault is over: there is work before each fault, and when it is over. Then the oracle
+looks at each of them.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ pytestmark = pytest.mark.chaos
 FAULTS = int(os.environ.get("HELIOSTAT_CLUSTER_FAULTS", "0"))
 SEED = os.environ.get("HELIOSTAT_CHAOS_SEED") or str(random.SystemRandom().randrange(10**9))
 PAUSE_SECONDS = (0.5, 8.0)
+ROUNDS = 3
+CLIPS = ROUNDS * len(ROWS)
+"""Of a batch."""
 AWAY_SECONDS = (1.0, 70.0)
 """Shorter than a health check's patience, and longer than a lease."""
 
@@ -38,7 +42,7 @@ def test_faults_at_random(stage: Stage):
     def open_batch() -> None:
         clips = farm.ledger.progress(batches[-1:])[batches[-1]].clips if batches else {}
         if not any(count for state, count in clips.items() if state not in ENDED):
-            batches.append(farm.submit(ROWS, f"random {SEED} {len(batches)}"))
+            batches.append(stage.submit(f"random {SEED} {len(batches)}", ROUNDS))
 
     try:
         while len(done) < FAULTS:
@@ -48,18 +52,19 @@ def test_faults_at_random(stage: Stage):
             node = dice.choice(farm.nodes)
             done.append(f"{name} {node.name}")
             FAULT_KINDS[name](stage, node, dice)
+            open_batch()
             farm.wait_until_whole()
         for batch_id in batches:
             farm.wait_until_ended(batch_id, 600)
         for batch_id in batches:
-            verdict = check_farm(farm, batch_id, submitted=len(ROWS))
-            assert verdict.states() == {ClipState.DONE: len(ROWS)}
+            verdict = check_farm(farm, batch_id, submitted=CLIPS)
+            assert verdict.states() == {ClipState.DONE: CLIPS}
     except BaseException:
         print(f"to repeat: HELIOSTAT_CHAOS_SEED={SEED} HELIOSTAT_CLUSTER_FAULTS={FAULTS}")
         print(f"done, in order: {done}")
         raise
     faults = Counter(f"fault {each.split()[0]}" for each in done)
-    tell_soak({"clips": len(batches) * len(ROWS), **faults})
+    tell_soak({"clips": len(batches) * CLIPS, **faults})
     stage.tell(f"seed {SEED}: {len(done)} faults over {len(batches)} batches: {', '.join(done)}")
 
 

@@ -212,6 +212,24 @@ def test_a_dead_agent_gives_its_clips_back_at_once(ground: Ground) -> None:
     assert not ground.coordinator.fleet()[1][0].online
 
 
+@pytest.mark.parametrize(("for_good", "held"), [(False, [("b1-00001", 2)]), (True, [])])
+def test_what_a_dead_agent_gets_that_is_heard_again(
+    ground: Ground, for_good: bool, held: list[tuple[str, int]]
+) -> None:
+    """A short break is over, and it works on. One that is about to end begins nothing: it would
+    be lost once more. The next agent of the card does."""
+    ground.submit(1)
+    card = ground.card("a")
+    card.say()
+    ground.coordinator.lost("a", "first", "died", for_good=for_good)
+    card.say()
+    assert list(card.held) == held
+    assert ground.coordinator.fleet()[1][0].online is not for_good
+    new = ground.card("a", incarnation="second")
+    new.say()
+    assert list(new.held) == [("b1-00001", 3 - for_good)]
+
+
 def test_a_clip_resumes_from_what_was_recorded(ground: Ground) -> None:
     ground.submit(1)
     card = ground.card("a")
