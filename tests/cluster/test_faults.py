@@ -1,8 +1,8 @@
 """Whatever happens to a machine of the farm, every clip ends once and is what it should be.
 
 Times are from a machine's fault to when its clips are taken back, and to their next lease (REL-3:
-60 s at most where a card is free, 15 s where Ray reports the death). They are printed, not judged:
-how long things take here depends on what else the machine does.
+60 s at most where a card is free, 15 s where Ray reports the death). They are printed; all that is
+judged is that a dead machine's clips are taken back in time, which no load should delay so far.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ long_form = pytest.mark.skipif(
 )
 
 LEASE_SECONDS = 45.0
+TAKEN_BACK_SECONDS_MAX = 60.0
 
 
 def test_a_machine_joins_by_one_command_and_renders(stage: Stage):
@@ -51,6 +52,7 @@ def test_a_raylet_is_killed(stage: Stage):
     at = node.machine.kill("raylet")
     verdict = stage.check(batch_id, cards_hit=node.cards)
     _tell(stage, "raylet killed", {node: at}, verdict)
+    _check_taken_back({node: at}, verdict)
     assert _all_reported(verdict)
 
 
@@ -64,6 +66,7 @@ def test_a_machine_loses_its_power(stage: Stage):
     node.join()
     verdict = stage.check(batch_id, cards_hit=node.cards)
     _tell(stage, "power cut at two cards", {node: at}, verdict)
+    _check_taken_back({node: at}, verdict)
     assert _all_reported(verdict)
 
 
@@ -86,6 +89,7 @@ def test_three_machines_are_out_of_reach_each_in_its_own_way(stage: Stage):
     hit = sum(node.cards for node in stage.farm.nodes)
     verdict = stage.check(batch_id, cards_hit=hit, rounds=5)
     _tell(stage, "stopped, unplugged, unheard", at, verdict)
+    _check_taken_back(at, verdict)
 
 
 @long_form
@@ -219,6 +223,12 @@ def _tell(stage: Stage, what: str, faults: Mapping[Node, float], verdict: Verdic
         f"{what}: ended {verdict.events[-1].at - first:.1f} s after the fault, "
         f"all cards back {time.time() - first:.1f} s after it"
     )
+
+
+def _check_taken_back(faults: Mapping[Node, float], verdict: Verdict) -> None:
+    for node, at in faults.items():
+        after = [lost for lost, _ in _seconds_until_again(verdict, node, at)]
+        assert all(seconds < TAKEN_BACK_SECONDS_MAX for seconds in after), (node.name, after)
 
 
 def _seconds_until_again(verdict: Verdict, node: Node, at: float) -> list[tuple[float, float]]:
