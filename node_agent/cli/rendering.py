@@ -34,13 +34,9 @@ INTERRUPTED = 130
 class Memory:
     """What rendering may take of this machine: see `render.child.ChildOptions`."""
 
-    vram_bytes: int | None = None
-    ram_bytes: int | None = None
-    pageable: bool = False
-
-
-FREE = Memory()
-"""All that is free."""
+    vram_bytes: int | None
+    ram_bytes: int | None
+    pageable: bool
 
 
 class Asked(typer.BadParameter):
@@ -76,9 +72,7 @@ def take_up(film: Path, wanted: Record, *, fresh: bool, source: Path | None = No
     return Reel.create(folder, wanted, source)
 
 
-def finish(
-    reel: Reel, film: Path, *, models_dir: Path, as_json: bool, memory: Memory = FREE
-) -> None:
+def finish(reel: Reel, film: Path, *, models_dir: Path, as_json: bool, memory: Memory) -> None:
     """Make what is left of the clip, then the film and its sidecar, and say so."""
     from node_agent.reel.take import make_take  # PyAV: only where it is needed
 
@@ -98,8 +92,8 @@ def follow(
     log: Path,
     *,
     models_dir: Path,
+    memory: Memory,
     keep: Callable[[ChunkDone], None] | None = None,
-    memory: Memory = FREE,
 ) -> None:
     """Let a render child do `start` and show its chunks; `keep` takes them, by default the reel.
 

@@ -72,9 +72,9 @@ class LeanTransformer(HeliosTransformer3DModel):  # type: ignore[misc]
         time, at_time = self._time(timestep, tokens)
         modulation = torch.stack([at_zero.expand_as(at_time), at_time], dim=1)
         tokens, places = tokens.contiguous(), places.contiguous()
-        for number, key_value in enumerate(keys_values):
+        for number, (block, key_value) in enumerate(zip(self.blocks, keys_values, strict=True)):
             with self.weights.block(number):
-                tokens = self.blocks[number](tokens, key_value, modulation, places, split)
+                tokens = block(tokens, key_value, modulation, places, split)
 
         tokens = self.proj_out(self.norm_out(tokens, time.unsqueeze(1), chunk_tokens))
         patches = tokens.view(lanes, frames, height, width, *self.config.patch_size, -1)

@@ -76,11 +76,11 @@ class Homes:
         try:
             for number, block in enumerate(parted.blocks):
                 self._settle_block(stock.blocks[number], number, block)
+            _settle(stock, parted.fixed, device)
+            _settle(stock, parted.prompt, device if plan.prompt_resident else CPU)
         except BaseException:
             self._host.close()
             raise
-        _settle(stock, parted.fixed, device)
-        _settle(stock, parted.prompt, device if plan.prompt_resident else CPU)
 
     def stream(self, transformer: Any) -> Streamer | None:
         """What brings the blocks in turn, once all weights are written; None where all stay.

@@ -53,11 +53,11 @@ class _Visitor:
 
     def __init__(self, block: nn.Module, home: Home, slots: Sequence[Tensor]) -> None:
         self.home = home
+        self.rooms = [slot[: home.layout.size] for slot in slots]
+        """The part of each slot that it takes."""
         self._sockets = Sockets(block, home.layout.places)
-        places = [slot[: home.layout.size] for slot in slots]
-        self.places = places
         self._at_home, *self._in_slots = (
-            self._sockets.fitted(home.layout.views(slab)) for slab in (home.slab, *places)
+            self._sockets.fitted(home.layout.views(slab)) for slab in (home.slab, *self.rooms)
         )
 
     def settle(self, slot: int) -> None:
@@ -135,7 +135,7 @@ class Streamer:
         """Fill the free slots with the blocks that come next."""
         while self._free:
             slot, visitor = self._free.popleft(), self._visitors[self._next]
-            self._order.copy(slot, visitor.places[slot], visitor.home.slab)
+            self._order.copy(slot, visitor.rooms[slot], visitor.home.slab)
             self._fetched.append((self._next, slot))
             self._next = (self._next + 1) % len(self._visitors)
 
