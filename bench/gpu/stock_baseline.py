@@ -29,8 +29,9 @@ from node_agent.render.bench import about
 from node_agent.render.bench.figures import REPEATS_MIN, Record, figure
 from node_agent.render.bench.memory import MemoryWatch
 from node_agent.render.bench.options import numbers
+from node_agent.render.helios.group_offload import STREAMED_BYTES, Offload, pinned_bytes
 from node_agent.render.helios.model import hide_progress_bars
-from node_agent.render.helios.placement import Placement, Room, room
+from node_agent.render.helios.placement import WORKING_BYTES, Room, room
 from node_agent.render.helios.random_weights import RandomWeights
 from node_agent.render.renderer import CHUNK_FRAMES
 
@@ -60,7 +61,7 @@ def main() -> int:
     }
     for placement in options.placements:
         try:
-            pipeline = build(options, device, Placement(placement))
+            pipeline = build(options, device, Offload(placement))
         except ModelError as error:
             print(f"{placement}: {error}", flush=True)
             continue
@@ -75,13 +76,13 @@ def main() -> int:
     return 0 if record["cases"] else 1
 
 
-def build(options: argparse.Namespace, device: torch.device, placement: Placement) -> Any:
+def build(options: argparse.Namespace, device: torch.device, placement: Offload) -> Any:
     """The stock pipeline, without a text encoder. Raises `ModelError` where it does not fit."""
     dtype = torch.float32 if options.tiny else torch.bfloat16
     parts = RandomWeights(TINY, TINY_VAE) if options.tiny else RandomWeights()
     if device.type == "cuda":
-        check_room(parts, dtype, room(device), placement)
-    home = device if placement is Placement.RESIDENT else torch.device("cpu")
+        check_room(parts.transformer_bytes(dtype), room(device), placement)
+    home = device if placement is Offload.RESIDENT else torch.device("cpu")
     pipeline = HeliosPyramidPipeline(
         tokenizer=None,
         text_encoder=None,
@@ -91,27 +92,29 @@ def build(options: argparse.Namespace, device: torch.device, placement: Placemen
         is_distilled=True,
     )
     pipeline.set_progress_bar_config(disable=True)
-    if placement is Placement.PINNED:
+    if placement is not Offload.RESIDENT:
         pipeline.transformer.enable_group_offload(
             onload_device=device,
             offload_device=torch.device("cpu"),
             offload_type="leaf_level",
             use_stream=device.type == "cuda",
             record_stream=device.type == "cuda",
+            low_cpu_mem_usage=placement is Offload.PAGEABLE,
         )
     return pipeline
 
 
-def check_room(parts: RandomWeights, dtype: torch.dtype, free: Room, placement: Placement) -> None:
+def check_room(size: int, free: Room, placement: Offload) -> None:
     """Raise `ModelError`, with numbers, where the transformer does not fit in this placement."""
-    size = parts.transformer_bytes(dtype)
-    if placement is not Placement.RESIDENT:
-        free = Room(min(free.vram, size), free.ram)  # as if the card were smaller
-    if parts.check_room(dtype, free) is not placement:
+    if placement is Offload.RESIDENT:
+        vram, ram = size, 0  # made there
+    else:
+        vram, ram = STREAMED_BYTES, pinned_bytes(size)
+    if vram + WORKING_BYTES > free.vram or ram > free.ram:
         raise ModelError(
-            f"the transformer takes {size / 1e9:.1f} GB, three times that on the host where it is"
-            f" pinned, and its working space; {free.vram / 1e9:.1f} GB of the card's memory and"
-            f" {free.ram / 1e9:.1f} GB of the host's count as free"
+            f"the transformer ({size / 1e9:.1f} GB) takes {(vram + WORKING_BYTES) / 1e9:.1f} GB of"
+            f" the card's memory and {ram / 1e9:.1f} GB of the host's;"
+            f" {free.vram / 1e9:.1f} and {free.ram / 1e9:.1f} GB are free"
         )
 
 

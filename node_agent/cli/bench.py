@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from node_agent.cli.options import Pageable, Ram, Vram
 from node_agent.files import write_atomic
 
 Record = dict[str, Any]
@@ -32,6 +33,9 @@ def bench(
     lanes: Annotated[str, typer.Option(help="Clips in lockstep, with commas between.")] = "1,2",
     chunks: Annotated[int, typer.Option(help="Chunks that count, after one more.", min=2)] = 3,
     threads: Annotated[int, typer.Option(help="CPU threads for arithmetic.", min=1)] = 1,
+    vram: Vram = None,
+    ram: Ram = None,
+    pageable: Pageable = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the record to this file.")] = None,
 ) -> None:
@@ -39,11 +43,14 @@ def bench(
     if (model is None) == (not random_weights):
         _refuse("name what to measure: either --model DIR or --random-weights")
     source = ["--model", str(model)] if model else ["--random-weights"]
+    sizes = (("--vram", vram), ("--ram", ram))
     content = _measured(
         [
             *(*source, "--device", device, "--size", size, "--lanes", lanes),
             *(word for each in steps or ["1,1,1", "2,2,2"] for word in ("--steps", each)),
             *("--chunks", str(chunks), "--threads", str(threads)),
+            *(word for flag, size in sizes if size for word in (flag, str(size))),
+            *(["--pageable"] if pageable else []),
         ]
     )
     if out is not None:
@@ -74,7 +81,8 @@ def _measured(arguments: list[str]) -> bytes:
 def print_record(record: Record, console: Console) -> None:
     """What a person wants to see of a record."""
     card, model = record["card"], record["model"]
-    console.print(f"{card['name']}, {model['name']}: {model['weights']}, {model['placement']}")
+    where = f"{model['placement']}, {model['blocks_resident']} of {model['blocks']} blocks stay"
+    console.print(f"{card['name']}, {model['name']}: {model['weights']}, {where}")
     table = Table(title=f"{record['width']}x{record['height']}, a chunk is 33 frames")
     columns = ("steps", "lanes", "s/chunk", "frames/s", "s/pass by stage", "VRAM GB", "RAM GB")
     for heading in (*columns, "J/chunk"):

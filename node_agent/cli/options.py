@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from node_agent.memory_size import memory_size
 from node_agent.models import ModelError
 from node_agent.models.catalog import MODELS_DIR
 from node_agent.models.stamps import STAMPS_NAME
@@ -28,6 +29,40 @@ TokenFile = Annotated[
     typer.Option(help=f"File with the bearer token; else {TOKEN_VARIABLE}.", show_default=False),
 ]
 MODELS = MODELS_DIR
+
+
+def _size(text: str) -> int:
+    try:
+        return memory_size(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+Vram = Annotated[
+    int | None,
+    typer.Option(
+        parser=_size,
+        metavar="SIZE",
+        help="The most of the card's memory to take, as 8G; weights beyond it are streamed.",
+        show_default="what is free",
+    ),
+]
+Ram = Annotated[
+    int | None,
+    typer.Option(
+        parser=_size,
+        metavar="SIZE",
+        help="The most of the host's memory to take, as 26G.",
+        show_default="what is free",
+    ),
+]
+Pageable = Annotated[
+    bool,
+    typer.Option(
+        "--pageable",
+        help="Stream weights from ordinary memory, where the system refuses to page-lock it.",
+    ),
+]
 
 
 def stamps(models_dir: Path) -> Path:

@@ -12,9 +12,9 @@ from typing import Annotated
 import typer
 
 from node_agent.cli import parse
-from node_agent.cli.options import MODELS, Json, ModelsDir
+from node_agent.cli.options import MODELS, Json, ModelsDir, Pageable, Ram, Vram
 from node_agent.cli.render import Blend, Fresh, Out
-from node_agent.cli.rendering import Asked, check_model, facts, finish, follow, take_up
+from node_agent.cli.rendering import Asked, Memory, check_model, facts, finish, follow, take_up
 from node_agent.models import describe, load_manifest
 from node_agent.reel.codecs import CodecName
 from node_agent.reel.operations import all_again, branched, extended
@@ -40,6 +40,9 @@ def extend(
     model: Model = None,
     device: Device = "",
     threads: Threads = None,
+    vram: Vram = None,
+    ram: Ram = None,
+    pageable: Pageable = False,
     models_dir: ModelsDir = MODELS,
     fresh: Fresh = False,
     as_json: Json = False,
@@ -54,7 +57,10 @@ def extend(
         longer = extended(record, target.stem, frames, prompt=prompt, blend_chunks=blend_chunks)
     except ReelError as error:
         raise Asked(f"{film}: {error}") from error
-    _go_on(source, target, longer, models_dir=models_dir, fresh=fresh, as_json=as_json)
+    memory = Memory(vram, ram, pageable)
+    _go_on(
+        source, target, longer, models_dir=models_dir, fresh=fresh, as_json=as_json, memory=memory
+    )
 
 
 def branch(
@@ -69,6 +75,9 @@ def branch(
     model: Model = None,
     device: Device = "",
     threads: Threads = None,
+    vram: Vram = None,
+    ram: Ram = None,
+    pageable: Pageable = False,
     models_dir: ModelsDir = MODELS,
     fresh: Fresh = False,
     as_json: Json = False,
@@ -82,7 +91,10 @@ def branch(
         )
     except ReelError as error:
         raise Asked(f"{film}: {error}") from error
-    _go_on(source, target, other, models_dir=models_dir, fresh=fresh, as_json=as_json)
+    memory = Memory(vram, ram, pageable)
+    _go_on(
+        source, target, other, models_dir=models_dir, fresh=fresh, as_json=as_json, memory=memory
+    )
 
 
 def redecode(
@@ -98,6 +110,9 @@ def redecode(
     model: Model = None,
     device: Device = "",
     threads: Threads = None,
+    vram: Vram = None,
+    ram: Ram = None,
+    pageable: Pageable = False,
     models_dir: ModelsDir = MODELS,
     fresh: Annotated[bool, typer.Option("--fresh", help="Replace the file that is there.")] = False,
     as_json: Json = False,
@@ -123,7 +138,8 @@ def redecode(
         with Output(target, chosen, fps=record.fps, crf=crf, folder=Path(pieces)) as output:
             placed = Reel(source.folder, record)
             log = source.folder / LOG_NAME
-            follow(placed, start, log, models_dir=models_dir, keep=output.add)
+            memory = Memory(vram, ram, pageable)
+            follow(placed, start, log, models_dir=models_dir, keep=output.add, memory=memory)
         take = output.take()
     sidecar = target.with_name(f"{target.name}.json")
     write_sidecar(record, take, sidecar, encoder=output.encoder_id)
@@ -147,7 +163,14 @@ def _placed(record: Record, model: Path | None, device: str, threads: int | None
 
 
 def _go_on(
-    source: Reel, film: Path, record: Record, *, models_dir: Path, fresh: bool, as_json: bool
+    source: Reel,
+    film: Path,
+    record: Record,
+    *,
+    models_dir: Path,
+    fresh: bool,
+    as_json: bool,
+    memory: Memory,
 ) -> None:
     if reel_of(film) == source.folder:
         raise Asked(f"{film} is the film itself; choose another --out")
@@ -159,4 +182,4 @@ def _go_on(
         raise Asked(f"{record.spec.clip_id}: {error}") from error
     placed = replace(record, recipe=json.loads(json.dumps(recipe.record())))
     reel = take_up(film, placed, fresh=fresh, source=source.folder)
-    finish(reel, film, models_dir=models_dir, as_json=as_json)
+    finish(reel, film, models_dir=models_dir, as_json=as_json, memory=memory)

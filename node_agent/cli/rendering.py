@@ -11,7 +11,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,15 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 """What shells say of a command that Ctrl-C ended: 128 and the signal's number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What rendering may take of this machine: see `render.child.ChildOptions`."""
+
+    vram_bytes: int | None
+    ram_bytes: int | None
+    pageable: bool
 
 
 class Asked(typer.BadParameter):
@@ -63,7 +72,7 @@ def take_up(film: Path, wanted: Record, *, fresh: bool, source: Path | None = No
     return Reel.create(folder, wanted, source)
 
 
-def finish(reel: Reel, film: Path, *, models_dir: Path, as_json: bool) -> None:
+def finish(reel: Reel, film: Path, *, models_dir: Path, as_json: bool, memory: Memory) -> None:
     """Make what is left of the clip, then the film and its sidecar, and say so."""
     from node_agent.reel.take import make_take  # PyAV: only where it is needed
 
@@ -72,7 +81,7 @@ def finish(reel: Reel, film: Path, *, models_dir: Path, as_json: bool) -> None:
         reel.check_files()
         start = remaining(reel.record, reel.folder)
         if start is not None:
-            follow(reel, start, reel.folder / LOG_NAME, models_dir=models_dir)
+            follow(reel, start, reel.folder / LOG_NAME, models_dir=models_dir, memory=memory)
         take = make_take(reel, film)
     facts(reel.record, take, reel.folder, time.monotonic() - began, as_json=as_json)
 
@@ -83,6 +92,7 @@ def follow(
     log: Path,
     *,
     models_dir: Path,
+    memory: Memory,
     keep: Callable[[ChunkDone], None] | None = None,
 ) -> None:
     """Let a render child do `start` and show its chunks; `keep` takes them, by default the reel.
@@ -102,6 +112,9 @@ def follow(
         threads=record.threads,
         stamps=stamps(models_dir),
         loras=models_dir.expanduser(),
+        vram_bytes=memory.vram_bytes,
+        ram_bytes=memory.ram_bytes,
+        pageable=memory.pageable,
     )
     with progress_of(start.spec.clip_id, chunks) as progress:
 

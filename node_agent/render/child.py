@@ -50,7 +50,13 @@ class ChildOptions:
     loras: Path | None = None
     """Directory of pinned LoRAs."""
     streamed: bool = False
-    """Weights stay in host memory, also where the card has room for them."""
+    """As few weights as can be are on the card, also where it has room for them."""
+    vram_bytes: int | None = None
+    """The most of the card's memory to take; None is what is free."""
+    ram_bytes: int | None = None
+    """The most of the host's memory to take; None is what is free."""
+    pageable: bool = False
+    """Weights are streamed from ordinary memory, not from page-locked."""
     unrecorded_max: int = 2
     """Chunks that may be begun and not yet recorded; 2 is what the farm promises."""
 
@@ -61,7 +67,7 @@ class ChildOptions:
         """
         if self.lanes > 1:
             return replace(self, lanes=1)
-        if placement == "resident" and self.device != "cpu":
+        if placement in ("resident", "partly streamed") and self.device != "cpu":
             return replace(self, streamed=True)
         return None
 
@@ -92,10 +98,12 @@ class ChildOptions:
         arguments += ["--seconds-per-chunk", repr(self.seconds_per_chunk)]
         arguments += ["--unrecorded-max", str(self.unrecorded_max), "--lanes", str(self.lanes)]
         files = (("--model", self.model), ("--stamps", self.stamps), ("--loras", self.loras))
-        for flag, path in files:
-            if path is not None:
-                arguments += [flag, str(path)]
-        return arguments + (["--streamed"] if self.streamed else [])
+        sizes = (("--vram", self.vram_bytes), ("--ram", self.ram_bytes))
+        for flag, value in (*files, *sizes):
+            if value is not None:
+                arguments += [flag, str(value)]
+        flags = (("--streamed", self.streamed), ("--pageable", self.pageable))
+        return arguments + [flag for flag, is_set in flags if is_set]
 
 
 class ChildGone(Exception):

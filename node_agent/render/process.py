@@ -126,6 +126,9 @@ def _renderer(options: argparse.Namespace) -> Renderer:
         embeddings=options.stamps.with_name("embeddings") if options.stamps else None,
         loras=options.loras,
         streamed=options.streamed,
+        vram_bytes=options.vram,
+        ram_bytes=options.ram,
+        pageable=options.pageable,
     )
 
 
@@ -140,6 +143,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--lanes", type=int, default=1, help="clips rendered in lockstep at most")
     parser.add_argument(
         "--streamed", action="store_true", help="keep the weights off the card (helios)"
+    )
+    parser.add_argument("--vram", type=int, help="bytes of the card to take at most (helios)")
+    parser.add_argument("--ram", type=int, help="bytes of the host to take at most (helios)")
+    parser.add_argument(
+        "--pageable", action="store_true", help="stream from ordinary memory (helios)"
     )
     parser.add_argument("--loras", type=Path, help="directory of pinned LoRAs (helios)")
     parser.add_argument("--seconds-per-chunk", type=float, default=0.0, help="testcard's pace")

@@ -196,8 +196,8 @@ class Renderer(Protocol):
     model_name: str
     """The manifest's; "" for a renderer without a model."""
     placement: str
-    """Where the weights are: `resident` on the card, or streamed from `pinned` or `pageable` host
-    memory; "" for a renderer without weights."""
+    """Where the weights are: `resident` on the card, `partly streamed` from the host or `streamed`;
+    "" for a renderer without weights."""
 
     def expect(self, specs: Sequence[RenderSpec]) -> None:
         """Clips that will come: their prompts are encoded together with the next clip's."""

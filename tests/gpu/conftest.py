@@ -23,6 +23,7 @@ one_thread = helios.one_thread
 picture = helios.picture
 render = helios.render
 spec = helios.spec
+assert_equal_chunks = helios.assert_equal_chunks
 
 STEPS = {"distilled": (1, 1, 1), "mid": (2, 1, 1), "base": (2,)}
 

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from node_agent.render.helios import decode
-from node_agent.render.helios.placement import Placement
 from node_agent.render.helios.renderer import HeliosRenderer
 from node_agent.render.negatives import Origin, write_negative
 from node_agent.render.renderer import RenderCancelled
@@ -90,8 +89,8 @@ def test_a_vae_in_bfloat16_is_close_to_one_in_float32(
 @pytest.mark.gpu
 def test_streamed_weights_give_the_bits_of_resident_ones(card, model_on, quick, rendered, variant):
     resident, *streamed = (
-        rendered(model_on(card, variant, placement=placement), quick(variant))
-        for placement in (Placement.RESIDENT, Placement.PINNED, Placement.PAGEABLE)
+        rendered(model_on(card, variant, **options), quick(variant))
+        for options in ({}, {"streamed": True}, {"streamed": True, "pageable": True})
     )
     for chunks in streamed:
         for one, other in zip(resident, chunks, strict=True):

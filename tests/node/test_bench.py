@@ -19,7 +19,8 @@ from node_agent.render.bench.figures import figure
 from node_agent.render.bench.memory import MemoryWatch
 from node_agent.render.bench.options import Options, parse
 from node_agent.render.bench.subject import device_named, random_parts
-from node_agent.render.helios.placement import Placement, Room
+from node_agent.render.helios.placement import Room, plan_for
+from node_agent.render.helios.slabs.homes import Parted
 from node_agent.render.helios.tiny import build_tiny
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "bench.schema.json").read_text())
@@ -95,7 +96,7 @@ def test_the_record_is_what_the_schema_says(measured, command_line, model):
 def test_every_measured_number_has_its_unit_in_its_name(measured):
     unit = re.compile(r"(seconds|bytes|frames|joules)(_|/|$)")
     plain = {"width", "height", "lanes", "steps", "count", "cores", "threads", "format_version"}
-    plain |= {"guidance_scale", "passes_per_round"}
+    plain |= {"guidance_scale", "passes_per_round", "blocks", "blocks_resident"}
     for path, _ in numbers(measured):
         assert unit.search(path) or path.rsplit("/", 1)[1] in plain, path
 
@@ -132,6 +133,9 @@ def test_the_command_of_the_record_measures_the_same_again(measured, model):
     assert words[:2] == ["farm-node", "bench"]
     again, _ = parse([*words[2:], "--parent", "1"])
     assert again == options(model[0], steps=((2, 1, 1),), lanes=(1, 2))
+    capped = options(model[0], vram_bytes=8 * GB, ram_bytes=26 * GB, pageable=True)
+    again, _ = parse([*shlex.split(capped.command())[2:], "--parent", "1"])
+    assert again == capped
 
 
 def test_a_person_gets_a_table(command_line):
@@ -170,19 +174,20 @@ def test_random_weights_that_fit_nowhere_are_refused_with_numbers():
             random_parts(torch.device("cuda:0"), Room(vram=4 * GB, ram=16 * GB))
     for numbers_of_it in (
         "28.7 GB",
-        "5.4 GB of GPU memory, 4.0 GB",
-        "34.8 GB of host RAM, 16.0 GB",
+        "40 of 40 blocks",
+        "GPU memory, 4.3 GB of it to work in; 4.0 GB are there",
     ):
         assert numbers_of_it in str(refusal.value)
     assert memory.bytes_rss_peak - began < GB
 
 
 def test_random_weights_go_where_there_is_room():
-    card, device = 32 * GB, torch.device("cuda:0")
-    parts = random_parts(device, Room(vram=8 * GB, ram=64 * GB))
-    assert parts.check_room(torch.bfloat16, Room(8 * GB, 64 * GB)) is Placement.PAGEABLE
-    assert parts.check_room(torch.bfloat16, Room(8 * GB, 96 * GB)) is Placement.PINNED
-    assert parts.check_room(torch.bfloat16, Room(card + 4 * GB, 0)) is Placement.RESIDENT
+    parts = random_parts(torch.device("cuda:0"), Room(vram=8 * GB, ram=40 * GB))
+    sizes = Parted.of(parts.empty_transformer(torch.bfloat16)).sizes
+    assert sizes.total == pytest.approx(parts.transformer_bytes(torch.bfloat16), rel=1e-5)
+    assert plan_for(sizes, Room(6 * GB, 40 * GB)).resident == 0
+    assert plan_for(sizes, Room(16 * GB, 40 * GB)).resident == 16
+    assert plan_for(sizes, Room(36 * GB, 0)).resident == 40
 
 
 def test_random_weights_of_full_size_are_not_for_a_cpu():

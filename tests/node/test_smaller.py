@@ -10,10 +10,10 @@ from node_agent.render.child import ChildOptions
 
 
 def ladder(options: ChildOptions, placement: str) -> list[str]:
-    """What is tried, one after another; weights that are streamed are `pinned` from then on."""
+    """What is tried, one after another; `streamed` are the weights of a child that is told so."""
     steps = [options.memory_words]
     smaller: ChildOptions | None = options
-    while smaller := smaller.smaller("pinned" if smaller.streamed else placement):
+    while smaller := smaller.smaller("streamed" if smaller.streamed else placement):
         steps.append(smaller.memory_words)
     return steps
 
@@ -23,8 +23,8 @@ def ladder(options: ChildOptions, placement: str) -> list[str]:
     [
         (4, "cuda:0", "resident", ["4 lanes", "one lane", "one lane and weights streamed"]),
         (1, "cuda:0", "resident", ["one lane", "one lane and weights streamed"]),
-        (2, "cuda:0", "pinned", ["2 lanes", "one lane"]),
-        (1, "cuda:0", "pageable", ["one lane"]),
+        (1, "cuda:0", "partly streamed", ["one lane", "one lane and weights streamed"]),
+        (2, "cuda:0", "streamed", ["2 lanes", "one lane"]),
         (1, "cpu", "resident", ["one lane"]),
         (2, "cpu", "", ["2 lanes", "one lane"]),
     ],
@@ -40,3 +40,5 @@ def test_lanes_go_first_then_the_weights(
 def test_the_child_is_told() -> None:
     assert "--streamed" in ChildOptions(renderer="helios", streamed=True).arguments()
     assert "--streamed" not in ChildOptions(renderer="helios").arguments()
+    capped = ChildOptions(renderer="helios", vram_bytes=8, ram_bytes=26, pageable=True)
+    assert capped.arguments()[-5:] == ["--vram", "8", "--ram", "26", "--pageable"]

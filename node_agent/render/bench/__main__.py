@@ -64,7 +64,7 @@ def measure(options: Options, meter: Meter | None = None) -> Record:
     logger.info("loading %s on %s", options.model or subject.RANDOM, device)
     began = time.perf_counter()
     with MemoryWatch(device) as memory:
-        model = subject.load(options.model, device)
+        model = subject.load(options, device)
     load = {"seconds": time.perf_counter() - began, **memory.record()}
     measured, chunk = cases(model, options, meter)
     record: Record = {

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from node_agent.memory_size import memory_size
 from node_agent.render.bench.figures import REPEATS_MIN
 
 
@@ -29,16 +30,25 @@ class Options:
     """Chunks of a clip that count, after one that warms up."""
     threads: int
     """Of the CPU; the render child has one unless told otherwise."""
+    vram_bytes: int | None = None
+    """The most of the card's memory to take; None is what is free."""
+    ram_bytes: int | None = None
+    """The most of the host's memory to take; None is what is free."""
+    pageable: bool = False
+    """Weights are streamed from ordinary memory, not from page-locked."""
 
     def command(self) -> str:
         """The command line that measures this."""
         source = ["--model", str(self.model)] if self.model else ["--random-weights"]
         steps = [word for each in self.steps for word in ("--steps", joined(each))]
+        sizes = (("--vram", self.vram_bytes), ("--ram", self.ram_bytes))
+        memory = [word for flag, size in sizes if size for word in (flag, str(size))]
         return shlex.join(
             [
                 *("farm-node", "bench", *source, "--device", self.device),
                 *("--size", f"{self.width}x{self.height}", *steps, "--lanes", joined(self.lanes)),
                 *("--chunks", str(self.chunks), "--threads", str(self.threads)),
+                *(*memory, *(["--pageable"] if self.pageable else [])),
             ]
         )
 
@@ -74,6 +84,9 @@ def parse(arguments: Sequence[str] | None) -> tuple[Options, int]:
     parser.add_argument("--lanes", type=numbers, required=True)
     parser.add_argument("--chunks", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--vram", type=memory_size)
+    parser.add_argument("--ram", type=memory_size)
+    parser.add_argument("--pageable", action="store_true")
     parser.add_argument("--parent", type=int, required=True)
     given = parser.parse_args(arguments)
     if given.chunks < REPEATS_MIN:
@@ -88,5 +101,8 @@ def parse(arguments: Sequence[str] | None) -> tuple[Options, int]:
         lanes=given.lanes,
         chunks=given.chunks,
         threads=given.threads,
+        vram_bytes=given.vram,
+        ram_bytes=given.ram,
+        pageable=given.pageable,
     )
     return options, given.parent

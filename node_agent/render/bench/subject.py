@@ -8,10 +8,12 @@ import torch
 
 from node_agent.models import ModelError
 from node_agent.render.bench.figures import Record
+from node_agent.render.bench.options import Options
 from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.parts import ModelFiles, Parts
-from node_agent.render.helios.placement import Room, room
+from node_agent.render.helios.placement import Caps, Room, plan_for, room
 from node_agent.render.helios.random_weights import RandomWeights
+from node_agent.render.helios.slabs.homes import Parted
 
 RANDOM = "random weights, full size"
 """What a record says in place of a digest."""
@@ -28,13 +30,18 @@ def device_named(name: str) -> torch.device:
     return device
 
 
-def load(directory: Path | None, device: torch.device) -> HeliosModel:
+def load(options: Options, device: torch.device) -> HeliosModel:
     """The model of a directory, or random weights of full size.
 
     Raises `ModelError`, before anything is allocated, where there is no room.
     """
-    parts: Parts = ModelFiles(directory) if directory else random_parts(device, room(device))
-    return HeliosModel(parts, device)
+    caps = Caps(options.vram_bytes, options.ram_bytes)
+    parts: Parts = (
+        ModelFiles(options.model) if options.model else random_parts(device, room(device, caps))
+    )
+    return HeliosModel(
+        parts, device, vram_bytes=caps.vram, ram_bytes=caps.ram, pageable=options.pageable
+    )
 
 
 def describe(model: HeliosModel, directory: Path | None) -> Record:
@@ -43,7 +50,9 @@ def describe(model: HeliosModel, directory: Path | None) -> Record:
         "name": model.manifest.name,
         "variant": model.info.variant,
         "weights": model.manifest.digest if directory else RANDOM,
-        "placement": model.placement.value,
+        "placement": model.placement.name,
+        "blocks": model.placement.blocks,
+        "blocks_resident": model.placement.resident,
     }
 
 
@@ -57,5 +66,5 @@ def random_parts(device: torch.device, free: Room) -> RandomWeights:
             f" chunk on a CPU ({free.ram / 1e9:.1f} GB of host RAM are free); measure one with"
             " --model DIR (`farm-node model tiny DIR` builds a small model)"
         )
-    parts.check_room(torch.bfloat16, free)
+    plan_for(Parted.of(parts.empty_transformer(torch.bfloat16)).sizes, free)
     return parts

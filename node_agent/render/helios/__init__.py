@@ -24,7 +24,9 @@ and the model they work with by
 
     model            its parts in memory, on one device
     parts            where they come from: a verified directory
-    placement        where its weights live: on the card, or streamed from the host
+    placement        where its weights live: on the card, or in part on the host
+    slabs            blocks that are streamed from the host
+    group_offload    diffusers' own way of streaming, for the text encoder
     loras            small changes of its weights
     text_encoder     its largest guest, for the time of a `with` block
     embeddings       what the text encoder gave, as files

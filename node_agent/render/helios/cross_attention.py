@@ -2,11 +2,12 @@
 
 They depend on the prompt alone, so computing them once is exact; and the weights that make them,
 15% of the model, are needed once per prompt instead of in every pass: they live apart from the
-transformer, on the host where it is offloaded, and visit the device block by block.
+transformer, on the host where it is streamed, and visit the device block by block.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from node_agent.render.helios.transformer import KeysValues
+
+_OF_A_BLOCK = ("to_k", "norm_k", "to_v")
+_NAMES = re.compile(
+    rf"blocks\.\d+\.attn2\.({'|'.join(_OF_A_BLOCK)})\.|condition_embedder\.text_embedder\."
+)
+
+
+def meets_prompt(name: str) -> bool:
+    """Whether a tensor of the stock transformer, by its name, leaves it for `PromptProjections`."""
+    return _NAMES.match(name) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +81,7 @@ class PromptProjections(nn.Module):
         parts_of_blocks: list[nn.ModuleDict] = []
         for block in transformer.blocks:
             attention, parts = block.attn2, nn.ModuleDict()
-            for name in ("to_k", "norm_k", "to_v"):
+            for name in _OF_A_BLOCK:
                 parts[name] = getattr(attention, name)
                 delattr(attention, name)
             parts_of_blocks.append(parts)

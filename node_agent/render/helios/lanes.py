@@ -33,10 +33,10 @@ def render_chunks(
     guided = clips[0].recipe.guided
     noises = [clip.noise.fork() for clip in clips]
     company = Company(
-        transformer=model.transformer,
         histories=[clip.history for clip in clips],
         prompts=[clip.prompt for clip in clips],
         negative_prompts=[clip.negative_prompt for clip in clips] if guided else None,
+        transformer=model.transformer,  # after prompts, for whose encoder it may have to go
         noises=noises,
         guidance_scale=clips[0].recipe.guidance_scale,
         zero_star=model.info.variant == "mid",

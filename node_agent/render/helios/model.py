@@ -18,9 +18,12 @@ from node_agent.models import ModelError, ModelInfo
 from node_agent.render.helios.cross_attention import PromptProjections
 from node_agent.render.helios.loras import LoraFolder
 from node_agent.render.helios.parts import ModelFiles, Parts, PromptReader
-from node_agent.render.helios.placement import Placement, choose, give_back, offload, room
+from node_agent.render.helios.placement import Caps, Placement, give_back, plan_for, room
+from node_agent.render.helios.slabs.homes import Homes, Parted
+from node_agent.render.helios.slabs.plan import Plan, resident
+from node_agent.render.helios.slabs.streamer import Streamer
 from node_agent.render.helios.transformer import lean
-from node_agent.render.renderer import LoraUse, PromptError
+from node_agent.render.renderer import LoraUse
 
 logger = logging.getLogger(__name__)
 
@@ -39,17 +42,21 @@ class HeliosModel:
         dtype: torch.dtype | None = None,
         stamps: Path | None = None,
         loras: Path | None = None,
-        placement: Placement | None = None,
+        vram_bytes: int | None = None,
+        ram_bytes: int | None = None,
         streamed: bool = False,
+        pageable: bool = False,
     ) -> None:
         """Load the parts, or those of a directory, which is verified first.
 
         `dtype` is by default bfloat16 on a GPU and float32 on a CPU, whose bfloat16 arithmetic is
         many times slower; what the model itself keeps in float32 stays so. `stamps` is a file that
         remembers the hashes of a directory between starts, `loras` a directory of pinned LoRAs.
-        `placement` puts the transformer's weights there whatever is free; None chooses, and a CPU
-        has one place only; `streamed` leaves a GPU's memory out of the choice. Raises `ModelError`
-        when files do not match the manifest, or do not fit.
+        `vram_bytes` and `ram_bytes` are the most that may be taken of either memory, None is what
+        is free; `streamed` keeps as few of the transformer's blocks on the device as can be, and
+        `pageable` streams them from ordinary memory instead of page-locked. On a CPU all is
+        resident, unless `vram_bytes` rehearses a GPU of that size. Raises `ModelError` when files
+        do not match the manifest, or do not fit.
         """
         hide_progress_bars()
         parts = ModelFiles(source, stamps=stamps) if isinstance(source, Path) else source
@@ -64,12 +71,15 @@ class HeliosModel:
         self.vae = parts.vae().to(device).eval().requires_grad_(False)
         """AutoencoderKLWan in float32, which encodes images and videos and decodes exactly."""
         self._quick_vae: Any = None
-        self._forced = placement
+        self._caps = Caps(vram_bytes, ram_bytes)
+        self._caps.hold(device)
         self._streamed = streamed
+        self._page_locked = not pageable
         self._lora_folder = LoraFolder(loras, stamps)
         self.loras: tuple[LoraUse, ...] = ()
         """What is fused into the transformer now."""
         self._loaded: tuple[Any, PromptProjections] | None = None
+        self._streamer: Streamer | None = None
         self._load_transformer(())
 
     @property
@@ -122,13 +132,12 @@ class HeliosModel:
         Where there is no room for both, the transformer goes, and is loaded again when it is
         needed. Raises `ModelError` where there is no room for the text encoder alone.
         """
-        encoder = self._parts.text_encoder(self.tokenizer, self.dtype, self.device)
+        encoder = self._parts.text_encoder(self.tokenizer, self.dtype, self.device, self._caps)
         try:
             encoder.check_room()
         except ModelError:
             logger.info("the transformer makes room for the text encoder")
-            self._loaded = None
-            give_back(self.device)
+            self._drop_transformer()
         with encoder as reader:
             yield reader
 
@@ -147,35 +156,49 @@ class HeliosModel:
     def _load(self) -> tuple[Any, PromptProjections]:
         return self._loaded or self._load_transformer(self.loras)
 
+    @torch.inference_mode(mode=False)  # weights are ordinary tensors, whoever asks for them
     def _load_transformer(self, loras: tuple[LoraUse, ...]) -> tuple[Any, PromptProjections]:
-        self._loaded = None
-        give_back(self.device)
-        self.placement = self._forced or self._place()
-        is_resident = self.placement is Placement.RESIDENT
-        home = self.device if is_resident else torch.device("cpu")
-        stock = self._parts.transformer(self.dtype, home)
+        self._drop_transformer()
+        stock = self._parts.empty_transformer(self.dtype)
+        plan = self._plan(stock)
+        homes = Homes(stock, plan, self.device, page_locked=self._page_locked)
         try:
+            self._parts.fill(stock.state_dict())
             self._lora_folder.fuse(stock, loras)
-        except PromptError:
-            del stock
-            self._load_transformer(())  # the next clip needs one
+            transformer = lean(stock.requires_grad_(False))
+            projections = PromptProjections(transformer).requires_grad_(False)
+            self._streamer = homes.stream(transformer)
+        except BaseException:  # whoever asks next has it loaded, when this one is out of memory
+            homes.close()
+            self.loras = ()
             raise
         self.loras = loras
-        transformer = lean(stock.eval().requires_grad_(False))
-        projections = PromptProjections(transformer).requires_grad_(False)
-        if not is_resident:
-            offload(transformer, self.device, self.placement)
+        if self._streamer is not None:
+            transformer.weights = self._streamer
         give_back(self.device)
         self._loaded = transformer, projections
         return self._loaded
 
-    def _place(self) -> Placement:
-        if self.device.type == "cpu":
-            return Placement.RESIDENT
-        weights = self._parts.transformer_bytes(self.dtype)
-        placement = choose("transformer", weights, room(self.device), streamed=self._streamed)
-        logger.info("transformer of %.1f GB: %s", weights / 1e9, placement.value)
-        return placement
+    def _drop_transformer(self) -> None:
+        self._loaded = None
+        if self._streamer is not None:
+            self._streamer.close()
+            self._streamer = None
+        give_back(self.device)
+
+    def _plan(self, stock: Any) -> Plan:
+        sizes = Parted.of(stock).sizes
+        if self.device.type == "cpu" and self._caps.vram is None:
+            plan = resident(sizes)
+        else:
+            plan = plan_for(sizes, room(self.device, self._caps), streamed=self._streamed)
+        self.placement = Placement(len(sizes.blocks), plan.resident)
+        logger.info(
+            "transformer of %.1f GB: %s; weights take %.1f GB of GPU memory and %.1f GB of the"
+            " host's",
+            *(sizes.total / 1e9, self.placement, plan.vram_bytes / 1e9, plan.ram_bytes / 1e9),
+        )
+        return plan
 
 
 def hide_progress_bars() -> None:

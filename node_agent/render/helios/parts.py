@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 import torch
-from diffusers import (
-    AutoencoderKLWan,
-    HeliosDMDScheduler,
-    HeliosScheduler,
-    HeliosTransformer3DModel,
-)
+from diffusers import AutoencoderKLWan, HeliosDMDScheduler, HeliosScheduler
 from torch import Tensor
 from transformers import T5TokenizerFast
 
 from node_agent.models import Manifest, ModelInfo, describe, load_verified
-from node_agent.render.helios.placement import weight_bytes
+from node_agent.models.info import read_config
+from node_agent.render.helios.placement import Caps
+from node_agent.render.helios.slabs.files import empty_transformer, fill
 from node_agent.render.helios.text_encoder import TextEncoder
 
 _LOCAL = {"local_files_only": True, "use_safetensors": True}
@@ -66,18 +64,18 @@ class Parts(Protocol):
         """AutoencoderKLWan in float32, on the CPU."""
         ...
 
-    def transformer_bytes(self, dtype: torch.dtype) -> int:
-        """Bytes of the transformer's weights, counted without making them. Raises `ModelError`."""
+    def empty_transformer(self, dtype: torch.dtype) -> Any:
+        """HeliosTransformer3DModel, the stock one, with weights that take no memory yet."""
         ...
 
-    def transformer(self, dtype: torch.dtype, device: torch.device) -> Any:
-        """HeliosTransformer3DModel, the stock one, on `device`."""
+    def fill(self, into: Mapping[str, Tensor]) -> None:
+        """Write the transformer's weights into places by name. Raises `ModelError`."""
         ...
 
     def text_encoder(
-        self, tokenizer: Any, dtype: torch.dtype, device: torch.device
+        self, tokenizer: Any, dtype: torch.dtype, device: torch.device, caps: Caps
     ) -> PromptReader:
-        """What encodes prompts; not loaded yet."""
+        """What encodes prompts, within the caps; not loaded yet."""
         ...
 
 
@@ -106,19 +104,17 @@ class ModelFiles:
             self._directory, subfolder="vae", dtype=torch.float32, **_LOCAL
         )
 
-    def transformer_bytes(self, dtype: torch.dtype) -> int:
-        """See `Parts`; read from the headers of the weights' files."""
-        return weight_bytes(self._directory / "transformer", dtype)
-
-    def transformer(self, dtype: torch.dtype, device: torch.device) -> Any:
+    def empty_transformer(self, dtype: torch.dtype) -> Any:
         """See `Parts`."""
-        stock = HeliosTransformer3DModel.from_pretrained(
-            self._directory, subfolder="transformer", dtype=dtype, **_LOCAL
-        )
-        return stock.to(device)
+        config = read_config(self._directory / "transformer" / "config.json")
+        return empty_transformer(config, dtype)
+
+    def fill(self, into: Mapping[str, Tensor]) -> None:
+        """See `Parts`."""
+        fill(self._directory / "transformer", into)
 
     def text_encoder(
-        self, tokenizer: Any, dtype: torch.dtype, device: torch.device
+        self, tokenizer: Any, dtype: torch.dtype, device: torch.device, caps: Caps
     ) -> PromptReader:
         """See `Parts`."""
-        return TextEncoder(self._directory, tokenizer, self.info.max_tokens, dtype, device)
+        return TextEncoder(self._directory, tokenizer, self.info.max_tokens, dtype, device, caps)

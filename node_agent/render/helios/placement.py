@@ -1,25 +1,22 @@
-"""Where a model's weights live: on the card where they fit, else on the host, streamed.
+"""Where a model's weights live: on the card where they fit, else in part on the host, streamed.
 
-Streaming is diffusers' group offloading, leaf by leaf with a stream of its own. What a placement
-needs is counted from the weights' files before anything is loaded, and told when it is not there.
+What a placement needs is counted before anything is loaded, and told when it is not there.
 """
 
 from __future__ import annotations
 
-import enum
 import gc
 import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 import torch
-from diffusers.hooks import apply_group_offloading
 from safetensors import SafetensorError, safe_open
 
 from node_agent.models import ModelError
+from node_agent.render.helios.slabs.plan import Budget, Plan, Sizes, plan
 from node_agent.render.memory import release_free_memory
 
 logger = logging.getLogger(__name__)
@@ -28,44 +25,66 @@ WORKING_BYTES = 4 << 30
 """GPU memory that a chunk at 640x384 takes beside the weights: activations of the largest stage
 and the VAE's decode. Estimated from the shapes; not measured yet."""
 
-STREAMED_BYTES = 1 << 30
-"""GPU memory that streamed weights take at any time: the largest leaves, double-buffered."""
-
-PINNED_SHARE = 3.0
-"""Host memory of pinned weights over their size, at its peak: the copy that was loaded, and a
-pinned one whose pieces are rounded up to powers of two. Helios's users saw 80 to 85 GB for 28.6."""
-
-PAGEABLE_SHARE = 1.1
-"""Host memory of weights that are loaded, or pinned piece by piece as they travel; estimated."""
-
 RAM_RESERVE_BYTES = 3 << 30
 """Host memory that stays free for the system, the encoder and the agent."""
 
 
-class Placement(enum.Enum):
-    """Where weights live."""
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the transformer's blocks live."""
 
-    RESIDENT = "resident"
-    """On the device, always."""
-    PINNED = "pinned"
-    """On the host in pinned memory; each leaf visits the device when it is needed."""
-    PAGEABLE = "pageable"
-    """The same from ordinary memory, slower, for hosts with little of it."""
+    blocks: int
+    resident: int
+    """Of the blocks, those that are always on the device; the others are streamed."""
+
+    @property
+    def name(self) -> str:
+        """`resident`, `partly streamed` or `streamed`."""
+        if self.resident == self.blocks:
+            return "resident"
+        return "partly streamed" if self.resident else "streamed"
+
+    def __str__(self) -> str:
+        if self.resident == self.blocks:
+            return self.name
+        return f"streamed, {self.resident} of {self.blocks} blocks stay on the card"
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """The most that this process may take, bytes; None is what is free."""
+
+    vram: int | None = None
+    ram: int | None = None
+
+    def hold(self, device: torch.device) -> None:
+        """Have PyTorch refuse GPU memory beyond the cap; CUDA's own half gigabyte is not in it."""
+        if self.vram is not None and device.type == "cuda":
+            total = torch.cuda.mem_get_info(device)[1]
+            torch.cuda.set_per_process_memory_fraction(min(1.0, self.vram / total), device)
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Memory that is free now, bytes."""
+    """Memory that may be taken now, bytes."""
 
     vram: int
-    """Of the device; 0 for a CPU."""
+    """Of the device; 0 for a CPU, unless a cap stands in for it."""
     ram: int
 
 
-def room(device: torch.device) -> Room:
-    """What is free, as the driver and the system say."""
-    vram = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
-    return Room(vram, psutil.virtual_memory().available)
+def room(device: torch.device, caps: Caps | None = None) -> Room:
+    """What is free, as the driver and the system say, and what is left of the caps."""
+    caps = caps or Caps()
+    ram = psutil.virtual_memory().available
+    if caps.ram is not None:
+        ram = max(0, min(ram, caps.ram - psutil.Process().memory_info().rss))
+    if device.type != "cuda":
+        return Room(caps.vram or 0, ram)
+    vram = torch.cuda.mem_get_info(device)[0]
+    if caps.vram is not None:
+        vram = max(0, min(vram, caps.vram - torch.cuda.memory_reserved(device)))
+    return Room(vram, ram)
 
 
 def give_back(device: torch.device) -> None:
@@ -76,53 +95,13 @@ def give_back(device: torch.device) -> None:
     release_free_memory()
 
 
-def choose(
-    part: str,
-    weights: int,
-    free: Room,
-    working: int = WORKING_BYTES,
-    *,
-    made_there: bool = False,
-    streamed: bool = False,
-) -> Placement:
-    """Where `weights` bytes of `part` go on a GPU, beside `working` bytes for its arithmetic.
+def plan_for(sizes: Sizes, free: Room, *, streamed: bool = False) -> Plan:
+    """Where the transformer's weights go on a GPU; `streamed` leaves it as much room as can be.
 
-    `streamed` weights stay on the host, also where the card has room.
-    Whatever is loaded passes through the host's memory, except what is `made_there`, on the card.
     Raises `ModelError` with the numbers when there is no place for them.
     """
-    ram = int(weights * PAGEABLE_SHARE) + RAM_RESERVE_BYTES
-    vram = STREAMED_BYTES + working
-    if not streamed and weights + working <= free.vram:
-        placement, vram, ram = Placement.RESIDENT, 0, 0 if made_there else ram
-    elif int(weights * PINNED_SHARE) + RAM_RESERVE_BYTES <= free.ram:
-        placement = Placement.PINNED
-    else:
-        placement = Placement.PAGEABLE
-    lacking = [
-        f"{needed / 1e9:.1f} GB of {kind}, {there / 1e9:.1f} GB are free"
-        for kind, needed, there in (("GPU memory", vram, free.vram), ("host RAM", ram, free.ram))
-        if needed > there
-    ]
-    if lacking:
-        raise ModelError(
-            f"the {part} ({weights / 1e9:.1f} GB) does not fit: {placement.value} it needs"
-            f" {' and '.join(lacking)}; close what else uses them, or use a larger machine"
-        )
-    return placement
-
-
-def offload(module: Any, device: torch.device, placement: Placement) -> None:
-    """Keep a module's weights on the host, and stream each leaf when it is needed."""
-    apply_group_offloading(
-        module,
-        onload_device=device,
-        offload_device=torch.device("cpu"),
-        offload_type="leaf_level",
-        use_stream=True,
-        record_stream=True,
-        low_cpu_mem_usage=placement is Placement.PAGEABLE,
-    )
+    budget = Budget(vram=free.vram, ram=free.ram, working=WORKING_BYTES, reserve=RAM_RESERVE_BYTES)
+    return plan(sizes, budget, least=streamed)
 
 
 def weight_bytes(directory: Path, dtype: torch.dtype) -> int:

@@ -85,7 +85,8 @@ class PromptEncoder:
         what = text, self._model.loras
         kept = self._kept_keys.pop(what, None)
         if kept is None:
-            kept = self._model.projections.keys(*self.encode(text))
+            embeddings, tokens = self.encode(text)
+            kept = self._model.projections.keys(embeddings, tokens)
         self._kept_keys[what] = kept
         while len(self._kept_keys) > KEPT_KEYS:
             self._kept_keys.popitem(last=False)

@@ -1,4 +1,4 @@
-"""A Helios model of full size without files: random weights, made on the device.
+"""A Helios model of full size without files: random weights, made where they live.
 
 They have the real shapes and types, so time and memory are the real model's; the picture is static.
 """
@@ -6,17 +6,18 @@ They have the real shapes and types, so time and memory are the real model's; th
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
 import torch
-from accelerate import init_empty_weights
-from accelerate.utils import set_module_tensor_to_device
-from diffusers import AutoencoderKLWan, HeliosDMDScheduler, HeliosTransformer3DModel
+from diffusers import AutoencoderKLWan, HeliosDMDScheduler
 from torch import Tensor
 
 from node_agent.models import MAX_PROMPT_TOKENS, Manifest, ModelInfo
-from node_agent.render.helios.placement import Placement, Room, choose
+from node_agent.render.helios.placement import Caps
+from node_agent.render.helios.slabs.files import empty_transformer
+from node_agent.render.helios.slabs.homes import settle_whole
 from node_agent.render.helios.tiny import make_tokenizer
 
 SPREAD = 0.02
@@ -45,7 +46,7 @@ class RandomWeights:
         self._arguments = transformer or {}
         self._vae_arguments = vae or {}
         self._seed = seed
-        config = self._empty().config
+        config = self.empty_transformer(torch.bfloat16).config
         self.manifest = Manifest("helios-random", "distilled", f"random weights, seed={seed}", ())
         self.info = ModelInfo(
             variant="distilled",
@@ -58,10 +59,6 @@ class RandomWeights:
             default_steps=(2, 2, 2),
             default_guidance_scale=1.0,
         )
-
-    def check_room(self, dtype: torch.dtype, free: Room) -> Placement:
-        """Where the transformer goes on a GPU. Raises `ModelError`, with numbers, for nowhere."""
-        return choose("transformer", self.transformer_bytes(dtype), free, made_there=True)
 
     def tokenizer(self) -> Any:
         """helios-tiny's: the real one is a file."""
@@ -77,37 +74,41 @@ class RandomWeights:
             torch.manual_seed(self._seed)
             return AutoencoderKLWan(**self._vae_arguments)
 
-    def transformer_bytes(self, dtype: torch.dtype) -> int:
+    def empty_transformer(self, dtype: torch.dtype) -> Any:
         """See `Parts`."""
-        return sum(
-            parameter.numel() * _kept_as(name, dtype).itemsize
-            for name, parameter in self._empty().named_parameters()
-        )
+        return empty_transformer(self._arguments, dtype)
+
+    def fill(self, into: Mapping[str, Tensor]) -> None:
+        """See `Parts`; the same numbers wherever they are written."""
+        generator = torch.Generator("cpu").manual_seed(self._seed)
+        drawn = torch.empty(DRAWN).normal_(std=SPREAD, generator=generator)
+        drawn_on = {
+            device: drawn.to(device) for device in {place.device for place in into.values()}
+        }
+        for name, place in into.items():
+            if place.dim() > 1:
+                for part in torch.split(place.view(-1), DRAWN):
+                    part.copy_(drawn_on[place.device][: len(part)])
+            else:  # of a norm, or a bias
+                place.fill_(1.0 if name.endswith("weight") else 0.0)
+
+    def transformer_bytes(self, dtype: torch.dtype) -> int:
+        """Bytes of the transformer's weights, counted without making them."""
+        return sum(weights.nbytes for weights in self.empty_transformer(dtype).parameters())
 
     def transformer(self, dtype: torch.dtype, device: torch.device) -> Any:
-        """See `Parts`: made there, never anywhere else."""
-        stock = self._empty()
-        generator = torch.Generator(device).manual_seed(self._seed)
-        drawn = torch.empty(DRAWN, device=device).normal_(std=SPREAD, generator=generator)
-        for name, parameter in list(stock.named_parameters()):
-            weights = torch.empty(parameter.shape, dtype=_kept_as(name, dtype), device=device)
-            if weights.dim() > 1:
-                for part in torch.split(weights.view(-1), DRAWN):
-                    part.copy_(drawn[: len(part)])
-            else:  # of a norm, or a bias
-                weights.fill_(1.0 if name.endswith("weight") else 0.0)
-            set_module_tensor_to_device(stock, name, device, weights, weights.dtype)
-        return stock.to(device)
+        """The whole stock transformer on one device."""
+        stock = self.empty_transformer(dtype)
+        settle_whole(stock, device)
+        self.fill(stock.state_dict())
+        return stock
 
-    def text_encoder(self, tokenizer: Any, dtype: torch.dtype, device: torch.device) -> RandomTexts:
+    def text_encoder(
+        self, tokenizer: Any, dtype: torch.dtype, device: torch.device, caps: Caps
+    ) -> RandomTexts:
         """See `Parts`; `device` is never asked for anything."""
-        del device
+        del device, caps
         return RandomTexts(tokenizer, self.info.text_dim, dtype)
-
-    def _empty(self) -> Any:
-        """The transformer with weights that take no memory."""
-        with init_empty_weights():
-            return HeliosTransformer3DModel(**self._arguments)
 
 
 class RandomTexts:
@@ -137,9 +138,3 @@ class RandomTexts:
         tokens = len(self._tokenizer(cleaned, verbose=False).input_ids)
         generator = torch.Generator("cpu").manual_seed(zlib.crc32(cleaned.encode()))
         return torch.randn(tokens, self._text_dim, generator=generator).to(self._dtype)
-
-
-def _kept_as(name: str, dtype: torch.dtype) -> torch.dtype:
-    """The type of a weight in a model loaded as `dtype`: the model keeps some in float32."""
-    kept: list[str] = HeliosTransformer3DModel._keep_in_fp32_modules
-    return torch.float32 if any(part in name for part in kept) else dtype

@@ -59,25 +59,35 @@ class HeliosRenderer:
         embeddings: Path | None = None,
         loras: Path | None = None,
         streamed: bool = False,
+        vram_bytes: int | None = None,
+        ram_bytes: int | None = None,
+        pageable: bool = False,
     ) -> None:
         """Verify and load the model in `directory`. Raises `ModelError`.
 
         `threads` of the CPU are used by this process, None leaves torch's own setting; sums differ
         in the last bit with their number, so it is part of the stack id. `stamps` is a file that
         remembers the hashes of the model between starts, `embeddings` a folder that keeps encoded
-        prompts, `loras` a directory of pinned LoRAs. `streamed` keeps the transformer's weights
-        off a GPU, also where they would fit.
+        prompts, `loras` a directory of pinned LoRAs. The last four say where the transformer's
+        weights may live: see `HeliosModel`.
         """
         if threads is not None:
             torch.set_num_threads(threads)
         self._model = HeliosModel(
-            directory, torch.device(device), stamps=stamps, loras=loras, streamed=streamed
+            directory,
+            torch.device(device),
+            stamps=stamps,
+            loras=loras,
+            streamed=streamed,
+            vram_bytes=vram_bytes,
+            ram_bytes=ram_bytes,
+            pageable=pageable,
         )
         self._prompts = PromptEncoder(self._model, embeddings)
         self.model_digest = self._model.manifest.digest
         self.model_name = self._model.manifest.name
         self.stack_id = stack_id(self._model.device)
-        self.placement = self._model.placement.value
+        self.placement = self._model.placement.name
 
     @property
     def info(self) -> ModelInfo:

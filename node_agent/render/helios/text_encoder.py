@@ -11,14 +11,8 @@ from torch import Tensor
 from transformers import UMT5EncoderModel
 
 from node_agent.models import ModelError
-from node_agent.render.helios.placement import (
-    Placement,
-    choose,
-    give_back,
-    offload,
-    room,
-    weight_bytes,
-)
+from node_agent.render.helios.group_offload import Offload, choose, offload
+from node_agent.render.helios.placement import Caps, give_back, room, weight_bytes
 
 WORKING_BYTES = 1 << 29
 """GPU memory of encoding one prompt beside the weights; estimated from the shapes."""
@@ -28,13 +22,20 @@ class TextEncoder:
     """Loaded by `with`, gone after it. Raises `ModelError` where there is no room for it."""
 
     def __init__(
-        self, directory: Path, tokenizer: Any, tokens: int, dtype: torch.dtype, device: torch.device
+        self,
+        directory: Path,
+        tokenizer: Any,
+        tokens: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        caps: Caps,
     ) -> None:
         self._directory = directory / "text_encoder"
         self._tokenizer = tokenizer
         self._tokens = tokens
         self._dtype = dtype
         self._device = device
+        self._caps = caps
         self._model: Any = None
 
     def check_room(self) -> None:
@@ -48,7 +49,7 @@ class TextEncoder:
         )
         self._model = model.eval().requires_grad_(False)
         self._check_embeddings()
-        if placement is Placement.RESIDENT:
+        if placement is Offload.RESIDENT:
             self._model.to(self._device)
         else:
             offload(self._model, self._device, placement)
@@ -78,11 +79,11 @@ class TextEncoder:
         states: Tensor = output.last_hidden_state
         return states[0, : int(mask.sum())].cpu().clone()
 
-    def _place(self) -> Placement:
+    def _place(self) -> Offload:
         if self._device.type == "cpu":
-            return Placement.RESIDENT
+            return Offload.RESIDENT
         weights = weight_bytes(self._directory, self._dtype)
-        return choose("text encoder", weights, room(self._device), WORKING_BYTES)
+        return choose("text encoder", weights, room(self._device, self._caps), WORKING_BYTES)
 
     def _check_embeddings(self) -> None:
         """Some checkpoints load with all token embeddings zero: every prompt would be the same."""

@@ -6,8 +6,9 @@ them to a row for every token, 1.4 GB in float32 at the full stage of the real m
 and values of cross-attention depend on the prompt alone: `cross_attention.py` computes them once
 for each prompt, and the weights that make them leave the blocks.
 
-The classes are the stock ones with another forward, so whatever diffusers hooks to them (group
-offloading, compiled blocks, attention backends) goes on working.
+The classes are the stock ones with another forward, so whatever diffusers hooks to them (compiled
+blocks, attention backends) goes on working. Weights that are streamed are asked for around each
+block, not by hooks within it, so that a block can be compiled.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from diffusers.models.transformers.transformer_helios import (
 )
 from torch import Tensor
 
+from node_agent.render.helios.slabs.streamer import AllResident, BlockWeights
+
 KeysValues = tuple[Tensor, Tensor]
 """Of one block's cross-attention: each (lanes, tokens, heads, head dimension)."""
 
@@ -36,6 +39,9 @@ class LeanTransformer(HeliosTransformer3DModel):  # type: ignore[misc]
     """A stock transformer after `lean`."""
 
     _repeated_blocks = ("LeanBlock",)
+
+    weights: BlockWeights = AllResident()
+    """Has each block's weights on the device while it is at work."""
 
     def forward(
         self,
@@ -66,8 +72,9 @@ class LeanTransformer(HeliosTransformer3DModel):  # type: ignore[misc]
         time, at_time = self._time(timestep, tokens)
         modulation = torch.stack([at_zero.expand_as(at_time), at_time], dim=1)
         tokens, places = tokens.contiguous(), places.contiguous()
-        for block, key_value in zip(self.blocks, keys_values, strict=True):
-            tokens = block(tokens, key_value, modulation, places, split)
+        for number, (block, key_value) in enumerate(zip(self.blocks, keys_values, strict=True)):
+            with self.weights.block(number):
+                tokens = block(tokens, key_value, modulation, places, split)
 
         tokens = self.proj_out(self.norm_out(tokens, time.unsqueeze(1), chunk_tokens))
         patches = tokens.view(lanes, frames, height, width, *self.config.patch_size, -1)

@@ -4,44 +4,72 @@ import pytest
 import torch
 
 from node_agent.models import ModelError
-from node_agent.render.helios.placement import Placement, Room, choose, room, weight_bytes
+from node_agent.render.helios.group_offload import Offload, choose
+from node_agent.render.helios.placement import (
+    RAM_RESERVE_BYTES,
+    WORKING_BYTES,
+    Caps,
+    Placement,
+    Room,
+    plan_for,
+    room,
+    weight_bytes,
+)
+from node_agent.render.helios.slabs.plan import Sizes
 
 GB = 10**9
-TRANSFORMER = int(28.6 * GB)
+ENCODER = int(11.4 * GB)
+CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(
     ("vram", "ram", "expected"),
     [
-        (80, 128, Placement.RESIDENT),
-        (34, 40, Placement.RESIDENT),
-        (16, 128, Placement.PINNED),
-        (16, 64, Placement.PAGEABLE),
-        (8, 40, Placement.PAGEABLE),
+        (16, 32, Offload.RESIDENT),
+        (8, 64, Offload.PINNED),
+        (8, 32, Offload.PAGEABLE),
     ],
 )
-def test_where_weights_go(vram, ram, expected):
-    assert choose("transformer", TRANSFORMER, Room(vram * GB, ram * GB)) is expected
+def test_where_the_text_encoder_goes(vram, ram, expected):
+    assert choose("text encoder", ENCODER, Room(vram * GB, ram * GB), GB) is expected
 
 
 @pytest.mark.parametrize(
     ("vram", "ram", "words"),
     [
-        (16, 32, ["34.7 GB of host RAM, 32.0 GB are free"]),
-        (4, 64, ["5.4 GB of GPU memory, 4.0 GB are free"]),
-        (4, 16, ["GPU memory, 4.0 GB", "host RAM, 16.0 GB"]),
-        (34, 16, ["resident it needs 34.7 GB of host RAM, 16.0 GB"]),  # loading passes through it
+        (8, 12, ["pageable it needs 15.8 GB of host RAM, 12.0 GB are free"]),
+        (2, 64, ["2.1 GB of GPU memory, 2.0 GB are free"]),
+        (2, 8, ["GPU memory, 2.0 GB", "host RAM, 8.0 GB"]),
+        (16, 8, ["resident it needs 15.8 GB of host RAM, 8.0 GB"]),  # loading passes through it
     ],
 )
-def test_what_fits_nowhere_is_refused_with_numbers(vram, ram, words):
-    with pytest.raises(ModelError, match=r"the transformer \(28\.6 GB\) does not fit") as caught:
-        choose("transformer", TRANSFORMER, Room(vram * GB, ram * GB))
+def test_a_text_encoder_that_fits_nowhere_is_refused_with_numbers(vram, ram, words):
+    with pytest.raises(ModelError, match=r"the text encoder \(11\.4 GB\) does not fit") as caught:
+        choose("text encoder", ENCODER, Room(vram * GB, ram * GB), GB)
     assert all(word in str(caught.value) for word in words)
 
 
-def test_what_is_made_on_the_card_needs_no_host():
-    free = Room(34 * GB, 0)
-    assert choose("transformer", TRANSFORMER, free, made_there=True) is Placement.RESIDENT
+def test_the_clip_and_the_system_keep_their_share():
+    sizes = Sizes(fixed=GB, blocks=(GB,) * 8, prompt=0)
+    assert plan_for(sizes, Room(WORKING_BYTES + 9 * GB, 0)).resident == 8
+    half = plan_for(sizes, Room(WORKING_BYTES + 9 * GB - 1, RAM_RESERVE_BYTES + 3 * GB))
+    assert half.resident == 5
+    with pytest.raises(ModelError, match="host RAM"):
+        plan_for(sizes, Room(WORKING_BYTES + 9 * GB - 1, RAM_RESERVE_BYTES + 3 * GB - 1))
+    assert plan_for(sizes, Room(80 * GB, 80 * GB), streamed=True).resident == 0
+
+
+@pytest.mark.parametrize(
+    ("resident", "name", "words"),
+    [
+        (40, "resident", "resident"),
+        (12, "partly streamed", "streamed, 12 of 40 blocks stay on the card"),
+        (0, "streamed", "streamed, 0 of 40 blocks stay on the card"),
+    ],
+)
+def test_a_placement_in_words(resident, name, words):
+    placement = Placement(40, resident)
+    assert (placement.name, str(placement)) == (name, words)
 
 
 def test_weights_are_counted_without_loading_them(model_directory, renderer):
@@ -59,13 +87,13 @@ def test_a_file_that_holds_no_weights_is_named(tmp_path):
 
 
 def test_a_cpu_has_no_memory_of_its_own():
-    free = room(torch.device("cpu"))
+    free = room(CPU)
     assert free.vram == 0
     assert free.ram > 0
 
 
-def test_streamed_weights_leave_the_cards_memory_to_the_clip() -> None:
-    assert choose("transformer", TRANSFORMER, Room(80 * GB, 200 * GB)) is Placement.RESIDENT
-    for ram, expected in ((200, Placement.PINNED), (40, Placement.PAGEABLE)):
-        free = Room(80 * GB, ram * GB)
-        assert choose("transformer", TRANSFORMER, free, streamed=True) is expected
+def test_caps_count_what_this_process_has_already():
+    free, capped = room(CPU), room(CPU, Caps(vram=8 * GB, ram=10**15))
+    assert capped.vram == 8 * GB
+    assert capped.ram <= free.ram + GB  # other programs come and go
+    assert room(CPU, Caps(ram=1)).ram == 0

@@ -84,6 +84,15 @@ def test_a_clip_asked_for_otherwise_is_refused_with_what_differs(studio, trimmed
     refused(said, 2, "prompt 'A cat.'", "frames 67 (the reel has 34)")
 
 
+def test_a_cap_that_is_too_small_is_refused_with_numbers_and_what_is_there_stays(studio, trimmed):
+    """On a CPU `--vram` rehearses a card; the same command goes on without it."""
+    longer = ("extend", trimmed, "--frames", 66, "--vram", "1.5G", "--ram", "64GiB", "--pageable")
+    said = farm_node(*longer, "--out", studio.folder / "capped.mp4")
+    refused(said, 1, "GPU memory, 4.3 GB of it to work in; 1.5 GB are there", "--vram")
+    said = farm_node(*studio.asked("--vram", "a lot"), "--out", studio.folder / "none.mp4")
+    refused(said, 2, "'a lot' is no size of memory: write 8G")
+
+
 def test_starting_over_drops_the_reel(studio, trimmed, tmp_path):
     film = copied(trimmed, tmp_path)
     asked = studio.asked("--frames", 1, "--seed", 5)

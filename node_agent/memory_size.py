@@ -1,0 +1,20 @@
+"""Sizes of memory, as people write them."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(GiB|GB|G|MiB|MB|M)?", re.IGNORECASE)
+_UNITS: Final = {
+    "": 1, "g": 10**9, "gb": 10**9, "gib": 2**30, "m": 10**6, "mb": 10**6, "mib": 2**20,
+}  # fmt: skip
+
+
+def memory_size(text: str) -> int:
+    """`8G` (as cards are sold: 10^9 bytes), `8GiB`, `8000M` or plain bytes. Raises ValueError."""
+    found = _SIZE.fullmatch(text.strip())
+    size = int(float(found[1]) * _UNITS[(found[2] or "").lower()]) if found else 0
+    if not size:
+        raise ValueError(f"{text!r} is no size of memory: write 8G, 8GiB or 8000M")
+    return size
