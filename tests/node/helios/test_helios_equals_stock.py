@@ -95,17 +95,8 @@ def test_the_arithmetic_of_a_gpu(model_directory, spec, render, variant):
     assert torch.equal(torch.from_numpy(latents), stock)
 
 
-def test_the_real_gamma_runs_here_where_the_stock_code_raises(
-    load_stock, model_directory, renderer, spec, render
-):
+def test_the_real_gamma_renders(renderer, spec, render):
+    """The stock code factors a singular matrix there: on most machines it raises, not on all."""
     clip = spec(frames=33 * 2)
-    with pytest.raises(torch.linalg.LinAlgError):
-        stock_run(
-            load_stock("distilled", 1 / 3),
-            clip,
-            "latent",
-            guidance_scale=1.0,
-            pyramid_num_inference_steps_list=[1, 1, 1],
-        )
     chunks = render(renderer.start(clip), clip.chunks)
     assert all(np.isfinite(chunk.negative.latents).all() for chunk in chunks)
