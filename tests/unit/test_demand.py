@@ -53,7 +53,3 @@ def test_an_agent_ends_when_its_card_drains_and_holds_nothing(
     standing: types_pb.Standing.ValueType, clips: list[str], drained: bool
 ):
     assert is_drained(card("cpu", *clips, standing=standing)) is drained
-
-
-def test_a_card_that_nobody_has_heard_of_gets_its_agent():
-    assert not is_drained(None)
