@@ -43,7 +43,11 @@ _DAMAGED_CODES: Final = frozenset(
     {"BadDigest", "IncompleteBody", "InvalidDigest", "XAmzContentSHA256Mismatch"}
 )
 _TRANSIENT_CODES: Final = frozenset(
-    {"InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable", "SlowDown"}
+    {
+        *("InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable", "SlowDown"),
+        # The farm's bucket is there: a store whose servers are just starting may not know it yet.
+        "NoSuchBucket",
+    }
 )
 
 

@@ -56,6 +56,7 @@ _TRANSIENT_CODES = frozenset(
         "BadDigest",  # our own PUT was damaged on its way: the bytes in memory are what we signed
         "IncompleteBody",
         "InternalError",
+        "NoSuchBucket",  # of a store whose servers are just starting: the bucket was ensured
         "OperationAborted",
         "RequestTimeout",
         "ServiceUnavailable",

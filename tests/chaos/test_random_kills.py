@@ -1,6 +1,6 @@
 """Kills at random moments of random processes, over many short clips (`make soak`: many more).
 
-HELIOSTAT_CHAOS_KILLS (10), HELIOSTAT_CHAOS_CLIPS (40) and HELIOSTAT_CHAOS_SEED (random) set the
+HELIOSTAT_CHAOS_KILLS (30), HELIOSTAT_CHAOS_CLIPS (300) and HELIOSTAT_CHAOS_SEED (random) set the
 size, and repeat a run. When the clips end before the kills do, more clips are submitted.
 """
 
@@ -19,8 +19,8 @@ from tests.fixtures.oracle import check_farm
 
 pytestmark = pytest.mark.chaos
 
-KILLS = int(os.environ.get("HELIOSTAT_CHAOS_KILLS", "10"))
-CLIPS = int(os.environ.get("HELIOSTAT_CHAOS_CLIPS", "40"))
+KILLS = int(os.environ.get("HELIOSTAT_CHAOS_KILLS", "30"))
+CLIPS = int(os.environ.get("HELIOSTAT_CHAOS_CLIPS", "300"))
 SEED = os.environ.get("HELIOSTAT_CHAOS_SEED") or str(random.SystemRandom().randrange(10**9))
 
 WEIGHTS = {

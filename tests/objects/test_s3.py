@@ -117,6 +117,7 @@ def test_a_long_listing_comes_in_pages(object_store, monkeypatch):
     [
         FaultKind.ERROR_500,
         FaultKind.SLOW_DOWN,
+        FaultKind.NO_BUCKET,
         FaultKind.RESET,
         FaultKind.RESET_AFTER,
         FaultKind.TRUNCATE,
