@@ -100,10 +100,9 @@ def check_lost_work(farm: RealFarm, verdict: Verdict, *, cards_hit: int) -> int:
     """At most the chunk in render and the one in flight of each card that was hit."""
     vain = rendered_in_vain(farm, verdict)
     names = {verdict.clips[c].name: n for (c, _), n in vain.items()}
+    clips = {clip_id for clip_id, _ in vain}
     story = [
-        f"{event.at:.1f} {event.clip_id} {event.attempt} {event.kind} {event.card_id} {event.detail}"
-        for event in verdict.events
-        if event.clip_id in {clip_id for clip_id, _ in vain}
+        f"{e.at:.1f} {e.clip_id} {e.kind} {e.detail}" for e in verdict.events if e.clip_id in clips
     ]
     assert sum(vain.values()) <= LOST_CHUNKS_MAX * cards_hit, f"rendered again: {names}, {story}"
     return sum(vain.values())
