@@ -70,7 +70,10 @@ def inserting(table: Table, names: Sequence[str] | None = None) -> Bulk:
 
 
 def putting(table: Table) -> Bulk:
-    """INSERT into all columns of `table`; a row with the same key is replaced."""
+    """INSERT into all columns of `table`; a row with the same key is replaced.
+
+    So of several rows for one key the last counts.
+    """
     keys = list(table.primary_key.columns)
     statements = {}
     for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql)):

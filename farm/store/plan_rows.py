@@ -6,15 +6,20 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select
 
 from farm.domain.batch import Batch, Order
 from farm.domain.fleet import Circuit, FleetEvent, Needs, Node, Standing
 from farm.domain.ledger import Commit, FleetEventRow
 from farm.domain.project import Limit, Look, Project
 from farm.store import tables as t
-from farm.store.bulk import Values
+from farm.store.bulk import Values, putting
 
+_put_projects: Final = putting(t.projects)
+_put_limits: Final = putting(t.limits)
+_put_circuits: Final = putting(t.circuits)
+_put_nodes: Final = putting(t.nodes)
+_put_looks: Final = putting(t.looks)
 _FORGETTABLE: Final = {"limit": t.limits, "circuit": t.circuits}
 
 
@@ -52,15 +57,14 @@ def read_decisions(row: Any) -> dict[str, Any]:
 
 def write_plan(connection: Connection, epoch: int, at: float, commit: Commit) -> None:
     """Write what was decided of projects, limits, circuits, nodes and looks, with its events."""
-    _upsert(connection, t.projects, [dataclasses.asdict(each) for each in commit.projects])
-    _upsert(connection, t.limits, [dataclasses.asdict(each) for each in commit.limits])
-    _upsert(connection, t.circuits, [dataclasses.asdict(each) for each in commit.circuits])
-    _upsert(
+    _put_projects.run(connection, [dataclasses.asdict(each) for each in commit.projects])
+    _put_limits.run(connection, [dataclasses.asdict(each) for each in commit.limits])
+    _put_circuits.run(connection, [dataclasses.asdict(each) for each in commit.circuits])
+    _put_nodes.run(
         connection,
-        t.nodes,
         [{**dataclasses.asdict(n), "standing": n.standing.value} for n in commit.nodes],
     )
-    _upsert(connection, t.looks, [{**dataclasses.asdict(look), "at": at} for look in commit.looks])
+    _put_looks.run(connection, [{**dataclasses.asdict(look), "at": at} for look in commit.looks])
     for kind, name in commit.forgotten:
         table = _FORGETTABLE[kind]
         connection.execute(delete(table).where(table.c.name == name))
@@ -125,21 +129,6 @@ def read_fleet_events(connection: Connection, target: str, limit: int) -> list[F
         )
         for row in connection.execute(query)
     ]
-
-
-def _upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add or replace rows by their one key; of several for one key the last counts."""
-    if not rows:
-        return
-    (key,) = table.primary_key.columns
-    latest = {row[key.name]: dict(row) for row in rows}
-    known = set(connection.scalars(select(key).where(key.in_(list(latest)))))
-    changed = [{**row, "known_key": name} for name, row in latest.items() if name in known]
-    if changed:
-        connection.execute(update(table).where(key == bindparam("known_key")), changed)
-    new = [row for name, row in latest.items() if name not in known]
-    if new:
-        connection.execute(insert(table), new)
 
 
 def _look(row: Any) -> Look:
