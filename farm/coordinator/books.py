@@ -43,6 +43,8 @@ from farm.plan.speed import Paces
 from farm.plan.waits import Cause, Waits
 from farm.ports import Clock, Store
 
+Unmet = Mapping[int, Mapping[int, ClipState]]
+"""Ordinal of a clip → those of its batch that it waits for, without takes, and their states."""
 SETTLED_AT_ONCE = 1000
 """Clips that one transaction lets go, or calls off, because of what they waited for."""
 
@@ -256,9 +258,12 @@ class Books:
         if failed_on is not None and (better := roomier(failed_on.facts, cards)):
             self.clips.reserve(clip.clip_id, better[0], now + self.policy.reserve_seconds)
 
-    def check_wanted(self, batch: Batch, clips: Sequence[Clip]) -> None:
-        """Raise `BadDecision` where one of these clips, which are wanted again, depends on one that
-        has ended without a take and is not among them: it would wait for ever."""
+    def unmet(self, batch: Batch, clips: Sequence[Clip]) -> Unmet:
+        """What clips of a batch still depend on, where these are wanted again.
+
+        Raises `BadDecision` where one of these depends on one that has ended without a take and is
+        not among them: it would wait for ever.
+        """
         unmet, wanted = self.store.unmet(batch.batch_id), {clip.ordinal for clip in clips}
         dead = {
             on: state
@@ -272,10 +277,11 @@ class Books:
                 f"they depend on {said}, which has no take: retry that with them, or everything "
                 f"by `farm retry {batch.batch_id} --failed --cancelled`"
             )
+        return unmet
 
-    def wait(self, batch: Batch, clips: Sequence[Clip]) -> set[str]:
+    def wait(self, batch: Batch, clips: Sequence[Clip], unmet: Unmet) -> set[str]:
         """Which clips that are wanted again have to wait; what they wait for is noted."""
-        causes = self._causes(batch, self.store.unmet(batch.batch_id))
+        causes = self._causes(batch, unmet)
         waiting = {clip.clip_id: found for clip in clips if (found := causes(clip.ordinal))}
         for clip_id, found in waiting.items():
             self.waits.add(clip_id, found)
@@ -297,9 +303,7 @@ class Books:
             else:
                 self._due.append((clip.clip_id, Ready(), ""))
 
-    def _causes(
-        self, batch: Batch, unmet: Mapping[int, Mapping[int, ClipState]]
-    ) -> Callable[[int], list[Cause]]:
+    def _causes(self, batch: Batch, unmet: Unmet) -> Callable[[int], list[Cause]]:
         """What a clip of a batch waits for, by its ordinal; `unmet` as the store has it."""
         batches = [(i, 0) for i in batch.after if self._is_unfinished(i)]
         return lambda ordinal: [*batches, *((batch.batch_id, on) for on in unmet.get(ordinal, ()))]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
-from farm.coordinator.books import Books
+from farm.coordinator.books import Books, Unmet
 from farm.coordinator.cards import Card
 from farm.coordinator.decisions import Decisions
 from farm.coordinator.dispatch import Dispatch
@@ -182,15 +182,15 @@ class Coordinator:
         clips = self._with_chunks(
             self.store.clips_in_states(batch_id, frozenset(states) & RETRIABLE, names)
         )
-        self.books.check_wanted(batch, clips)
+        unmet = self.books.unmet(batch, clips)
         with self.books.transaction():
             if clips:
-                self._requeue(batch, clips)
+                self._requeue(batch, clips, unmet)
             return self._answer(request, len(clips))
 
-    def _requeue(self, batch: Batch, clips: list[Clip]) -> None:
+    def _requeue(self, batch: Batch, clips: list[Clip], unmet: Unmet) -> None:
         books = self.books
-        waiting = books.wait(batch, clips)
+        waiting = books.wait(batch, clips, unmet)
         if books.clips.batch(batch.batch_id) is None:
             books.put_batch(batch)
         left = books.clips.forget_failures(
