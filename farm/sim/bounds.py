@@ -112,7 +112,7 @@ def run_mix(seed: int, clips_per_card: int) -> Mix:
         clips=len(chunks),
         bound_seconds=lower_bound(chunks, speeds),
         finish_seconds=outcome.finish_seconds,
-        idle_share=_idle_share(outcome),
+        idle_share=outcome.idle_share_of_waiting,
         utilisation=outcome.utilisation,
     )
 
@@ -131,7 +131,7 @@ def run_shares(weights: Mapping[str, float], seed: int) -> Shares:
     return Shares(
         weights=weights,
         had={name: chunks[name] / chunks.total() for name in weights},
-        idle_share=_idle_share(outcome),
+        idle_share=outcome.idle_share_of_waiting,
     )
 
 
@@ -228,8 +228,3 @@ def _clips(chunks: Sequence[int]) -> list[NewClip]:
         )
         for i, n in enumerate(chunks, 1)
     ]
-
-
-def _idle_share(outcome: Outcome) -> float:
-    record = outcome.record
-    return record.idle_seconds / max(TICK_SECONDS, record.waiting_seconds * len(outcome.cards))

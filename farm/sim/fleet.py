@@ -62,26 +62,27 @@ def _chunk_seconds(speed: Baseline, work: Work, model: ModelShape) -> float:
     return CHUNK_FRAMES / like_for_like(speed, model, work).frames_per_second
 
 
-_AS_PUBLISHED: Final = Work(384, 640, (1, 1, 1))
-
-
-def _predicted(name: str, *, watts_idle: float, price: float) -> CardType:
-    """A type of the card table, with the profile `exact`."""
+def _predicted(name: str) -> Baseline:
+    """The speed of a card of the table with the profile `exact`."""
     card, model = CARDS[name], HELIOS["distilled"]
-    time = predict(card, offloaded(card, Run(), model), model, _AS_PUBLISHED)
-    speed = Baseline(
+    time = predict(card, offloaded(card, Run(), model), model, H100.work)
+    return Baseline(
         name=name,
         frames_per_second=time.frames_per_second,
         variant=model.variant,
-        work=_AS_PUBLISHED,
+        work=H100.work,
         basis=Basis.ESTIMATED,
         source="predicted from the vendor's peaks (farm.plan.card_time), profile exact",
     )
+
+
+def _type(name: str, *, watts_idle: float, price: float, speed: Baseline | None = None) -> CardType:
+    """A type of the card table; its speed is predicted where none is published."""
     return CardType(
         name=name,
-        speed=speed,
-        vram_gb=card.vram_gib,
-        watts=card.watts,
+        speed=speed or _predicted(name),
+        vram_gb=CARDS[name].vram_gib,
+        watts=CARDS[name].watts,
         watts_idle=watts_idle,
         price=price,
     )
@@ -91,17 +92,17 @@ CARD_TYPES: Final[Mapping[str, CardType]] = MappingProxyType(
     {
         card.name: card
         for card in (
-            CardType(name="h100", speed=H100, vram_gb=80, watts=700, watts_idle=70, price=30_000),
-            _predicted("h200", watts_idle=75, price=35_000),
-            _predicted("a100", watts_idle=50, price=15_000),
-            _predicted("l4", watts_idle=12, price=2_500),
-            _predicted("rtx-3060", watts_idle=12, price=280),
-            _predicted("rtx-3090", watts_idle=20, price=800),
-            _predicted("rtx-4060-ti", watts_idle=10, price=450),
-            _predicted("rtx-4060-ti-8gb", watts_idle=10, price=400),
-            _predicted("rtx-4070-ti-super", watts_idle=12, price=800),
-            _predicted("rtx-4090", watts_idle=22, price=1_800),
-            _predicted("rtx-5090", watts_idle=30, price=2_500),
+            _type("h100", watts_idle=70, price=30_000, speed=H100),
+            _type("h200", watts_idle=75, price=35_000),
+            _type("a100", watts_idle=50, price=15_000),
+            _type("l4", watts_idle=12, price=2_500),
+            _type("rtx-3060", watts_idle=12, price=280),
+            _type("rtx-3090", watts_idle=20, price=800),
+            _type("rtx-4060-ti", watts_idle=10, price=450),
+            _type("rtx-4060-ti-8gb", watts_idle=10, price=400),
+            _type("rtx-4070-ti-super", watts_idle=12, price=800),
+            _type("rtx-4090", watts_idle=22, price=1_800),
+            _type("rtx-5090", watts_idle=30, price=2_500),
         )
     }
 )

@@ -65,3 +65,8 @@ class Outcome:
     def idle_share(self) -> float:
         """Share of all card seconds in which a ready card had nothing while clips waited."""
         return self.record.idle_seconds / max(1e-9, self.finish_seconds * len(self.cards))
+
+    @property
+    def idle_share_of_waiting(self) -> float:
+        """The same of those card seconds only in which clips waited."""
+        return self.record.idle_seconds / max(1e-9, self.record.waiting_seconds * len(self.cards))
