@@ -1,4 +1,4 @@
-"""Sizes of memory, as people write them."""
+"""Sizes of memory, as people write them, and the options that say what may be taken of it."""
 
 from __future__ import annotations
 
@@ -18,3 +18,10 @@ def memory_size(text: str) -> int:
     if not size:
         raise ValueError(f"{text!r} is no size of memory: write 8G, 8GiB or 8000M")
     return size
+
+
+def memory_words(vram: int | None, ram: int | None, *, pageable: bool) -> list[str]:
+    """What may be taken, as words of a command line; bytes, None and False are left out."""
+    sizes = (("--vram", vram), ("--ram", ram))
+    words = [word for flag, size in sizes if size is not None for word in (flag, str(size))]
+    return [*words, "--pageable"] if pageable else words

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from node_agent.cli.options import Pageable, Ram, Vram
 from node_agent.files import write_atomic
+from node_agent.memory_size import memory_words
 
 Record = dict[str, Any]
 
@@ -43,14 +44,12 @@ def bench(
     if (model is None) == (not random_weights):
         _refuse("name what to measure: either --model DIR or --random-weights")
     source = ["--model", str(model)] if model else ["--random-weights"]
-    sizes = (("--vram", vram), ("--ram", ram))
     content = _measured(
         [
             *(*source, "--device", device, "--size", size, "--lanes", lanes),
             *(word for each in steps or ["1,1,1", "2,2,2"] for word in ("--steps", each)),
             *("--chunks", str(chunks), "--threads", str(threads)),
-            *(word for flag, size in sizes if size for word in (flag, str(size))),
-            *(["--pageable"] if pageable else []),
+            *memory_words(vram, ram, pageable=pageable),
         ]
     )
     if out is not None:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, BinaryIO, Self, cast
 
+from node_agent.memory_size import memory_words
 from node_agent.render.messages import (
     Command,
     ProtocolError,
@@ -98,12 +99,11 @@ class ChildOptions:
         arguments += ["--seconds-per-chunk", repr(self.seconds_per_chunk)]
         arguments += ["--unrecorded-max", str(self.unrecorded_max), "--lanes", str(self.lanes)]
         files = (("--model", self.model), ("--stamps", self.stamps), ("--loras", self.loras))
-        sizes = (("--vram", self.vram_bytes), ("--ram", self.ram_bytes))
-        for flag, value in (*files, *sizes):
-            if value is not None:
-                arguments += [flag, str(value)]
-        flags = (("--streamed", self.streamed), ("--pageable", self.pageable))
-        return arguments + [flag for flag, is_set in flags if is_set]
+        for flag, path in files:
+            if path is not None:
+                arguments += [flag, str(path)]
+        arguments += memory_words(self.vram_bytes, self.ram_bytes, pageable=self.pageable)
+        return arguments + (["--streamed"] if self.streamed else [])
 
 
 class ChildGone(Exception):

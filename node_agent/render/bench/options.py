@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from node_agent.memory_size import memory_size
+from node_agent.memory_size import memory_size, memory_words
 from node_agent.render.bench.figures import REPEATS_MIN
 
 
@@ -41,14 +41,12 @@ class Options:
         """The command line that measures this."""
         source = ["--model", str(self.model)] if self.model else ["--random-weights"]
         steps = [word for each in self.steps for word in ("--steps", joined(each))]
-        sizes = (("--vram", self.vram_bytes), ("--ram", self.ram_bytes))
-        memory = [word for flag, size in sizes if size for word in (flag, str(size))]
         return shlex.join(
             [
                 *("farm-node", "bench", *source, "--device", self.device),
                 *("--size", f"{self.width}x{self.height}", *steps, "--lanes", joined(self.lanes)),
                 *("--chunks", str(self.chunks), "--threads", str(self.threads)),
-                *(*memory, *(["--pageable"] if self.pageable else [])),
+                *memory_words(self.vram_bytes, self.ram_bytes, pageable=self.pageable),
             ]
         )
 
