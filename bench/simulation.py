@@ -11,18 +11,16 @@ import argparse
 import gc
 import json
 import os
-import platform
 import random
 import resource
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime
-from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from about import about
 from simulation_picture import draw
 
 from farm.domain.batch import Batch
@@ -59,7 +57,7 @@ Figures = dict[str, Any]
 def main() -> int:
     """Measure, write, say whether the promises hold."""
     options = _options()
-    result: Figures = {"about": _about(), "plan": [], "exchanges": []}
+    result: Figures = {"about": about("simulation.py", PACKAGES), "plan": [], "exchanges": []}
     for cards in options.cards:
         result["plan"].append(_apart(plan_alone, cards))
         print(f"plan alone, {cards} cards: {result['plan'][-1]}", flush=True)
@@ -85,21 +83,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--hours", type=float, default=8.0)
     parser.add_argument("--out", type=Path, default=HERE / "results")
     return parser.parse_args()
-
-
-def _about() -> Figures:
-    with Path("/proc/cpuinfo").open() as file:
-        models = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python", "bench/simulation.py", *sys.argv[1:]]),
-        "cpus": os.cpu_count(),
-        "cpu": models[0] if models else platform.machine(),
-        "system": platform.platform(terse=True),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in PACKAGES},
-        "load_at_start": os.getloadavg(),
-    }
 
 
 def _apart(measure: Any, *arguments: Any) -> Figures:

@@ -8,17 +8,9 @@ from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.prompts import PromptEncoder
 from node_agent.render.helios.random_weights import RandomWeights
 from node_agent.render.helios.renderer import SoloClip
-from node_agent.render.helios.tiny import TEXT_DIM
+from tests.node.helios.small import SMALL, SMALL_VAE
 
-TINY = {
-    "num_attention_heads": 2,
-    "attention_head_dim": 12,
-    "rope_dim": (4, 4, 4),
-    "text_dim": TEXT_DIM,
-    "ffn_dim": 48,
-    "num_layers": 2,
-}
-TINY_VAE = {"base_dim": 4, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1}
+TINY = {**SMALL, "num_layers": 2}
 CPU = torch.device("cpu")
 
 
@@ -49,7 +41,7 @@ def test_the_real_model_has_14_billion_of_them():
 
 
 def test_a_clip_renders_from_them_and_always_the_same_one(spec, render):
-    models = [HeliosModel(RandomWeights(TINY, TINY_VAE), CPU) for _ in range(2)]
+    models = [HeliosModel(RandomWeights(TINY, SMALL_VAE), CPU) for _ in range(2)]
     one, other = (
         render(SoloClip(model, PromptEncoder(model), spec(frames=66), None), 2) for model in models
     )

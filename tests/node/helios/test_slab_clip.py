@@ -23,17 +23,9 @@ from node_agent.render.helios.slabs.plan import Budget, plan
 from node_agent.render.renderer import Checkpoint, LoraUse, RenderCancelled, needed_negatives
 from tests.fixtures.late_copies import LateCopies
 from tests.node.helios import test_helios_loras
+from tests.node.helios.small import SMALL, SMALL_VAE
 
-BLOCKS = 5
-TINY = {
-    "num_attention_heads": 2,
-    "attention_head_dim": 12,
-    "rope_dim": (4, 4, 4),
-    "text_dim": 32,
-    "ffn_dim": 48,
-    "num_layers": BLOCKS,
-}
-TINY_VAE = {"base_dim": 4, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1}
+BLOCKS = SMALL["num_layers"]
 CPU = torch.device("cpu")
 CHUNKS = 3
 
@@ -42,7 +34,7 @@ loras = test_helios_loras.loras
 
 def budgets():
     """VRAM for weights by the number of blocks that it keeps: from none to all."""
-    sizes = Parted.of(RandomWeights(TINY).empty_transformer(torch.float32)).sizes
+    sizes = Parted.of(RandomWeights(SMALL).empty_transformer(torch.float32)).sizes
     plenty = 9 * sizes.total
     least = plan(sizes, Budget(vram=plenty, ram=plenty), least=True).vram_bytes
     return {kept: least + kept * sizes.blocks[0] for kept in (0, 1, 2)} | {BLOCKS: plenty}
@@ -71,7 +63,7 @@ def clip_spec(spec):
 
 @pytest.fixture(scope="module")
 def resident():
-    model = HeliosModel(RandomWeights(TINY, TINY_VAE), CPU)
+    model = HeliosModel(RandomWeights(SMALL, SMALL_VAE), CPU)
     assert model.placement.name == "resident"
     return model
 
@@ -80,7 +72,7 @@ def resident():
 def streamed(late):
     def load(kept):
         vram = WORKING_BYTES + BUDGETS[kept]
-        model = HeliosModel(RandomWeights(TINY, TINY_VAE), CPU, vram_bytes=vram)
+        model = HeliosModel(RandomWeights(SMALL, SMALL_VAE), CPU, vram_bytes=vram)
         assert (model.placement.blocks, model.placement.resident) == (BLOCKS, kept)
         assert len(late) == (0 if kept == BLOCKS else 1)
         return model
@@ -209,14 +201,14 @@ def test_loras_are_in_the_slabs(loras, late, model_directory, spec, render, asse
 
 def test_a_card_too_small_for_two_blocks_is_refused_before_loading(late):
     with pytest.raises(ModelError, match="5 of 5 blocks streamed through 2 slots"):
-        HeliosModel(RandomWeights(TINY, TINY_VAE), CPU, vram_bytes=WORKING_BYTES + BUDGETS[0] - 1)
+        HeliosModel(RandomWeights(SMALL, SMALL_VAE), CPU, vram_bytes=WORKING_BYTES + BUDGETS[0] - 1)
     assert not late
 
 
 def test_a_host_too_small_is_refused_before_loading(late):
     with pytest.raises(ModelError, match=r"5 of 5 blocks have no room on the card, .*--ram"):
         HeliosModel(
-            RandomWeights(TINY, TINY_VAE),
+            RandomWeights(SMALL, SMALL_VAE),
             CPU,
             vram_bytes=WORKING_BYTES + BUDGETS[0],
             ram_bytes=1 << 30,

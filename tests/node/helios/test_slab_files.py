@@ -17,16 +17,9 @@ from node_agent.render.helios.slabs.files import empty_transformer, fill
 from node_agent.render.helios.slabs.homes import Homes, Parted
 from node_agent.render.helios.slabs.layout import tensors_of
 from node_agent.render.helios.slabs.plan import Budget, plan, resident
+from tests.node.helios.small import SMALL
 
 CPU = torch.device("cpu")
-SMALL = {
-    "num_attention_heads": 2,
-    "attention_head_dim": 12,
-    "rope_dim": (4, 4, 4),
-    "text_dim": 32,
-    "ffn_dim": 48,
-    "num_layers": 5,
-}
 WIDE = {
     "num_attention_heads": 4,
     "attention_head_dim": 128,
