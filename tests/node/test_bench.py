@@ -97,6 +97,7 @@ def test_every_measured_number_has_its_unit_in_its_name(measured):
     unit = re.compile(r"(seconds|bytes|frames|joules)(_|/|$)")
     plain = {"width", "height", "lanes", "steps", "count", "cores", "threads", "format_version"}
     plain |= {"guidance_scale", "passes_per_round", "blocks", "blocks_resident"}
+    plain |= {"heads", "head_dim", "ffn_dim"}
     for path, _ in numbers(measured):
         assert unit.search(path) or path.rsplit("/", 1)[1] in plain, path
 

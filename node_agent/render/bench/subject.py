@@ -13,6 +13,7 @@ from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.parts import ModelFiles, Parts
 from node_agent.render.helios.placement import Caps, Room, plan_for, room
 from node_agent.render.helios.random_weights import RandomWeights
+from node_agent.render.helios.renderer import PROFILE
 from node_agent.render.helios.slabs.homes import Parted
 
 RANDOM = "random weights, full size"
@@ -49,10 +50,15 @@ def describe(model: HeliosModel, directory: Path | None) -> Record:
     return {
         "name": model.manifest.name,
         "variant": model.info.variant,
+        "profile": PROFILE,
         "weights": model.manifest.digest if directory else RANDOM,
         "placement": model.placement.name,
         "blocks": model.placement.blocks,
         "blocks_resident": model.placement.resident,
+        "bytes_streamed_per_pass": model.placement.bytes_streamed,
+        "heads": model.info.heads,
+        "head_dim": model.info.head_dim,
+        "ffn_dim": model.info.ffn_dim,
     }
 
 
