@@ -11,7 +11,16 @@ from farm.domain.clip import CHUNK_FRAMES, Work
 from farm.plan.bench_record import Calibration
 from farm.plan.card_fit import Measured
 from farm.plan.card_table import CARDS, Card
-from farm.plan.card_time import WAYS, ChunkTime, Corrections, Run, Vae, offloaded, predict, roofline
+from farm.plan.card_time import (
+    AS_PREDICTED,
+    WAYS,
+    ChunkTime,
+    Run,
+    Vae,
+    offloaded,
+    predict,
+    roofline,
+)
 from farm.plan.economics import HELIOS
 
 MODEL: Final = HELIOS["distilled"]
@@ -156,7 +165,7 @@ def _speeds(
     fit = calibration.fit if calibration else None
     for way, plain in WAYS.items():
         run = offloaded(card, replace(plain, lanes=question.lanes), MODEL)
-        corrections = fit.corrections if fit else Corrections()
+        corrections = fit.corrections if fit else AS_PREDICTED
         try:
             time = predict(card, run, MODEL, question.work, corrections)
         except ValueError:
@@ -186,9 +195,10 @@ def _print_measured(calibration: Calibration) -> None:
     output.print_table(headers, rows, set(range(3, 10)), narrow=True)
     fit = calibration.fit
     found = fit.corrections
+    vaes = ", ".join(f"{vae} {found.vae(vae):.2f}" for vae in Vae if vae in fit.vaes)
     output.say(
         f"corrections, measured time over predicted: computing {found.compute:.2f}, 8-bit"
-        f" arithmetic {found.low_bit:.2f} on top, VAE {found.vae:.2f}, link {found.link:.2f}"
+        f" arithmetic {found.low_bit:.2f} on top, link {found.link:.2f}, VAE {vaes}"
     )
     for gap in fit.gaps:
         output.say(f"not told: {gap}")
@@ -199,7 +209,7 @@ def _said(calibration: Calibration, measured: Measured) -> tuple[float, float]:
     card, run, model, work = calibration.card, measured.run, measured.model, measured.work
     before, after = (
         predict(card, run, model, work, corrections).seconds
-        for corrections in (Corrections(), calibration.fit.corrections)
+        for corrections in (AS_PREDICTED, calibration.fit.corrections)
     )
     return before, after
 

@@ -211,12 +211,16 @@ def _measured(where: str, record: _Record, case: _Case, model: ModelShape) -> Me
             f"{where}.stages: {passes} passes for each chunk, and {model.variant} takes {wanted}"
             " with these steps; measure without guidance of your own"
         )
-    if case.vae not in {each.value for each in Vae}:
+    if case.vae not in {*Vae}:
         raise BadRecord(f"{where}.vae: {case.vae!r} is none of {', '.join(Vae)}; measure one")
-    decodes = {each.precision: each.seconds_per_chunk.median for each in record.decode}
-    if case.vae not in decodes:
+    decodes = {
+        Vae(each.precision): each.seconds_per_chunk.median
+        for each in record.decode
+        if each.precision in {*Vae}
+    }
+    if Vae(case.vae) not in decodes:
         raise BadRecord(f"{where}.vae: {case.vae}, of which `decode` has no time; measure again")
-    seconds, vae = case.seconds_per_chunk.median, decodes[case.vae]
+    seconds, vae = case.seconds_per_chunk.median, decodes[Vae(case.vae)]
     if vae >= seconds:
         raise BadRecord(
             f"{where}.seconds_per_chunk: {seconds:.3g} s, less than the {vae:.3g} s of its decode"
@@ -232,13 +236,13 @@ def _measured(where: str, record: _Record, case: _Case, model: ModelShape) -> Me
         ),
         work=work,
         passes=tuple(stage.seconds_per_pass.median / case.lanes for stage in case.stages),
-        vae_seconds=vae,
+        decodes=decodes,
         seconds=seconds,
     )
 
 
 def _profile(where: str, model: _Model, case: _Case) -> Profile:
-    if model.profile not in {each.value for each in Profile}:
+    if model.profile not in {*Profile}:
         raise BadRecord(
             f"{where}: model.profile: {model.profile!r} is none of {', '.join(Profile)}, which the"
             " card model knows; leave the record out"

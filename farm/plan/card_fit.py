@@ -10,7 +10,7 @@ ones of computing.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from types import MappingProxyType
@@ -23,6 +23,7 @@ from farm.plan.card_time import (
     Corrections,
     Profile,
     Run,
+    Vae,
     link_seconds,
     pass_times,
     vae_seconds,
@@ -43,6 +44,9 @@ TELLING: Final = 8.0
 """So much worse (squares of `NOISE`) must measurements be explained without something, before they
 count as showing it."""
 
+Arithmetic = tuple[Profile, Attention]
+"""In what a run computes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
@@ -53,9 +57,15 @@ class Measured:
     work: Work
     passes: tuple[float, ...]
     """Seconds of one pass at each stage, coarse to fine."""
-    vae_seconds: float
+    decodes: Mapping[Vae, float]
+    """Seconds for the decode of a chunk, of the run's VAE and of others that were tried."""
     seconds: float
     """Of the whole chunk."""
+
+    @property
+    def vae_seconds(self) -> float:
+        """Of the chunk, for its decode."""
+        return self.decodes[self.run.vae]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,18 +73,18 @@ class Fit:
     """Corrections of a card's predictions, and how far they reach."""
 
     corrections: Corrections
-    whole: bool
-    """Arithmetic in bfloat16 alone has shown how long it takes."""
-    low_bit: bool
-    """And so has what is in part in 8 bits."""
+    shown: frozenset[Arithmetic]
+    """What has shown how long it computes."""
+    vaes: frozenset[Vae]
+    """What has been decoded with."""
     link: bool
-    """And the link: something waited for it, or copies were measured."""
+    """The link has shown its speed: something waited for it, or copies were measured."""
     link_most: float
     """The link's correction is at most this, since weights came in time; infinite if none came."""
 
     def covers(self, card: Card, run: Run, model: ModelShape, work: Work) -> bool:
         """Whether the measurements tell how long such a run takes."""
-        if not (self.low_bit if _is_low_bit(run) else self.whole):
+        if _arithmetic(run) not in self.shown or run.vae not in self.vaes:
             return False
         if self.link or not run.streamed_bytes:
             return True
@@ -87,9 +97,9 @@ class Fit:
     def gaps(self) -> tuple[str, ...]:
         """What the measurements do not tell, and which would."""
         lacking = []
-        if not self.whole:
+        if not any(profile is Profile.EXACT for profile, _ in self.shown):
             lacking.append("bfloat16 arithmetic: measure the profile exact, resident")
-        if not self.low_bit:
+        if all(profile is Profile.EXACT for profile, _ in self.shown):
             lacking.append("8-bit arithmetic: measure the profile fast, resident")
         if not self.link:
             lacking.append("the link: measure with less of the card's memory (--vram 8G)")
@@ -105,9 +115,9 @@ def fitted(card: Card, measured: Sequence[Measured], link_rate: float = 0.0) -> 
     if not measured:
         raise ValueError(f"no measurement of {card.name}: there is nothing to fit")
     passes = [each for m in measured for each in _passes(card, m)]
-    kinds = {each.is_low_bit for each in passes}
+    ways = {each.arithmetic for each in passes}
     sought = ["compute"]
-    sought += ["low_bit"] if len(kinds) == 2 else []
+    sought += ["low_bit"] if len({_is_low_bit(each) for each in ways}) == 2 else []
     sought += ["link"] if any(each.link for each in passes) else []
     starts = [_Factors(link=link if "link" in sought else 0.0) for link in STARTS]
     found = min(
@@ -115,6 +125,8 @@ def fitted(card: Card, measured: Sequence[Measured], link_rate: float = 0.0) -> 
         key=lambda factors: factors.cost(passes),
     )
     waited = _worse(passes, found, replace(found, link=NO_LINK), ("compute", "low_bit"))
+    vaes = _vae_ratios(card, measured)
+    every_vae = [ratio for ratios in vaes.values() for ratio in ratios]
     arrived = [each.measured / each.link for each in passes if each.link and not waited]
     most = min(arrived, default=math.inf)
     if not waited:
@@ -125,10 +137,10 @@ def fitted(card: Card, measured: Sequence[Measured], link_rate: float = 0.0) -> 
             compute=math.exp(found.compute),
             low_bit=math.exp(found.low_bit),
             link=math.exp(found.link),
-            vae=median(m.vae_seconds / vae_seconds(card, m.run.vae, m.work) for m in measured),
+            **{f"vae_{vae}": median(vaes.get(vae, every_vae)) for vae in Vae},
         ),
-        whole=_computed(passes, found, low_bit=False),
-        low_bit=_computed(passes, found, low_bit=True),
+        shown=frozenset(each for each in ways if _computed(passes, found, each)),
+        vaes=frozenset(vaes),
         link=waited or bool(link_rate),
         link_most=most,
     )
@@ -144,7 +156,7 @@ class _Pass:
     measured: float
     weight: float
     """What all passes of its stage take of the chunk's."""
-    is_low_bit: bool
+    arithmetic: Arithmetic
 
     def seconds(self, factors: _Factors) -> float:
         busy = math.exp(factors.compute) * (self.whole + math.exp(factors.low_bit) * self.low_bit)
@@ -190,7 +202,7 @@ def _passes(card: Card, m: Measured) -> list[_Pass]:
             link=link_seconds(card, m.run),
             measured=seconds * surrounded,
             weight=count * seconds / total,
-            is_low_bit=_is_low_bit(m.run),
+            arithmetic=_arithmetic(m.run),
         )
         for one, two, count, seconds in zip(once, twice, counts, m.passes, strict=True)
     ]
@@ -220,11 +232,24 @@ def _worse(
     return other.misfit(passes) - found.misfit(passes) > TELLING
 
 
-def _computed(passes: Sequence[_Pass], found: _Factors, *, low_bit: bool) -> bool:
+def _computed(passes: Sequence[_Pass], found: _Factors, arithmetic: Arithmetic) -> bool:
     """Whether passes of that kind would show it if computing were a fifth faster."""
-    own = [each for each in passes if each.is_low_bit is low_bit]
+    own = [each for each in passes if each.arithmetic == arithmetic]
     return _worse(own, found, found.changed("compute", math.log(0.8)), ("link",))
 
 
-def _is_low_bit(run: Run) -> bool:
-    return run.profile is not Profile.EXACT or run.attention is Attention.SAGE
+def _vae_ratios(card: Card, measured: Sequence[Measured]) -> dict[Vae, list[float]]:
+    """Measured time of decodes over predicted time."""
+    found: dict[Vae, list[float]] = {}
+    for m in measured:
+        for vae, seconds in m.decodes.items():
+            found.setdefault(vae, []).append(seconds / vae_seconds(card, vae, m.work))
+    return found
+
+
+def _arithmetic(run: Run) -> Arithmetic:
+    return run.profile, run.attention
+
+
+def _is_low_bit(arithmetic: Arithmetic) -> bool:
+    return arithmetic != (Profile.EXACT, Attention.BF16)

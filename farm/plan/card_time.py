@@ -116,8 +116,23 @@ class Corrections:
     """Of everything that the transformer computes."""
     low_bit: float = 1.0
     """Of its 8-bit arithmetic, on top of `compute`."""
-    vae: float = 1.0
     link: float = 1.0
+    vae_float32: float = 1.0
+    vae_bfloat16: float = 1.0
+    vae_tiny: float = 1.0
+
+    def vae(self, vae: Vae) -> float:
+        """Of a decode."""
+        of = {
+            Vae.FLOAT32: self.vae_float32,
+            Vae.BFLOAT16: self.vae_bfloat16,
+            Vae.TINY: self.vae_tiny,
+        }
+        return of[vae]
+
+
+AS_PREDICTED: Final = Corrections()
+"""None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +167,7 @@ def predict(
     run: Run,
     model: ModelShape,
     work: Work,
-    corrections: Corrections = Corrections(),
+    corrections: Corrections = AS_PREDICTED,
 ) -> ChunkTime:
     """Seconds for a chunk that is not amplified.
 
@@ -170,7 +185,7 @@ def predict(
             elementwise=parts.elementwise + count * once.elementwise,
             waiting=parts.waiting + count * once.waiting,
         )
-    return replace(parts, vae=vae_seconds(card, run.vae, work) * corrections.vae)
+    return replace(parts, vae=vae_seconds(card, run.vae, work) * corrections.vae(run.vae))
 
 
 def pass_times(
@@ -178,7 +193,7 @@ def pass_times(
     run: Run,
     model: ModelShape,
     work: Work,
-    corrections: Corrections = Corrections(),
+    corrections: Corrections = AS_PREDICTED,
 ) -> list[ChunkTime]:
     """Seconds of one pass at each stage, for one of its lanes. Raises like `predict`."""
     history = history_tokens(work)

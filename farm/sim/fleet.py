@@ -17,7 +17,7 @@ from farm.domain.clip import CHUNK_FRAMES, Work
 from farm.domain.errors import FarmError
 from farm.plan.bench_record import Calibration
 from farm.plan.card_table import CARDS
-from farm.plan.card_time import Corrections, Run, offloaded, predict
+from farm.plan.card_time import AS_PREDICTED, Corrections, Run, offloaded, predict
 from farm.plan.economics import (
     H100,
     HELIOS,
@@ -29,7 +29,6 @@ from farm.plan.economics import (
 
 CARDS_MAX: Final = 100_000
 CARDS_PER_NODE: Final = 1
-AS_PREDICTED: Final = Corrections()
 TOLD_BY_THE_CARD: Final = frozenset({Basis.MEASURED, Basis.CALIBRATED})
 
 

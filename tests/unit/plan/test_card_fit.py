@@ -22,6 +22,7 @@ from farm.plan.card_time import (
     block_bytes,
     pass_times,
     predict,
+    vae_seconds,
 )
 from farm.plan.economics import HELIOS
 
@@ -33,7 +34,7 @@ FAST = Run(profile=Profile.FAST)
 STREAMED_FAST = replace(FAST, streamed_bytes=WHOLLY[Profile.FAST])
 OTHERS = [
     (replace(run, streamed_bytes=share * WHOLLY[run.profile], lanes=lanes, vae=vae), work)
-    for run in (Run(), FAST, Run(profile=Profile.FAST, attention=Attention.SAGE))
+    for run in (Run(), FAST)
     for share, lanes, vae, work in itertools.product(
         (0, 0.25, 0.5, 1), (1, 2, 4), (Vae.FLOAT32, Vae.BFLOAT16), (ONE, TWO)
     )
@@ -42,7 +43,12 @@ OTHERS = [
 SLOW = Corrections(link=4.0)
 factor = st.floats(0.6, 1.6)
 truths = st.builds(
-    Corrections, compute=factor, low_bit=factor, vae=factor, link=st.floats(0.4, 4.0)
+    Corrections,
+    compute=factor,
+    low_bit=factor,
+    link=st.floats(0.4, 4.0),
+    vae_float32=factor,
+    vae_bfloat16=factor,
 )
 noises = st.lists(st.floats(0.97, 1.03), min_size=8, max_size=8)
 
@@ -56,14 +62,19 @@ def measured(
         once.seconds * by
         for once, by in zip(pass_times(card, run, DISTILLED, work, truth), stages, strict=True)
     ]
-    vae = predict(card, run, DISTILLED, work, truth).vae * decode
-    seconds = vae + sum(steps * each for steps, each in zip(work.steps, passes, strict=True))
+    decodes = {
+        vae: vae_seconds(card, vae, work) * truth.vae(vae) * decode
+        for vae in (Vae.FLOAT32, Vae.BFLOAT16)
+    }
+    seconds = decodes[run.vae] + sum(
+        steps * each for steps, each in zip(work.steps, passes, strict=True)
+    )
     return Measured(
         model=DISTILLED,
         run=run,
         work=work,
         passes=tuple(passes),
-        vae_seconds=vae,
+        decodes=decodes,
         seconds=seconds,
     )
 
@@ -96,7 +107,7 @@ def test_two_configurations_predict_all_others_within_15_percent(card, truth, no
     ids=["short passes wait for the link", "lanes let computing show"],
 )
 def test_a_pair_that_shows_everything_covers_every_run(card: Card, streamed: Run) -> None:
-    truth = Corrections(compute=1.2, low_bit=1.3, vae=0.8, link=1.7)
+    truth = Corrections(compute=1.2, low_bit=1.3, link=1.7, vae_float32=1.5, vae_bfloat16=0.8)
     fit = fitted(card, [measured(card, Run(), truth), measured(card, streamed, truth)])
     assert not fit.gaps
     for run, work in OTHERS:
@@ -130,8 +141,17 @@ def test_weights_that_came_in_time_once_do_so_again() -> None:
     assert not fit.covers(TI, replace(half, streamed_bytes=3 * half.streamed_bytes), DISTILLED, ONE)
 
 
-@pytest.mark.parametrize(("shown", "other"), [(Run(), FAST), (FAST, Run())])
-def test_one_arithmetic_says_nothing_of_the_other(shown: Run, other: Run) -> None:
+@pytest.mark.parametrize(
+    ("shown", "other"),
+    [
+        (Run(), FAST),
+        (FAST, Run()),
+        (FAST, Run(profile=Profile.FAST_FP8)),
+        (FAST, Run(profile=Profile.FAST, attention=Attention.SAGE)),
+        (FAST, Run(profile=Profile.FAST, vae=Vae.TINY)),
+    ],
+)
+def test_one_way_says_nothing_of_another(shown: Run, other: Run) -> None:
     truth = Corrections(compute=1.3, low_bit=0.9)
     fit = fitted(TI, [measured(TI, shown, truth)])
     assert fit.covers(TI, shown, DISTILLED, TWO)
