@@ -25,7 +25,7 @@ def _matching(incomplete: str) -> list[str]:
 CardTypes = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[CARD-TYPE]…",
+        metavar="CARD-TYPE",
         help="rtx-4060-ti, h100, …; none is all that are known, or those of --bench.",
         autocompletion=_matching,
         show_default=False,
@@ -42,10 +42,10 @@ def speed(
     lanes: Annotated[int, typer.Option(min=1, max=64, help="Clips in lockstep.")] = 1,
     as_json: Json = False,
 ) -> int:
-    """Say how fast cards render Helios-Distilled, for each way of running it.
+    """Say how fast cards should render Helios-Distilled, for each way of running it.
 
-    Of all types the frames per second; of those named, or measured, each part of a chunk of 33
-    frames, the limits of their arithmetic, and what was measured beside what was predicted.
+    Cards that are named or measured are shown in detail: the parts of a chunk of 33 frames,
+    and what was measured beside what was predicted.
     """
     from farm.cli import speed_view
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from farm.cli import output
 from farm.domain.clip import CHUNK_FRAMES, Work
 from farm.plan.bench_record import Calibration
-from farm.plan.card_fit import Measured
+from farm.plan.card_fit import Fit, Measured
 from farm.plan.card_table import CARDS, Card
 from farm.plan.card_time import (
     AS_PREDICTED,
@@ -25,7 +25,7 @@ from farm.plan.economics import HELIOS
 
 MODEL: Final = HELIOS["distilled"]
 LIMITS: Final = {"limit, bf16": "bf16", "limit, int8": "int8"}
-"""All arithmetic at the card's peak, and no VAE."""
+LIMIT: Final = "limit: all arithmetic at the card's peak, and no VAE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def print_all(question: Question) -> None:
     headers = [_stacked(each) for each in (*WAYS, *LIMITS)]
     numbers = set(range(1, 1 + len(headers)))
     output.print_table(["card type", *headers], rows, numbers, narrow=True)
-    output.say("limit: all arithmetic at the card's peak, and no VAE")
+    output.say(LIMIT)
     output.say("`farm speed CARD-TYPE` shows the parts, --bench FILE what was measured")
 
 
@@ -90,7 +90,10 @@ def print_card(question: Question, name: str, calibration: Calibration | None) -
         *("waits", "VAE", "FPS", "figures"),
     )
     output.print_table(headers, rows, set(range(1, 8)), narrow=True)
+    output.say("GB/pass come over the link, and are waited for if they are late")
+    output.say(LIMIT)
     if calibration is not None:
+        output.say("predicted: not told by the records, corrected by what they tell")
         _print_measured(calibration)
 
 
@@ -175,6 +178,7 @@ def _speeds(
 
 
 def _print_measured(calibration: Calibration) -> None:
+    output.say(f"{calibration.card.name}: frames per second as they were measured")
     rows = []
     for measured in calibration.measured:
         run, work = measured.run, measured.work
@@ -189,17 +193,12 @@ def _print_measured(calibration: Calibration) -> None:
             ]
         )
     headers = (
-        *("FPS", "size", "steps", "lanes", "GB/\npass", "meas-\nured"),
+        *("profile", "size", "steps", "lanes", "GB/\npass", "meas-\nured"),
         *("pre-\ndicted", "ratio", "cali-\nbrated", "ratio"),
     )
     output.print_table(headers, rows, set(range(3, 10)), narrow=True)
     fit = calibration.fit
-    found = fit.corrections
-    vaes = ", ".join(f"{vae} {found.vae(vae):.2f}" for vae in Vae if vae in fit.vaes)
-    output.say(
-        f"corrections, measured time over predicted: computing {found.compute:.2f}, 8-bit"
-        f" arithmetic {found.low_bit:.2f} on top, link {found.link:.2f}, VAE {vaes}"
-    )
+    output.say(f"measured time over predicted: {_corrections(fit)}")
     for gap in fit.gaps:
         output.say(f"not told: {gap}")
 
@@ -216,6 +215,17 @@ def _said(calibration: Calibration, measured: Measured) -> tuple[float, float]:
 
 def _limits(question: Question, card: Card) -> list[float]:
     return [roofline(getattr(card, peak), MODEL, question.work) for peak in LIMITS.values()]
+
+
+def _corrections(fit: Fit) -> str:
+    """Each factor that the measurements tell."""
+    found, profiles = fit.corrections, {profile for profile, _ in fit.shown}
+    told = [f"computing {found.compute:.2f}"] if profiles else []
+    if len(profiles) > 1:
+        told.append(f"8 bits {found.low_bit:.2f} on top")
+    told += [f"link {found.link:.2f}"] if fit.link else []
+    told += [f"{vae} VAE {found.vae(vae):.2f}" for vae in Vae if vae in fit.vaes]
+    return ", ".join(told)
 
 
 def _way(measured: Measured) -> str:

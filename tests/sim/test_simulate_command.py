@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from farm.cli.app import app
 from farm.plan.card_time import Corrections
 from farm.sim.figures import CARDS_TRIED_MAX, fewest_cards
-from tests.unit.plan.bench_records import bench_record
+from tests.unit.bench_records import bench_record
 
 
 def run(*arguments: object) -> Result:

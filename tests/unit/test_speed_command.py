@@ -23,7 +23,7 @@ from farm.plan.card_time import (
     offloaded,
     predict,
 )
-from tests.unit.plan.bench_records import DISTILLED, bench_record
+from tests.unit.bench_records import DISTILLED, bench_record
 
 ONE = Work(384, 640, (1, 1, 1))
 FAST = Run(profile=Profile.FAST, streamed_bytes=block_bytes(DISTILLED, Profile.FAST))
@@ -66,6 +66,7 @@ def test_a_table_fits_80_columns(monkeypatch: pytest.MonkeyPatch, write: Write) 
 
     monkeypatch.setattr(output, "console", _console_of_80)
     named = run("h200", "--bench", write("a", bench_record("h200", FAST, TRUTH, lanes=(1, 2))))
+    assert "and are waited for" in named.stdout
     for result in (run(), named):
         assert result.exit_code == 0, result.output
         tables = [line for line in result.stdout.splitlines() if line.startswith(" ")]

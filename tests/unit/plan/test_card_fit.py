@@ -86,7 +86,7 @@ def error(card: Card, run: Run, work: Work, truth: Corrections, found: Correctio
 
 
 @given(card=st.sampled_from(list(CARDS.values())), truth=truths, noise=noises)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_two_configurations_predict_all_others_within_15_percent(card, truth, noise) -> None:
     fit = fitted(
         card,

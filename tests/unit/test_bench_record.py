@@ -13,9 +13,9 @@ from farm.domain.clip import Work
 from farm.plan.bench_record import BadRecord, calibrations, card_record
 from farm.plan.card_time import Corrections, Profile, Run, Vae, block_bytes
 from farm.plan.economics import HELIOS
-from tests.unit.plan.bench_records import DISTILLED, bench_record
+from tests.unit.bench_records import DISTILLED, bench_record
 
-SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "bench.schema.json").read_text())
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "bench.schema.json").read_text())
 FAST = Run(
     profile=Profile.FAST,
     vae=Vae.FLOAT32,
