@@ -13,7 +13,6 @@ from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.parts import ModelFiles, Parts
 from node_agent.render.helios.placement import Caps, Room, plan_for, room
 from node_agent.render.helios.random_weights import RandomWeights
-from node_agent.render.helios.renderer import PROFILE
 from node_agent.render.helios.slabs.homes import Parted
 
 RANDOM = "random weights, full size"
@@ -50,7 +49,7 @@ def describe(model: HeliosModel, directory: Path | None) -> Record:
     return {
         "name": model.manifest.name,
         "variant": model.info.variant,
-        "profile": PROFILE,
+        "profile": model.profile.name,
         "weights": model.manifest.digest if directory else RANDOM,
         "placement": model.placement.name,
         "blocks": model.placement.blocks,
