@@ -130,6 +130,7 @@ def _renderer(options: argparse.Namespace) -> Renderer:
         vram_bytes=options.vram,
         ram_bytes=options.ram,
         pageable=options.pageable,
+        compiled=options.compiled,
     )
 
 
@@ -149,6 +150,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--ram", type=int, help="bytes of the host to take at most (helios)")
     parser.add_argument(
         "--pageable", action="store_true", help="stream from ordinary memory (helios)"
+    )
+    parser.add_argument(
+        "--compile",
+        dest="compiled",
+        action=argparse.BooleanOptionalAction,
+        help="compile the transformer's blocks; by default on a GPU (helios)",
     )
     parser.add_argument("--loras", type=Path, help="directory of pinned LoRAs (helios)")
     parser.add_argument("--seconds-per-chunk", type=float, default=0.0, help="testcard's pace")

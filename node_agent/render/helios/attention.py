@@ -60,8 +60,9 @@ def best_attention(device: torch.device, dtype: torch.dtype, *, lossy: bool) -> 
     if device.type != "cuda":
         return NATIVE
     capability = torch.cuda.get_device_capability(device)
-    cudnn_version = torch.backends.cudnn.version() or 0
-    return first_that_works(candidates(capability, dtype, cudnn_version, lossy=lossy), device, dtype)
+    cudnn_version: int = torch.backends.cudnn.version() or 0  # type: ignore[no-untyped-call]
+    names = candidates(capability, dtype, cudnn_version, lossy=lossy)
+    return first_that_works(names, device, dtype)
 
 
 def first_that_works(names: tuple[str, ...], device: torch.device, dtype: torch.dtype) -> str:
@@ -85,7 +86,8 @@ def attend(
     if backend is None or backend == AttentionBackendName.NATIVE:
         out: Tensor = dispatch_attention_fn(queries, keys, values, backend=backend)
         return out
-    return _opaque(queries, keys, values, backend.value)
+    seen: Tensor = _opaque(queries, keys, values, backend.value)
+    return seen
 
 
 @torch.library.custom_op("heliostat::attend", mutates_args=())
@@ -108,15 +110,14 @@ def _fault(name: str, device: torch.device, dtype: torch.dtype) -> str | None:
         backend = AttentionBackendName(name)
         _check_attention_backend_requirements(backend)
         generator = torch.Generator().manual_seed(0)
-        rows = [
+        queries, keys, values = (
             torch.randn(_TRIAL_SHAPE, generator=generator).to(device, dtype) for _ in range(3)
-        ]
-        expected = attend(*rows, AttentionBackendName.NATIVE).float()
-        error = (attend(*rows, backend).float() - expected).norm() / expected.norm()
+        )
+        expected = attend(queries, keys, values, AttentionBackendName.NATIVE).float()
+        seen = attend(queries, keys, values, backend).float()
+        off = float((seen - expected).norm() / expected.norm())
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # whatever a package, or its absence, raises
+    except Exception as error:  # noqa: BLE001 - whatever a package, or its absence, raises
         return f"{type(error).__name__}: {error}"
-    if not error <= _TRIAL_ERROR_MAX:
-        return f"it is {error:.0%} off"
-    return None
+    return None if off <= _TRIAL_ERROR_MAX else f"its results are {off:.0%} off"

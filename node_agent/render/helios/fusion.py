@@ -68,11 +68,12 @@ def fusion_for(
 
 def stack_words(device: torch.device, dtype: torch.dtype, compiled: bool | None) -> tuple[str, ...]:
     """What a stack id says of it, whichever profile is at work; nothing where all is as written."""
-    exact, lossy = (
-        fusion_for(device, dtype, compiled=compiled, lossy_attention=each) for each in (False, True)
-    )
-    attention = {exact.attention, lossy.attention} - {NATIVE}
-    return (*(["compiled"] if exact.compiled else []), *sorted(name.strip("_") for name in attention))
+    fusions = [
+        fusion_for(device, dtype, compiled=compiled, lossy_attention=lossy)
+        for lossy in (False, True)
+    ]
+    attention = {each.attention.strip("_") for each in fusions} - {NATIVE}
+    return (*(["compiled"] if fusions[0].compiled else []), *sorted(attention))
 
 
 class CompiledBlocks:
@@ -85,14 +86,15 @@ class CompiledBlocks:
     def __call__(self, block: Any, *inputs: Any) -> Tensor:
         """See `transformer.run_block`."""
         try:
-            return self._run(block, *inputs)
+            out: Tensor = self._run(block, *inputs)
         except FailOnRecompileLimitHit:
             torch.compiler.reset()
-            return self._run(block, *inputs)
+            out = self._run(block, *inputs)
         except TorchDynamoException:  # a block leaves its inputs as they were: it can begin again
             logger.exception("a block cannot be compiled; all run as they are written, slower")
             self._run = run_block
-            return run_block(block, *inputs)
+            out = run_block(block, *inputs)
+        return out
 
 
 def _compiled(function: Any, backend: Any = "inductor") -> Any:
@@ -100,7 +102,7 @@ def _compiled(function: Any, backend: Any = "inductor") -> Any:
     dynamo_config.accumulated_recompile_limit = 4 * GRAPHS_MAX
     # A dozen kernels take seconds; a pool of compilers for each card takes gigabytes.
     inductor_config.compile_threads = 1
-    options = None
+    options: dict[str, Any] | None = None
     if backend == "inductor" and hasattr(inductor_config, "deterministic"):
         # No choice by measuring that could turn out otherwise next time, and sum in another order.
         options = {"deterministic": True}
@@ -114,14 +116,10 @@ def _can_compile(device: torch.device) -> bool:
         _compiled(_trial)(torch.ones(64, device=device))
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # no compiler, no Triton, a card too old for it, no place for files
-        reason = str(error).strip().partition("\n")[0]
-        logger.warning(
-            "blocks are not compiled for %s, which is slower: %s: %s",
-            device,
-            type(error).__name__,
-            reason,
-        )
+    except Exception as error:  # noqa: BLE001 - no compiler, no Triton, too old a card, ...
+        cause = getattr(error, "inner_exception", error)
+        reason = f"{type(cause).__name__}: {cause}".strip().partition("\n")[0]
+        logger.warning("blocks are not compiled for %s, which is slower: %s", device, reason)
         return False
     return True
 
