@@ -82,6 +82,8 @@ class CompiledBlocks:
     def __init__(self, backend: Any = "inductor") -> None:
         """`backend` is `torch.compile`'s."""
         self._run = _compiled(run_block, backend)
+        self.compiles = True
+        """Whether none has failed so far."""
 
     def __call__(self, block: Any, *inputs: Any) -> Tensor:
         """See `transformer.run_block`."""
@@ -92,7 +94,7 @@ class CompiledBlocks:
             out = self._run(block, *inputs)
         except TorchDynamoException:  # a block leaves its inputs as they were: it can begin again
             logger.exception("a block cannot be compiled; all run as they are written, slower")
-            self._run = run_block
+            self._run, self.compiles = run_block, False
             out = run_block(block, *inputs)
         return out
 
