@@ -40,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.getLogger("node_agent").setLevel(logging.INFO)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, str(options.threads))
+    if options.stamps:  # what is compiled outlives a restart, and is nobody else's to write
+        kernels = options.stamps.absolute().with_name("kernels")
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(kernels))
     leave(_serve(options, commands, reports))
 
 

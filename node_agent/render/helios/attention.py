@@ -72,7 +72,7 @@ def first_that_works(names: tuple[str, ...], device: torch.device, dtype: torch.
             break
         if (fault := _fault(name, device, dtype)) is None:
             return name
-        logger.warning("attention by %s is not to be had: %s", name, fault)
+        logger.info("attention by %s is not to be had: %s", name, fault)
     return NATIVE
 
 
