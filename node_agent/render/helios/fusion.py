@@ -25,8 +25,9 @@ from node_agent.render.helios.transformer import run_block
 logger = logging.getLogger(__name__)
 
 GRAPHS_MAX: Final = 256
-"""Kept at a time: one for each stage, number of lanes and size of picture; PyTorch's own limit of 8
-is for graphs that multiply by mistake. When they are more, all are made anew, from the cache."""
+"""Kept at a time: one for each stage, number of lanes, size of picture and kind of weights (whole,
+quantised). PyTorch's own limit of 8 is for graphs that multiply by mistake. When they are more, all
+are made anew, from the cache."""
 
 
 @dataclass(frozen=True, slots=True)
