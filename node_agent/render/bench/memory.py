@@ -23,6 +23,12 @@ def vram_used(device: torch.device) -> int:
     return total - free
 
 
+def ram_used() -> int:
+    """Bytes of the host's memory in use, by all processes; what is cached of files is free."""
+    memory = psutil.virtual_memory()
+    return memory.total - memory.available
+
+
 class MemoryWatch:
     """Samples memory in a thread of its own while its `with` block lasts."""
 
@@ -35,6 +41,8 @@ class MemoryWatch:
         """Host memory of this process."""
         self.bytes_vram_peak = 0
         """Memory in use on the GPU, also by others; 0 without one."""
+        self.bytes_ram_peak = 0
+        """Host memory in use, by all; page-locked memory may be in no process's own."""
 
     def __enter__(self) -> Self:
         self._sample()
@@ -64,5 +72,6 @@ class MemoryWatch:
 
     def _sample(self) -> None:
         self.bytes_rss_peak = max(self.bytes_rss_peak, self._process.memory_info().rss)
+        self.bytes_ram_peak = max(self.bytes_ram_peak, ram_used())
         if self._device.type == "cuda":
             self.bytes_vram_peak = max(self.bytes_vram_peak, vram_used(self._device))

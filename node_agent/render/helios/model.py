@@ -22,6 +22,7 @@ from node_agent.render.helios.placement import Caps, Placement, give_back, plan_
 from node_agent.render.helios.slabs.homes import Homes, Parted
 from node_agent.render.helios.slabs.plan import Plan, resident
 from node_agent.render.helios.slabs.streamer import Streamer
+from node_agent.render.helios.slabs.streams import OrderOn, order_on
 from node_agent.render.helios.transformer import lean
 from node_agent.render.renderer import LoraUse
 
@@ -46,6 +47,7 @@ class HeliosModel:
         ram_bytes: int | None = None,
         streamed: bool = False,
         pageable: bool = False,
+        order_on: OrderOn = order_on,
     ) -> None:
         """Load the parts, or those of a directory, which is verified first.
 
@@ -54,9 +56,9 @@ class HeliosModel:
         remembers the hashes of a directory between starts, `loras` a directory of pinned LoRAs.
         `vram_bytes` and `ram_bytes` are the most that may be taken of either memory, None is what
         is free; `streamed` keeps as few of the transformer's blocks on the device as can be, and
-        `pageable` streams them from ordinary memory instead of page-locked. On a CPU all is
-        resident, unless `vram_bytes` rehearses a GPU of that size. Raises `ModelError` when files
-        do not match the manifest, or do not fit.
+        `pageable` streams them from ordinary memory instead of page-locked; `order_on` makes what
+        orders their copies. On a CPU all is resident, unless `vram_bytes` rehearses a GPU of that
+        size. Raises `ModelError` when files do not match the manifest, or do not fit.
         """
         hide_progress_bars()
         parts = ModelFiles(source, stamps=stamps) if isinstance(source, Path) else source
@@ -75,6 +77,7 @@ class HeliosModel:
         self._caps.hold(device)
         self._streamed = streamed
         self._page_locked = not pageable
+        self._order_on = order_on
         self._lora_folder = LoraFolder(loras, stamps)
         self.loras: tuple[LoraUse, ...] = ()
         """What is fused into the transformer now."""
@@ -167,7 +170,7 @@ class HeliosModel:
             self._lora_folder.fuse(stock, loras)
             transformer = lean(stock.requires_grad_(False))
             projections = PromptProjections(transformer).requires_grad_(False)
-            self._streamer = homes.stream(transformer)
+            self._streamer = homes.stream(transformer, self._order_on)
         except BaseException:  # whoever asks next has it loaded, when this one is out of memory
             homes.close()
             self.loras = ()
