@@ -1,0 +1,238 @@
+"""What was measured, as it is kept in bench/results/gpu, and the card model's word on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from bench.gpu.cases import STOCK, Steps
+from farm.domain.clip import CHUNK_FRAMES, Work
+from farm.plan.card_table import CARDS, Card
+from farm.plan.card_time import (
+    STOCK_BYTES,
+    ChunkTime,
+    Corrections,
+    Matmul,
+    Measured,
+    Run,
+    Vae,
+    block_bytes,
+    fitted,
+    predict,
+)
+from farm.plan.economics import HELIOS
+from node_agent.files import write_atomic
+from node_agent.telemetry.card_type import card_type
+
+FORMAT_VERSION: Final = 1
+FOLDER: Final = Path(__file__).resolve().parents[1] / "results" / "gpu"
+MODEL: Final = HELIOS["distilled"]
+STOCK_WEIGHTS: Final = 28.6e9
+"""Bytes that stock group offloading streams in every pass: all of them."""
+MATMULS: Final = {"exact": Matmul.BF16, "fast": Matmul.INT8, "fast-fp8": Matmul.FP8}
+FIT_ON: Final = (("exact-resident", (1, 1, 1)), ("exact-8G", (2, 2, 2)))
+"""The two configurations, of one lane, that the card model is fitted on."""
+UNCORRECTED: Final = Corrections()
+
+Record = dict[str, Any]
+
+
+class OtherPlaceError(Exception):
+    """A file's earlier figures are of another card, host or versions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """One card's file."""
+
+    record: Record
+
+    @classmethod
+    def read(cls, path: Path) -> Results:
+        """Of a file."""
+        return cls(json.loads(path.read_text()))
+
+    @classmethod
+    def new(cls, scale: str) -> Results:
+        """Nothing yet."""
+        return cls({"format_version": FORMAT_VERSION, "scale": scale, "commands": [], "cases": []})
+
+    def write(self, path: Path) -> None:
+        """As it is now."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, json.dumps(self.record, indent=1).encode() + b"\n")
+
+    def measured_on(self, about: Record) -> None:
+        """Say where. Raises `OtherPlaceError`."""
+        for name in ("card", "host", "versions"):
+            before = self.record.setdefault(name, about[name])
+            if before != about[name]:
+                raise OtherPlaceError(
+                    f"earlier figures are of the {name} {before}, not {about[name]}; name another"
+                    " --out"
+                )
+        self.record.update(about)
+
+    def add(self, case: Record) -> None:
+        """A case, in place of an earlier one of its name."""
+        cases = self.record["cases"]
+        cases[:] = [each for each in cases if _key(each) != _key(case)] + [case]
+
+    @property
+    def full(self) -> bool:
+        """Of the 14B model, on a GPU."""
+        return bool(self.record["scale"] == "full")
+
+    @property
+    def cases(self) -> list[Record]:
+        """All that have figures."""
+        return [each for each in self.record["cases"] if "seconds_per_chunk" in each]
+
+    @property
+    def without(self) -> list[Record]:
+        """Those that failed or had no time."""
+        return [each for each in self.record["cases"] if "seconds_per_chunk" not in each]
+
+    def find(
+        self,
+        groups: Iterable[str],
+        steps: Steps,
+        *,
+        lanes: int | None = None,
+        slow: bool = False,
+    ) -> list[Record]:
+        """The cases of these groups that have figures, the fastest first."""
+        return sorted(
+            (
+                each
+                for each in self.cases
+                if each["group"] in groups
+                and tuple(each["steps"]) == steps
+                and lanes in (None, each["lanes"])
+                and each["slow"] == slow
+            ),
+            key=seconds_of,
+        )
+
+    @property
+    def card(self) -> Card | None:
+        """In the card model's table; a small model on a CPU has none."""
+        about = self.record["card"]
+        if not self.full or about["kind"] != "cuda":
+            return None
+        return CARDS.get(card_type(about["name"]))
+
+    def predicted(
+        self, case: Record, corrections: Corrections = UNCORRECTED, *, at_peak: bool = False
+    ) -> ChunkTime | None:
+        """What the card model says of it; with `at_peak` nothing of the card's arithmetic is lost.
+
+        None where it knows no such card or profile.
+        """
+        card = self.card
+        if card is None or case["subject"] not in (STOCK, *MATMULS):
+            return None
+        card = replace(card, link=card.link / case["copies"])
+        if at_peak:
+            card = replace(card, matmul_share=1.0, attention_share=1.0)
+        try:
+            return predict(card, run_of(case), MODEL, work_of(case), corrections)
+        except ValueError:
+            return None
+
+    def fitted(self) -> tuple[Corrections, list[Record]] | None:
+        """The card model's corrections by two configurations, and those two; None without them."""
+        card, on = self.card, []
+        for group, steps in FIT_ON:
+            on += [c for c in self.find([group], steps, lanes=1) if "parts" in c]
+        if card is None or len(on) != len(FIT_ON):
+            return None
+        measured = [
+            Measured(
+                run=run_of(case),
+                work=work_of(case),
+                seconds=seconds_of(case),
+                vae_seconds=case["parts"]["vae_seconds"],
+            )
+            for case in on
+        ]
+        return fitted(card, MODEL, measured), on
+
+
+def seconds_of(case: Record) -> float:
+    """Of a chunk of one lane."""
+    return float(case["seconds_per_chunk"]["median"])
+
+
+def frames_per_second(case: Record) -> float:
+    """With all parts: segments are encoded beside the next chunk, and may take longer than it."""
+    encode = case.get("encode_seconds_per_chunk", {"median": 0.0})["median"]
+    return CHUNK_FRAMES / max(seconds_of(case), encode)
+
+
+def run_of(case: Record) -> Run:
+    """A case in the words of the card model."""
+    if case["subject"] == STOCK:
+        return Run(
+            vae=Vae.FLOAT32,
+            elementwise_bytes=STOCK_BYTES,
+            streamed_bytes=STOCK_WEIGHTS if case["streamed"] else 0.0,
+        )
+    matmul = MATMULS[case["subject"]]
+    travelling = 1 - case["blocks_resident"] / case["blocks"]
+    return Run(
+        matmul=matmul,
+        vae=Vae(case["vae"]),
+        streamed_bytes=travelling * block_bytes(MODEL, matmul),
+        lanes=case["lanes"],
+    )
+
+
+def work_of(case: Record) -> Work:
+    """What was rendered."""
+    return Work(384, 640, tuple(case["steps"]))
+
+
+def baseline_of(results: Results, case: Record) -> Record | None:
+    """Stock under the same cap where it is streamed, and else resident; of the same steps and link.
+
+    Where stock did not run under that cap, it is stock streamed without one.
+    """
+    groups = [f"{STOCK}-resident"]
+    if case["streamed"]:
+        groups = [f"{STOCK}-{case['cap']}", f"{STOCK}-8G", f"{STOCK}-streamed"]
+    for group in groups:
+        found = results.find([group], tuple(case["steps"]), slow=case["slow"])
+        if found:
+            return found[0]
+    return None
+
+
+def vram_peak(case: Record) -> int:
+    """Bytes of GPU memory in use at most, loading included; 0 without a GPU."""
+    return max(case["load"].get("bytes_vram_peak", 0), *case["bytes_vram_by_round"])
+
+
+def ram_peak(case: Record) -> int:
+    """Bytes of host memory that were taken at most, loading included."""
+    peak = max(case["load"]["bytes_ram_peak"], *case["bytes_ram_by_round"])
+    return int(peak - case["load"]["bytes_ram_before"])
+
+
+def growth(case: Record) -> int:
+    """Bytes by which memory has grown since the second round: of the process, or of the GPU."""
+    return max(
+        _grown(case["bytes_rss_by_round"]),
+        _grown(case["bytes_vram_by_round"]),
+    )
+
+
+def _grown(series: Sequence[int]) -> int:
+    return max(series[1:]) - series[1] if len(series) > 1 else 0
+
+
+def _key(case: Mapping[str, Any]) -> tuple[str, str]:
+    return case["group"], case["case"]
