@@ -44,7 +44,7 @@ def card_report(
         condition=condition,
         card_type=_type(settings.device, senses),
         tags=dict.fromkeys(tags),
-        profile=about.profile if about else "",
+        profile=about.profiles[0] if about and about.profiles else "",
         models=_models(engine.options.model, about) if about else (),
         lanes=engine.options.lanes,
         power_cap_watts=senses.sample.power_limit_watts or 0.0,

@@ -18,6 +18,7 @@ from node_agent.render.bench.memory import MemoryWatch
 from node_agent.render.bench.options import Options
 from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.prompts import PromptEncoder
+from node_agent.render.profiles import PROFILES
 from node_agent.render.renderer import RenderedChunk
 
 
@@ -28,7 +29,13 @@ class Ours:
         cap = scale.cap_bytes(group.cap, device) if group.cap else None
         self._scale = scale
         self._device = device
-        self._model = HeliosModel(scale.parts(), device, vram_bytes=cap, order_on=link.order_on)
+        self._model = HeliosModel(
+            scale.parts(),
+            device,
+            vram_bytes=cap,
+            profile=PROFILES[group.subject],
+            order_on=link.order_on,
+        )
         self._prompts = PromptEncoder(self._model)
         self._encoded: Record | None = None
         placement = self._model.placement

@@ -63,6 +63,6 @@ SMALL: Final = Scale(
     width=64,
     height=64,
     transformer={"num_attention_heads": 2, "text_dim": 32, "ffn_dim": 64, "num_layers": 6},
-    vae={"base_dim": 4, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1},
+    vae={"base_dim": 2, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 0},
 )
 SCALES: Final = {scale.name: scale for scale in (FULL, SMALL)}

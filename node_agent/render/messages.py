@@ -134,8 +134,9 @@ class Ready:
     renderer: str
     model_digest: str
     stack_id: str
-    """The renderer's and the encoder's together: equal ids, equal bytes."""
-    profile: str = ""
+    """The renderer's, with the profile that it has loaded, and the encoder's together: equal ids,
+    equal bytes."""
+    profiles: tuple[str, ...] = ()
     model_name: str = ""
     placement: str = ""
     """These three as `renderer.Renderer` has them."""
@@ -182,6 +183,8 @@ class ChunkDone:
     """With chunk 0: the prompts' embeddings, so that another card needs no text encoder."""
     lanes: int = 1
     """Clips that were rendered in lockstep with it, itself included."""
+    profile: str = ""
+    """What it was rendered with."""
     energy_joules: float | None = None
     """GPU board only; None where the card cannot measure it."""
     steered: tuple[PromptMark, ...] = ()

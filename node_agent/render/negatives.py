@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from node_agent.files import write_atomic
+from node_agent.render.profiles import profile_in
 from node_agent.render.renderer import CheckpointError, Negative, PromptMark
 
 FORMAT_VERSION = 2
@@ -35,7 +36,8 @@ class Origin:
     chunk: int
     model_digest: str
     stack_id: str
-    """Kept for the record: another stack may go on from here, close instead of bit-equal."""
+    """The whole one, which ends with the profile. Another stack may go on from here, close instead
+    of bit-equal."""
 
 
 def write_negative(path: Path, negative: Negative, origin: Origin) -> None:
@@ -81,7 +83,8 @@ def read_negative(path: Path, *, chunk: int, model_digest: str) -> Negative:
     if latents.dtype != np.float32 or latents.ndim != 5:
         raise CheckpointError(f"{path}: latents are {latents.dtype} {latents.shape}")
     given = {name: tensors.get(name) for name in ("anchor", "before")}
-    return Negative(latents, state.tobytes(), **given, steered=steered)
+    profile = profile_in(header.get("stack_id", ""))
+    return Negative(latents, state.tobytes(), **given, steered=steered, profile=profile)
 
 
 def _sha256(tensors: Mapping[str, np.ndarray[Any, Any]]) -> str:

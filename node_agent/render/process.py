@@ -49,6 +49,7 @@ def _serve(options: argparse.Namespace, commands: BinaryIO, reports: BinaryIO) -
     from node_agent.render.energy import Energy
     from node_agent.render.failures import classify, describe
     from node_agent.render.messages import LoadFailed, Ready
+    from node_agent.render.profiles import stack_with
     from node_agent.render.session import Session
     from node_agent.telemetry import EnergyMeter
 
@@ -65,8 +66,8 @@ def _serve(options: argparse.Namespace, commands: BinaryIO, reports: BinaryIO) -
         Ready(
             renderer=renderer.name,
             model_digest=renderer.model_digest,
-            stack_id=f"{renderer.stack_id},{encoder_id()}",
-            profile=renderer.profile,
+            stack_id=f"{stack_with(renderer.stack_id, renderer.profiles[0])},{encoder_id()}",
+            profiles=renderer.profiles,
             model_name=renderer.model_name,
             placement=renderer.placement,
         )

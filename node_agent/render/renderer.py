@@ -101,6 +101,8 @@ class RenderSpec:
     skip_first_chunk: bool = False
     """The anchor is the first frame of chunk 1, not of what came before it."""
     loras: tuple[LoraUse, ...] = ()
+    profile: str = ""
+    """One of `profiles.PROFILES`; "" leaves the choice to quality, card and host."""
 
     @property
     def chunks(self) -> int:
@@ -121,6 +123,8 @@ class Negative:
     """Of chunk 0 alone: the latent frames (up to 19) that an image or video put before it."""
     steered: tuple[PromptMark, ...] = ()
     """Changes of prompt while the clip rendered, up to and with this chunk."""
+    profile: str = ""
+    """What it was rendered with, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,12 @@ class Checkpoint:
     negatives: dict[int, Negative] = field(default_factory=dict)
     seed: int | None = None
     """A branch with random numbers of its own from here on; None goes on with the clip's."""
+
+    @property
+    def profile(self) -> str:
+        """What the chunk before was rendered with; "" where that is not known."""
+        last = self.negatives.get(self.chunk - 1)
+        return last.profile if last else ""
 
 
 def needed_negatives(chunk: int, *, skip_first_chunk: bool = False) -> tuple[int, ...]:
@@ -158,6 +168,8 @@ class RenderedChunk:
     """Wall time of the chunk, decode included; of a chunk rendered beside others, its share."""
     lanes: int = 1
     """Clips that were rendered in lockstep with it, itself included."""
+    profile: str = "exact"
+    """What it was rendered with."""
 
 
 class Clip(Protocol):
@@ -190,9 +202,9 @@ class Renderer(Protocol):
     model_digest: str
     """SHA-256 of the model's manifest; "" for a renderer without a model."""
     stack_id: str
-    """Versions, place and profile that decide the pixels, as `torch-2.13.0,cpu-avx2,exact`."""
-    profile: str
-    """How the model is run: the stack id's last part, `exact`."""
+    """Versions and place that decide the pixels beside the profile, as `torch-2.13.0,cpu-avx2`."""
+    profiles: tuple[str, ...]
+    """What it can render with (`profiles.PROFILES`); the first is what it has loaded."""
     model_name: str
     """The manifest's; "" for a renderer without a model."""
     placement: str
@@ -216,7 +228,10 @@ class Renderer(Protocol):
         ...
 
     def start(self, spec: RenderSpec, checkpoint: Checkpoint | None = None) -> Clip:
-        """Begin a clip, or go on from a checkpoint. Raises `PromptError`, `CheckpointError`."""
+        """Begin a clip, or go on from a checkpoint.
+
+        Raises `PromptError`, `CheckpointError`, `ProfileError`.
+        """
         ...
 
     def step(

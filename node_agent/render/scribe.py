@@ -32,6 +32,7 @@ from node_agent.render.messages import (
     Start,
     Yielded,
 )
+from node_agent.render.profiles import stack_with
 from node_agent.render.renderer import CHUNK_FRAMES, Frames, RenderedChunk, Renderer
 
 logger = logging.getLogger(__name__)
@@ -141,6 +142,7 @@ class Scribe:
                 else _write_bytes(directory / "embeddings.safetensors", made.embeddings)
             ),
             lanes=chunk.lanes,
+            profile=chunk.profile,
             energy_joules=made.joules,
             steered=chunk.negative.steered if chunk.negative else (),
             encode_seconds=time.monotonic() - began,
@@ -153,7 +155,8 @@ class Scribe:
             return None
         from node_agent.render.negatives import Origin, write_negative  # only with latents
 
-        origin = Origin(chunk.index, rendering.model_digest, self._renderer.stack_id)
+        stack = stack_with(self._renderer.stack_id, chunk.profile)
+        origin = Origin(chunk.index, rendering.model_digest, stack)
         write_negative(path, chunk.negative, origin)
         return FileRecord(path=str(path), size=path.stat().st_size, sha256=sha256_of_file(path))
 

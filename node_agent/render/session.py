@@ -179,7 +179,7 @@ class Session:
             return None
         number, negative = lane.redecode.pop(0)
         frames = self._renderer.decode(negative, lane.clip.spec)
-        return RenderedChunk(number, frames, negative=None, seconds=0.0)
+        return RenderedChunk(number, frames, negative=None, seconds=0.0, profile=negative.profile)
 
     def _steered(self, lane: Lane) -> bool:
         """Let a change of prompt take effect; False when it broke the attempt."""

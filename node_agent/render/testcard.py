@@ -24,6 +24,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
+from node_agent.render.profiles import EXACT, choose
 from node_agent.render.renderer import (
     BLEND_CHUNKS,
     CHUNK_FRAMES,
@@ -114,7 +115,7 @@ class TestCardRenderer:
     name = "testcard"
     model_digest = ""
     stack_id = f"testcard-{VERSION}"
-    profile = "exact"
+    profiles: tuple[str, ...] = (EXACT.name,)
     model_name = ""
     placement = ""
 
@@ -154,8 +155,9 @@ class TestCardRenderer:
         raise CheckpointError("a test card has no negatives; render it again")
 
     def start(self, spec: RenderSpec, checkpoint: Checkpoint | None = None) -> TestCardClip:
-        """Begin a clip, or go on at the checkpoint's chunk. Raises PromptError."""
+        """Begin a clip, or go on at the checkpoint's chunk. Raises PromptError, ProfileError."""
         _check(spec)
+        choose(spec.quality, self.profiles, pinned=spec.profile)
         first = checkpoint.chunk if checkpoint else 0
         if not 0 <= first < spec.chunks:
             raise PromptError(f"chunk {first} is not one of this clip's {spec.chunks}")

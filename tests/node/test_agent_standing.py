@@ -19,6 +19,7 @@ from node_agent.encode import encoder_id
 from node_agent.engine import RESTING, Engine
 from node_agent.examination import CPU_SIZE, findings
 from node_agent.render.child import ChildOptions
+from node_agent.render.profiles import stack_with
 from node_agent.render.testcard import TestCardRenderer
 from node_agent.standing import Rest
 from node_agent.telemetry import SystemNvml
@@ -228,10 +229,11 @@ class TestExamination:
         assert chunk is not None
         frames = chunk.frames.copy()
         frames[CHUNK_FRAMES - 1, 0, 0, 0] ^= wrong
-        origin = Origin(model_digest="", stack_id=renderer.stack_id, size="64x64")
+        stack = stack_with(renderer.stack_id, "exact")
+        origin = Origin(model_digest="", stack_id=stack, size="64x64")
         save(stage.folder / "golden" / file_name(origin), Reference(frames, origin))
         await stage.start(golden=stage.folder / "golden")
-        assert stage.farm.card.stack_id == f"{renderer.stack_id},{encoder_id()}"
+        assert stage.farm.card.stack_id == f"{stack},{encoder_id()}"
         found = await stage.farm.examination(1)
         assert found.passed is passed, found.detail
         assert "its reference" in found.detail

@@ -98,7 +98,7 @@ def test_a_model_can_be_asked_for_by_every_name_that_it_has(tmp_path: Path) -> N
         renderer="helios",
         model_digest="d1",
         stack_id="torch,exact,x264",
-        profile="exact",
+        profiles=("exact", "fast"),
         model_name="helios-distilled",
     )
     for directory, expected in (

@@ -17,6 +17,7 @@ from node_agent.render.helios.prompt_track import PromptTrack
 from node_agent.render.helios.prompts import PromptEncoder
 from node_agent.render.helios.recipe import recipe_for
 from node_agent.render.helios.start import from_image, from_video
+from node_agent.render.profiles import Profile
 from node_agent.render.renderer import (
     BLEND_CHUNKS,
     Checkpoint,
@@ -36,11 +37,17 @@ class HeliosClip:
         prompts: PromptEncoder,
         spec: RenderSpec,
         checkpoint: Checkpoint | None,
+        profile: Profile | None = None,
     ) -> None:
-        """Raises `PromptError` if no card can render it, `CheckpointError` if it cannot go on."""
+        """A clip that is rendered with `profile`, by default what the model has loaded.
+
+        Raises `PromptError` if no card can render it, `CheckpointError` if it cannot go on.
+        """
         self.spec = spec
         self.model = model
-        self.recipe = recipe_for(spec, model.info, on_gpu=model.device.type == "cuda")
+        self.profile = profile or model.profile
+        on_gpu = model.device.type == "cuda"
+        self.recipe = recipe_for(spec, model.info, on_gpu=on_gpu, profile=self.profile)
         self.shape = _latent_shape(model, spec)
         resumed = checkpoint is not None and checkpoint.chunk > 0
         steered = _last_negative(checkpoint).steered if checkpoint and resumed else ()
@@ -73,9 +80,9 @@ class HeliosClip:
 
     @property
     def lane_group(self) -> Hashable:
-        """Size, steps and guidance of the next chunk's passes."""
-        recipe = self.recipe
-        return self.shape, recipe.steps, recipe.guidance_scale, self.amplified, self.spec.loras
+        """Size, steps and guidance of the next chunk's passes, and the weights that serve them."""
+        recipe, weights = self.recipe, (self.spec.loras, self.profile)
+        return self.shape, recipe.steps, recipe.guidance_scale, self.amplified, weights
 
     @property
     def prompt(self) -> PromptKeys:
@@ -110,7 +117,9 @@ class HeliosClip:
                 "anchor": before.anchor.cpu().numpy().copy(),
                 "before": before.frames[:, :, start:].cpu().numpy().copy(),
             }
-        return Negative(latents.numpy().copy(), noise.state, **given, steered=self._track.steered)
+        steered, profile = self._track.steered, self.profile.name
+        array = latents.numpy().copy()
+        return Negative(array, noise.state, **given, steered=steered, profile=profile)
 
     def move_on(self, latents: Tensor, noise: ClipNoise) -> None:
         """The next chunk is rendered: latents and random stream become the state."""

@@ -29,7 +29,7 @@ def render_chunks(
     if len({clip.lane_group for clip in clips}) != 1:
         raise ValueError("lanes of different groups cannot be rendered in lockstep")
     started = time.perf_counter()
-    model.use_loras(clips[0].spec.loras)
+    model.use(clips[0].profile, clips[0].spec.loras)
     guided = clips[0].recipe.guided
     noises = [clip.noise.fork() for clip in clips]
     company = Company(
@@ -58,6 +58,7 @@ def render_chunks(
             negative=clip.negative_of(own.float().cpu(), noises[lane]),
             seconds=share + time.perf_counter() - began,
             lanes=len(company.lanes),
+            profile=clip.profile.name,
         )
     for row, lane in enumerate(company.lanes):  # nothing has failed: now all states move
         clips[lane].move_on(latents[row : row + 1], noises[lane])

@@ -24,6 +24,7 @@ from node_agent.render.helios.slabs.plan import Plan, resident
 from node_agent.render.helios.slabs.streamer import Streamer
 from node_agent.render.helios.slabs.streams import OrderOn, order_on
 from node_agent.render.helios.transformer import lean
+from node_agent.render.profiles import EXACT, Profile
 from node_agent.render.renderer import LoraUse
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class HeliosModel:
         ram_bytes: int | None = None,
         streamed: bool = False,
         pageable: bool = False,
+        profile: Profile = EXACT,
         order_on: OrderOn = order_on,
     ) -> None:
         """Load the parts, or those of a directory, which is verified first.
@@ -56,9 +58,10 @@ class HeliosModel:
         remembers the hashes of a directory between starts, `loras` a directory of pinned LoRAs.
         `vram_bytes` and `ram_bytes` are the most that may be taken of either memory, None is what
         is free; `streamed` keeps as few of the transformer's blocks on the device as can be, and
-        `pageable` streams them from ordinary memory instead of page-locked; `order_on` makes what
-        orders their copies. On a CPU all is resident, unless `vram_bytes` rehearses a GPU of that
-        size. Raises `ModelError` when files do not match the manifest, or do not fit.
+        `pageable` streams them from ordinary memory instead of page-locked. On a CPU all is
+        resident, unless `vram_bytes` rehearses a GPU of that size. `profile` is what is loaded
+        first, `order_on` makes what orders the copies of weights. Raises `ModelError` when files do
+        not match the manifest, or do not fit.
         """
         hide_progress_bars()
         parts = ModelFiles(source, stamps=stamps) if isinstance(source, Path) else source
@@ -79,11 +82,13 @@ class HeliosModel:
         self._page_locked = not pageable
         self._order_on = order_on
         self._lora_folder = LoraFolder(loras, stamps)
+        self.profile = profile
+        """What the transformer is loaded for now."""
         self.loras: tuple[LoraUse, ...] = ()
-        """What is fused into the transformer now."""
+        """What is fused into it now."""
         self._loaded: tuple[Any, PromptProjections] | None = None
         self._streamer: Streamer | None = None
-        self._load_transformer(())
+        self._load_transformer()
 
     @property
     def transformer(self) -> Any:
@@ -148,26 +153,27 @@ class HeliosModel:
         """The model's digest, with these LoRAs. Raises `PromptError` for one that is not there."""
         return self._lora_folder.digest(self.manifest.digest, loras)
 
-    def use_loras(self, loras: tuple[LoraUse, ...]) -> None:
-        """Have just these LoRAs in the transformer; loads it anew where they differ.
+    def use(self, profile: Profile, loras: tuple[LoraUse, ...] = ()) -> None:
+        """Have the transformer as `profile` runs it, with just these LoRAs; loads it anew for that.
 
-        Raises `PromptError`.
+        Raises `PromptError` for a LoRA, `ModelError` where it does not fit.
         """
-        if loras != self.loras:
-            self._load_transformer(loras)
+        if (profile, loras) != (self.profile, self.loras):
+            self.profile, self.loras = profile, loras
+            self._load_transformer()
 
     def _load(self) -> tuple[Any, PromptProjections]:
-        return self._loaded or self._load_transformer(self.loras)
+        return self._loaded or self._load_transformer()
 
     @torch.inference_mode(mode=False)  # weights are ordinary tensors, whoever asks for them
-    def _load_transformer(self, loras: tuple[LoraUse, ...]) -> tuple[Any, PromptProjections]:
+    def _load_transformer(self) -> tuple[Any, PromptProjections]:
         self._drop_transformer()
         stock = self._parts.empty_transformer(self.dtype)
         plan = self._plan(stock)
         homes = Homes(stock, plan, self.device, page_locked=self._page_locked)
         try:
             self._parts.fill(stock.state_dict())
-            self._lora_folder.fuse(stock, loras)
+            self._lora_folder.fuse(stock, self.loras)
             transformer = lean(stock.requires_grad_(False))
             projections = PromptProjections(transformer).requires_grad_(False)
             self._streamer = homes.stream(transformer, self._order_on)
@@ -175,7 +181,6 @@ class HeliosModel:
             homes.close()
             self.loras = ()
             raise
-        self.loras = loras
         if self._streamer is not None:
             transformer.weights = self._streamer
         give_back(self.device)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from node_agent.models import ModelInfo
+from node_agent.render.profiles import EXACT, Profile
 from node_agent.render.renderer import CHUNK_FRAMES, QUALITIES, PromptError, RenderSpec
 
 SEED_MAX = 2**63 - 1
@@ -25,6 +26,8 @@ class Recipe:
 
     variant: str
     quality: str
+    profile: str
+    """How the card runs the model: one of `profiles.PROFILES`."""
     steps: tuple[int, ...]
     """Denoising steps per pyramid stage, coarse to fine; a single number without a pyramid."""
     guidance_scale: float
@@ -32,7 +35,7 @@ class Recipe:
     amplify_first_chunk: bool
     """Twice the steps in the first chunk, which has no history to lean on (Distilled only)."""
     arithmetic: str
-    """Of the transformer: `bfloat16`, or `float32` on a CPU."""
+    """Of the transformer: `bfloat16`, on a CPU `float32`; in a lossy profile `int8` or `float8`."""
     vae: str
     """Of the decode: `float32`, exact; or `bfloat16`, half the time for a PSNR of 59 dB between
     the two (published by Helios's authors for an A100; not measured here)."""
@@ -54,7 +57,9 @@ def preset_steps(quality: str, model: ModelInfo) -> tuple[int, ...]:
     return (_STEPS[model.variant][quality],) * len(model.default_steps)
 
 
-def recipe_for(spec: RenderSpec, model: ModelInfo, *, on_gpu: bool = False) -> Recipe:
+def recipe_for(
+    spec: RenderSpec, model: ModelInfo, *, on_gpu: bool = False, profile: Profile = EXACT
+) -> Recipe:
     """Fill in the preset of the clip's quality. Raises `PromptError` for what no card can do."""
     default = model.default_guidance_scale
     guidance = default if spec.guidance_scale is None else spec.guidance_scale
@@ -72,6 +77,7 @@ def recipe_for(spec: RenderSpec, model: ModelInfo, *, on_gpu: bool = False) -> R
         )
     _check_size(spec, stages=len(preset))
     _check_start(spec)
+    whole = "bfloat16" if on_gpu else "float32"
     amplify = distilled if spec.amplify_first_chunk is None else spec.amplify_first_chunk
     return Recipe(
         variant=model.variant,
@@ -79,7 +85,8 @@ def recipe_for(spec: RenderSpec, model: ModelInfo, *, on_gpu: bool = False) -> R
         steps=steps,
         guidance_scale=guidance,
         amplify_first_chunk=amplify and distilled,
-        arithmetic="bfloat16" if on_gpu else "float32",
+        profile=profile.name,
+        arithmetic=profile.arithmetic if profile.lossy else whole,
         vae="bfloat16" if on_gpu and spec.quality != "exact" else "float32",
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, cast
+from typing import cast
 
 import torch
 
@@ -18,6 +18,7 @@ from node_agent.render.helios.lanes import render_chunks
 from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.prompts import PromptEncoder
 from node_agent.render.helios.recipe import recipe_for
+from node_agent.render.profiles import PROFILES, choose
 from node_agent.render.renderer import (
     Checkpoint,
     Clip,
@@ -28,8 +29,6 @@ from node_agent.render.renderer import (
     RenderedChunk,
     RenderSpec,
 )
-
-PROFILE: Final = "exact"
 
 
 class SoloClip(HeliosClip):
@@ -47,7 +46,6 @@ class HeliosRenderer:
     """Implements `node_agent.render.renderer.Renderer`."""
 
     name = "helios"
-    profile = PROFILE
 
     def __init__(
         self,
@@ -87,6 +85,7 @@ class HeliosRenderer:
         self.model_digest = self._model.manifest.digest
         self.model_name = self._model.manifest.name
         self.stack_id = stack_id(self._model.device)
+        self.profiles: tuple[str, ...] = (self._model.profile.name,)
         self.placement = self._model.placement.name
 
     @property
@@ -109,9 +108,12 @@ class HeliosRenderer:
     def start(self, spec: RenderSpec, checkpoint: Checkpoint | None = None) -> SoloClip:
         """Begin a clip, or go on from a checkpoint.
 
-        Raises `PromptError` if no card can render it, `CheckpointError` if it cannot go on.
+        Raises `PromptError` if no card can render it, `CheckpointError` if it cannot go on,
+        `ProfileError` if this card cannot.
         """
-        return SoloClip(self._model, self._prompts, spec, checkpoint)
+        begun = checkpoint.profile if checkpoint else ""
+        name = choose(spec.quality, self.profiles, pinned=spec.profile, begun=begun)
+        return SoloClip(self._model, self._prompts, spec, checkpoint, PROFILES[name])
 
     def step(
         self, lanes: Sequence[Clip], cancelled: Callable[[Clip], bool]
@@ -140,7 +142,7 @@ class HeliosRenderer:
 
 
 def stack_id(device: torch.device) -> str:
-    """Everything outside the model that decides a pixel's last bit; equal ids, equal pictures."""
+    """What decides a pixel's last bit beside model and profile: equal ids, equal pictures."""
     packages = [
         f"{name}-{version(name).partition('+')[0]}"
         for name in ("torch", "diffusers", "transformers")
@@ -150,4 +152,4 @@ def stack_id(device: torch.device) -> str:
     else:
         name = torch.cuda.get_device_name(device).replace(" ", "-").lower()
         place = f"cuda-{torch.version.cuda}-{name}"
-    return ",".join([*packages, place, f"threads-{torch.get_num_threads()}", PROFILE])
+    return ",".join([*packages, place, f"threads-{torch.get_num_threads()}"])

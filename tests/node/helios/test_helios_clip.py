@@ -97,5 +97,6 @@ def test_what_no_card_can_render_is_refused_with_its_reason(renderer, spec, diff
 def test_the_stack_is_named(renderer):
     assert renderer.stack_id.startswith("torch-")
     assert "diffusers-" in renderer.stack_id
-    assert renderer.stack_id.endswith("threads-1,exact")
+    assert renderer.stack_id.endswith("threads-1")
+    assert renderer.profiles == ("exact",)
     assert len(renderer.model_digest) == 64
