@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from bench.gpu.cases import FLAT_CHUNKS, Group, named, order, picked
+from bench.gpu.cases import FLAT_CHUNKS, LANES_MAX, ROUNDS, Group, named, order, picked
 from bench.gpu.child import Request
 from bench.gpu.page import acceptance_table, cases_table, write
 from bench.gpu.results import FOLDER, OtherPlaceError, Results
@@ -35,6 +35,7 @@ GROUP_SECONDS_MIN: Final = 20.0
 """With less left no group begins: loading alone takes as long."""
 GRACE_SECONDS: Final = 10.0
 """After the time is over, for the case that is under way."""
+REHEARSAL_MINUTES: Final = 2.5
 REHEARSED_TOGETHER: Final = 6
 """Groups that share a process in a rehearsal, where importing takes longer than measuring."""
 
@@ -55,10 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for begin in range(0, len(options.groups), together):
             run.groups(options.groups[begin : begin + together])
+            if not run.begun:
+                return 1
     except OtherPlaceError as error:
         print(error, file=sys.stderr)
-        return 1
-    if "card" not in run.results.record:
         return 1
     print("\n".join(["", *cases_table(run.results), "", *acceptance_table(run.results)]))
     print(f"\n{options.out}")
@@ -72,6 +73,8 @@ class _Run:
         self._options = options
         self._deadline = time.time() + options.minutes * 60
         self._copies = options.copies
+        self.begun = False
+        """Some child has said what it measures on; else there is no use in more of them."""
         self._done: set[tuple[str, str]] = set()
         self.results = results
         results.record["commands"].append(
@@ -93,7 +96,7 @@ class _Run:
         elif code:
             last = said.strip().splitlines()[-1:] or ["no word"]
             print(said[-4000:], file=sys.stderr)
-            if "card" in self.results.record:
+            if self.begun:
                 self._rest(groups, "failed", f"the process ended with {code}: {last[0]}")
 
     def _child(self, groups: Sequence[Group], errors: Any) -> tuple[int, bool]:
@@ -132,6 +135,7 @@ class _Run:
 
     def _take(self, record: dict[str, Any]) -> None:
         if "group" not in record:
+            self.begun = True
             self.results.measured_on(record)
             self._copies = record["slow_link_copies"]
             return
@@ -165,6 +169,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=MINUTES, help="begin nothing after it")
     parser.add_argument("--groups", type=lambda text: text.split(","), default=[])
     parser.add_argument("--rounds", type=int, default=FLAT_CHUNKS, help="at most, of each case")
+    parser.add_argument("--lanes", type=int, default=LANES_MAX, help="at most, of each case")
     parser.add_argument("--copies", type=int, help="for the slow link; default: what makes 13 GB/s")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU")
     parser.add_argument("--out", type=Path, help="default: a file of bench/results/gpu")
@@ -172,12 +177,16 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--page", action="store_true", help="write docs/gpu.md from the results")
     options = parser.parse_args(arguments)
     options.arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if options.rehearse:
+        options.rounds, options.lanes = min(options.rounds, ROUNDS), min(options.lanes, 2)
+        options.minutes = min(options.minutes, REHEARSAL_MINUTES)
+        options.copies = options.copies or 2
     try:
-        options.groups = picked(order(), options.groups, options.rounds)
+        options.groups = picked(
+            order(), options.groups, rounds_max=options.rounds, lanes_max=options.lanes
+        )
     except ValueError as error:
         parser.error(str(error))
-    if options.rehearse:
-        options.copies = options.copies or 2
     today = datetime.now(UTC).date().isoformat()
     if options.out is None:
         folder = Path(tempfile.mkdtemp(prefix="rehearsal-")) if options.rehearse else FOLDER

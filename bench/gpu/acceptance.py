@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from bench.gpu.cases import FLAT_CHUNKS, ONE, STOCK, TWO
+from bench.gpu.prediction import FIT_ON, card_of, fit, predicted
 from bench.gpu.results import (
-    FIT_ON,
     Record,
     Results,
     frames_per_second,
@@ -92,7 +92,8 @@ def _rate(results: Results, kind: str) -> Line:
         return _owed(2, promise, "no figures")
     best = max(ours, key=frames_per_second)
     figures = f"{frames_per_second(best):.2f} FPS with {_who(best)}"
-    if results.card is None or results.card.bf16 < H100_TFLOPS:
+    card = card_of(results)
+    if card is None or card.bf16 < H100_TFLOPS:
         return _owed(2, promise, f"{figures}; not on such a card")
     return _judged(2, promise, frames_per_second(best) >= wanted, figures)
 
@@ -139,15 +140,15 @@ def _flat(results: Results) -> Line:
 def _predictions(results: Results) -> Line:
     on = " and ".join(f"{group} {','.join(map(str, steps))}" for group, steps in FIT_ON)
     promise = f"the card model, fitted on {on}, predicts all others within 15%"
-    fit = results.fitted()
-    if fit is None:
+    found = fit(results)
+    if found is None:
         return _owed(4, promise, "one of the two is missing, or the card is in no table")
-    corrections, used = fit
+    corrections, used = found
     errors = []
     for case in results.cases:
-        predicted = results.predicted(case, corrections)
-        if case not in used and predicted is not None:
-            errors.append((predicted.seconds / seconds_of(case) - 1, case))
+        time = predicted(results, case, corrections)
+        if case not in used and time is not None:
+            errors.append((time.seconds / seconds_of(case) - 1, case))
     ours = [each for each in errors if each[1]["subject"] != STOCK]
     if not ours:
         return _owed(4, promise, "there are no others")
@@ -164,10 +165,10 @@ def _hidden_stream(results: Results) -> Line:
     losses = []
     for half in results.find(["exact-half"], TWO):
         resident = results.find(["exact-resident"], TWO, lanes=half["lanes"])
-        predicted = results.predicted(half)
+        time = predicted(results, half)
         if resident:
             loss = 1 - seconds_of(resident[0]) / seconds_of(half)
-            covered = predicted is not None and predicted.waiting == 0
+            covered = time is not None and time.waiting == 0
             losses.append((covered, loss, half))
     if not losses:
         return _owed(5, promise, "no figures")

@@ -15,6 +15,7 @@ ONE: Final = (1, 1, 1)
 TWO: Final = (2, 2, 2)
 FLAT_CHUNKS: Final = 12
 """Over which memory has to be flat."""
+LANES_MAX: Final = 4
 ROUNDS: Final = 2
 """That are timed, where only the pace is asked for."""
 
@@ -84,7 +85,7 @@ def order() -> tuple[Group, ...]:
     )
     half = (
         Case(steps=TWO, lanes=4, parts=True, trace=True),
-        Case(steps=TWO, parts=True),
+        Case(steps=TWO, parts=True, trace=True),
     )
     brief = (Case(steps=TWO), Case(steps=TWO, lanes=4), Case(steps=ONE))
     return (
@@ -107,9 +108,13 @@ def order() -> tuple[Group, ...]:
 
 
 def picked(
-    groups: Sequence[Group], names: Sequence[str] = (), rounds_max: int = FLAT_CHUNKS
+    groups: Sequence[Group],
+    names: Sequence[str] = (),
+    *,
+    rounds_max: int = FLAT_CHUNKS,
+    lanes_max: int = LANES_MAX,
 ) -> tuple[Group, ...]:
-    """The groups that are named (all, where none is), with no more rounds than that.
+    """The groups that are named (all, where none is), without what goes beyond these limits.
 
     Raises `ValueError` for a name that no group has.
     """
@@ -120,7 +125,11 @@ def picked(
     return tuple(
         replace(
             group,
-            cases=tuple(replace(c, rounds=min(c.rounds, rounds_max)) for c in group.cases),
+            cases=tuple(
+                replace(case, rounds=min(case.rounds, rounds_max))
+                for case in group.cases
+                if case.lanes <= lanes_max
+            ),
         )
         for group in groups
         if not names or group.name in names

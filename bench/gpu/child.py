@@ -99,6 +99,7 @@ def measure(request: Request, say: Say) -> None:
     copies = request.copies
     if device.type == "cuda":
         known["copy"] = around.copies(device)
+        torch.cuda.empty_cache()
         fast = known["copy"]["bytes_per_second_to_device_pinned"]["median"]
         copies = copies or max(1, round(fast / SLOW_BYTES_PER_SECOND))
     known["slow_link_copies"] = copies or 1

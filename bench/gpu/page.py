@@ -8,6 +8,7 @@ from typing import Final
 
 from bench.gpu.acceptance import lines
 from bench.gpu.cases import STOCK
+from bench.gpu.prediction import fit, predicted
 from bench.gpu.results import (
     FOLDER,
     Record,
@@ -103,8 +104,8 @@ def cases_table(results: Results) -> list[str]:
         "case", "steps, lanes", "s a chunk", "FPS", "to stock", "predicted FPS", "off",
         "fitted, off", "VRAM GB", "RAM GB", "growth MB", "GPU idle",
     )  # fmt: skip
-    fit = results.fitted()
-    corrections = fit[0] if fit else None
+    found = fit(results)
+    corrections = found[0] if found else None
     return _table(header, (_row(results, case, corrections) for case in results.cases))
 
 
@@ -123,8 +124,8 @@ def parts_tables(results: Results) -> Iterator[str]:
 
 
 def _row(results: Results, case: Record, corrections: Corrections | None) -> Sequence[str]:
-    predicted = results.predicted(case)
-    fitted = results.predicted(case, corrections) if corrections else None
+    time = predicted(results, case)
+    fitted = predicted(results, case, corrections) if corrections else None
     base = baseline_of(results, case) if case["subject"] != STOCK else None
     parts = case.get("parts")
     return (
@@ -133,8 +134,8 @@ def _row(results: Results, case: Record, corrections: Corrections | None) -> Seq
         f"{seconds_of(case):.3f}",
         f"{frames_per_second(case):.2f}",
         f"{seconds_of(base) / seconds_of(case):.2f}" if base else "",
-        f"{predicted.frames_per_second:.2f}" if predicted else "",
-        _off(case, predicted),
+        f"{time.frames_per_second:.2f}" if time else "",
+        _off(case, time),
         _off(case, fitted),
         f"{vram_peak(case) / GB:.2f}" if vram_peak(case) else "",
         f"{ram_peak(case) / GB:.2f}",
@@ -143,12 +144,12 @@ def _row(results: Results, case: Record, corrections: Corrections | None) -> Seq
     )
 
 
-def _off(case: Record, predicted: ChunkTime | None) -> str:
-    return f"{predicted.seconds / seconds_of(case) - 1:+.0%}" if predicted else ""
+def _off(case: Record, time: ChunkTime | None) -> str:
+    return f"{time.seconds / seconds_of(case) - 1:+.0%}" if time else ""
 
 
 def _parts_table(results: Results, case: Record) -> list[str]:
-    peak = results.predicted(case, at_peak=True)
+    peak = predicted(results, case, at_peak=True)
     parts, lanes = case["parts"], case["lanes"]
     rows = []
     for part, word in PARTS.items():
@@ -179,7 +180,7 @@ def _explained(results: Results, case: Record) -> str:
         f"Copies between host and card took {copies:.3f} s, beside the kernels or not.",
         f"The profiled round took {slower:+.0%} against the timed ones.",
     ]
-    peak = results.predicted(case, at_peak=True)
+    peak = predicted(results, case, at_peak=True)
     if peak is not None:
         lost = {
             word: parts[f"{part}_seconds"] / lanes - getattr(peak, part)

@@ -1,41 +1,19 @@
-"""What was measured, as it is kept in bench/results/gpu, and the card model's word on it."""
+"""What was measured, as it is kept in bench/results/gpu."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from bench.gpu.cases import STOCK, Steps
-from farm.domain.clip import CHUNK_FRAMES, Work
-from farm.plan.card_table import CARDS, Card
-from farm.plan.card_time import (
-    STOCK_BYTES,
-    ChunkTime,
-    Corrections,
-    Matmul,
-    Measured,
-    Run,
-    Vae,
-    block_bytes,
-    fitted,
-    predict,
-)
-from farm.plan.economics import HELIOS
+from farm.domain.clip import CHUNK_FRAMES
 from node_agent.files import write_atomic
-from node_agent.telemetry.card_type import card_type
 
 FORMAT_VERSION: Final = 1
 FOLDER: Final = Path(__file__).resolve().parents[1] / "results" / "gpu"
-MODEL: Final = HELIOS["distilled"]
-STOCK_WEIGHTS: Final = 28.6e9
-"""Bytes that stock group offloading streams in every pass: all of them."""
-MATMULS: Final = {"exact": Matmul.BF16, "fast": Matmul.INT8, "fast-fp8": Matmul.FP8}
-FIT_ON: Final = (("exact-resident", (1, 1, 1)), ("exact-8G", (2, 2, 2)))
-"""The two configurations, of one lane, that the card model is fitted on."""
-UNCORRECTED: Final = Corrections()
 
 Record = dict[str, Any]
 
@@ -77,9 +55,11 @@ class Results:
         self.record.update(about)
 
     def add(self, case: Record) -> None:
-        """A case, in place of an earlier one of its name."""
+        """A case, in place of an earlier one of its name; but figures stay if it has none."""
         cases = self.record["cases"]
-        cases[:] = [each for each in cases if _key(each) != _key(case)] + [case]
+        before = [each for each in cases if _key(each) == _key(case)]
+        if _has_figures(case) or not any(map(_has_figures, before)):
+            cases[:] = [each for each in cases if each not in before] + [case]
 
     @property
     def full(self) -> bool:
@@ -89,12 +69,12 @@ class Results:
     @property
     def cases(self) -> list[Record]:
         """All that have figures."""
-        return [each for each in self.record["cases"] if "seconds_per_chunk" in each]
+        return [each for each in self.record["cases"] if _has_figures(each)]
 
     @property
     def without(self) -> list[Record]:
         """Those that failed or had no time."""
-        return [each for each in self.record["cases"] if "seconds_per_chunk" not in each]
+        return [each for each in self.record["cases"] if not _has_figures(each)]
 
     def find(
         self,
@@ -117,50 +97,6 @@ class Results:
             key=seconds_of,
         )
 
-    @property
-    def card(self) -> Card | None:
-        """In the card model's table; a small model on a CPU has none."""
-        about = self.record["card"]
-        if not self.full or about["kind"] != "cuda":
-            return None
-        return CARDS.get(card_type(about["name"]))
-
-    def predicted(
-        self, case: Record, corrections: Corrections = UNCORRECTED, *, at_peak: bool = False
-    ) -> ChunkTime | None:
-        """What the card model says of it; with `at_peak` nothing of the card's arithmetic is lost.
-
-        None where it knows no such card or profile.
-        """
-        card = self.card
-        if card is None or case["subject"] not in (STOCK, *MATMULS):
-            return None
-        card = replace(card, link=card.link / case["copies"])
-        if at_peak:
-            card = replace(card, matmul_share=1.0, attention_share=1.0)
-        try:
-            return predict(card, run_of(case), MODEL, work_of(case), corrections)
-        except ValueError:
-            return None
-
-    def fitted(self) -> tuple[Corrections, list[Record]] | None:
-        """The card model's corrections by two configurations, and those two; None without them."""
-        card, on = self.card, []
-        for group, steps in FIT_ON:
-            on += [c for c in self.find([group], steps, lanes=1) if "parts" in c]
-        if card is None or len(on) != len(FIT_ON):
-            return None
-        measured = [
-            Measured(
-                run=run_of(case),
-                work=work_of(case),
-                seconds=seconds_of(case),
-                vae_seconds=case["parts"]["vae_seconds"],
-            )
-            for case in on
-        ]
-        return fitted(card, MODEL, measured), on
-
 
 def seconds_of(case: Record) -> float:
     """Of a chunk of one lane."""
@@ -171,29 +107,6 @@ def frames_per_second(case: Record) -> float:
     """With all parts: segments are encoded beside the next chunk, and may take longer than it."""
     encode = case.get("encode_seconds_per_chunk", {"median": 0.0})["median"]
     return CHUNK_FRAMES / max(seconds_of(case), encode)
-
-
-def run_of(case: Record) -> Run:
-    """A case in the words of the card model."""
-    if case["subject"] == STOCK:
-        return Run(
-            vae=Vae.FLOAT32,
-            elementwise_bytes=STOCK_BYTES,
-            streamed_bytes=STOCK_WEIGHTS if case["streamed"] else 0.0,
-        )
-    matmul = MATMULS[case["subject"]]
-    travelling = 1 - case["blocks_resident"] / case["blocks"]
-    return Run(
-        matmul=matmul,
-        vae=Vae(case["vae"]),
-        streamed_bytes=travelling * block_bytes(MODEL, matmul),
-        lanes=case["lanes"],
-    )
-
-
-def work_of(case: Record) -> Work:
-    """What was rendered."""
-    return Work(384, 640, tuple(case["steps"]))
 
 
 def baseline_of(results: Results, case: Record) -> Record | None:
@@ -236,3 +149,7 @@ def _grown(series: Sequence[int]) -> int:
 
 def _key(case: Mapping[str, Any]) -> tuple[str, str]:
     return case["group"], case["case"]
+
+
+def _has_figures(case: Mapping[str, Any]) -> bool:
+    return "seconds_per_chunk" in case
