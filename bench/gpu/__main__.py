@@ -5,7 +5,7 @@
     python -m bench.gpu --rehearse       # a small model on a CPU: does the script work?
 
 The file is written anew after each case, so that what is measured is kept when a machine is taken
-away. A later call with the same `--out` adds to it.
+away. A later call with the same `--out` measures what is not in it yet.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -47,16 +47,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write()
         return 0
     if options.list:
-        for group in options.groups:
+        for group in _picked(options):
             print(f"{group.name:18} {'; '.join(case.name for case in group.cases)}")
         return 0
-    results = Results.read(options.out) if options.out.is_file() else None
-    run = _Run(options, results or Results.new("small" if options.rehearse else "full"))
+    results = Results.new("small" if options.rehearse else "full")
+    if options.out.is_file():
+        results = Results.read(options.out)
+    groups = _picked(options, done=set() if options.again else results.done)
+    run = _Run(options, results)
     together = REHEARSED_TOGETHER if options.rehearse else 1
     try:
-        for begin in range(0, len(options.groups), together):
-            run.groups(options.groups[begin : begin + together])
-            if not run.begun:
+        for begin in range(0, len(groups), together):
+            run.groups(groups[begin : begin + together])
+            if run.refused:
                 return 1
     except OtherPlaceError as error:
         print(error, file=sys.stderr)
@@ -73,8 +76,8 @@ class _Run:
         self._options = options
         self._deadline = time.time() + options.minutes * 60
         self._copies = options.copies
-        self.begun = False
-        """Some child has said what it measures on; else there is no use in more of them."""
+        self.refused = False
+        """A child could not even say what it measures on; there is no use in more of them."""
         self._done: set[tuple[str, str]] = set()
         self.results = results
         results.record["commands"].append(
@@ -96,7 +99,8 @@ class _Run:
         elif code:
             last = said.strip().splitlines()[-1:] or ["no word"]
             print(said[-4000:], file=sys.stderr)
-            if self.begun:
+            self.refused = "card" not in self.results.record
+            if not self.refused:
                 self._rest(groups, "failed", f"the process ended with {code}: {last[0]}")
 
     def _child(self, groups: Sequence[Group], errors: Any) -> tuple[int, bool]:
@@ -135,7 +139,6 @@ class _Run:
 
     def _take(self, record: dict[str, Any]) -> None:
         if "group" not in record:
-            self.begun = True
             self.results.measured_on(record)
             self._copies = record["slow_link_copies"]
             return
@@ -173,6 +176,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--copies", type=int, help="for the slow link; default: what makes 13 GB/s")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU")
     parser.add_argument("--out", type=Path, help="default: a file of bench/results/gpu")
+    parser.add_argument("--again", action="store_true", help="also what --out has already")
     parser.add_argument("--list", action="store_true", help="list the groups and their cases")
     parser.add_argument("--page", action="store_true", help="write docs/gpu.md from the results")
     options = parser.parse_args(arguments)
@@ -182,9 +186,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         options.minutes = min(options.minutes, REHEARSAL_MINUTES)
         options.copies = options.copies or 2
     try:
-        options.groups = picked(
-            order(), options.groups, rounds_max=options.rounds, lanes_max=options.lanes
-        )
+        _picked(options)
     except ValueError as error:
         parser.error(str(error))
     today = datetime.now(UTC).date().isoformat()
@@ -192,6 +194,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         folder = Path(tempfile.mkdtemp(prefix="rehearsal-")) if options.rehearse else FOLDER
         options.out = folder / f"{today}.json"
     return options
+
+
+def _picked(options: argparse.Namespace, done: Set[tuple[str, str]] = frozenset()) -> list[Group]:
+    limits = {"rounds_max": options.rounds, "lanes_max": options.lanes}
+    return list(picked(order(), options.groups, **limits, done=done))
 
 
 if __name__ == "__main__":

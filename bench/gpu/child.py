@@ -171,7 +171,7 @@ class _Measuring:
 
     def _needed(self, group: Group, case: Case) -> float:
         """Seconds, as far as can be said: at the pace of the case before, nothing for the first."""
-        rounds = 1 + case.rounds + 3 * case.parts
+        rounds = 1 + case.rounds + case.parts
         slower = self._copies if case.slow and group.streamed else 1
         return self._pace * sum(case.steps) * case.lanes * rounds * slower
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import torch
 
@@ -13,13 +16,13 @@ from bench.gpu.parts import Profile
 from bench.gpu.scale import Scale
 from bench.gpu.slow_link import Link
 from node_agent.render.bench import around, chunks
-from node_agent.render.bench.figures import REPEATS_MIN, Record
+from node_agent.render.bench.figures import Record, figure
 from node_agent.render.bench.memory import MemoryWatch
 from node_agent.render.bench.options import Options
 from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.prompts import PromptEncoder
 from node_agent.render.profiles import PROFILES
-from node_agent.render.renderer import RenderedChunk
+from node_agent.render.renderer import CHUNK_FRAMES, RenderedChunk
 
 
 class Ours:
@@ -38,29 +41,31 @@ class Ours:
         )
         self._prompts = PromptEncoder(self._model)
         self._encoded: Record | None = None
+        precisions = ("float32", "bfloat16") if device.type == "cuda" else ("float32",)
+        self._vaes = [self._model.decoder(precision) for precision in precisions]
         placement = self._model.placement
         self.about: Record = {"blocks": placement.blocks, "blocks_resident": placement.resident}
 
     def measure(self, case: Case, trace: Path | None) -> Record:
         """One case; where it is asked for, a trace of one round is written."""
-        watches: list[MemoryWatch] = []
-
-        def watched() -> MemoryWatch:
-            watches.append(MemoryWatch(self._device))
-            return watches[-1]
-
-        record, chunk = self._rounds(case, case.rounds, watched)
+        timed = [Round(self._device) for _ in range(case.rounds)]
+        profile = Profile(self._device, self._vaes) if case.parts else None
+        watches = iter([*timed, profile] if profile else timed)
+        record, chunk = self._rounds(case, case.rounds + case.parts, lambda: next(watches))
+        seconds = figure([each.seconds / case.lanes for each in timed])
         measured = {
             "arithmetic": record["arithmetic"],
             "vae": record["vae"],
-            "seconds_per_chunk": record["seconds_per_chunk"],
-            "frames_per_second": record["frames_per_second"],
+            "seconds_per_chunk": seconds,
+            "frames_per_second": CHUNK_FRAMES / seconds["median"],
             "stages": record["stages"],
-            **by_round(watches),
+            **by_round(timed),
             "encode_seconds_per_chunk": self._encode_seconds(chunk),
         }
-        if case.parts:
-            measured["parts"] = self._profiled(case, str(record["vae"]), trace)
+        if profile is not None:
+            measured["parts"] = profile.record()
+            if trace is not None:
+                profile.write(trace)
         return measured
 
     def _encode_seconds(self, chunk: RenderedChunk) -> Record:
@@ -68,16 +73,6 @@ class Ours:
         if self._encoded is None:
             self._encoded = around.encode(chunk.frames)["seconds_per_chunk"]
         return self._encoded
-
-    def _profiled(self, case: Case, vae: str, trace: Path | None) -> Record:
-        """Of the last of the fewest rounds that there can be."""
-        seen = Profile(self._device, [self._model.decoder(vae)])
-        plain = [MemoryWatch(self._device) for _ in range(REPEATS_MIN - 1)]
-        watches = iter([*plain, seen])
-        self._rounds(case, REPEATS_MIN, lambda: next(watches))
-        if trace is not None:
-            seen.write(trace)
-        return seen.record()
 
     def _rounds(
         self, case: Case, rounds: int, watch: Callable[[], AbstractContextManager[object]]
@@ -97,9 +92,31 @@ class Ours:
         )
 
 
-def by_round(watches: Iterable[MemoryWatch]) -> Record:
+class Round:
+    """Times a round, and watches memory, within its `with` block."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.memory = MemoryWatch(device)
+        self.seconds = 0.0
+
+    def __enter__(self) -> Self:
+        self.memory.__enter__()
+        self._began = time.perf_counter()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.seconds = time.perf_counter() - self._began
+        self.memory.__exit__(kind, error, trace)
+
+
+def by_round(rounds: Iterable[Round]) -> Record:
     """Peaks of memory of each round: the host's of the process, and in use on the machine."""
-    seen = list(watches)
+    seen = [each.memory for each in rounds]
     return {
         "bytes_rss_by_round": [each.bytes_rss_peak for each in seen],
         "bytes_ram_by_round": [each.bytes_ram_peak for each in seen],

@@ -19,7 +19,7 @@ Record = dict[str, Any]
 
 
 class OtherPlaceError(Exception):
-    """A file's earlier figures are of another card, host or versions."""
+    """A file's earlier figures are of another card or other versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,11 @@ class Results:
 
     def measured_on(self, about: Record) -> None:
         """Say where. Raises `OtherPlaceError`."""
-        for name in ("card", "host", "versions"):
-            before = self.record.setdefault(name, about[name])
-            if before != about[name]:
+        if "card" in self.record:
+            before, now = _place(self.record), _place(about)
+            if before != now:
                 raise OtherPlaceError(
-                    f"earlier figures are of the {name} {before}, not {about[name]}; name another"
-                    " --out"
+                    f"earlier figures are of {before}, these would be of {now}; name another --out"
                 )
         self.record.update(about)
 
@@ -70,6 +69,11 @@ class Results:
     def cases(self) -> list[Record]:
         """All that have figures."""
         return [each for each in self.record["cases"] if _has_figures(each)]
+
+    @property
+    def done(self) -> set[tuple[str, str]]:
+        """The names of group and case of all that have figures."""
+        return {_key(each) for each in self.cases}
 
     @property
     def without(self) -> list[Record]:
@@ -145,6 +149,11 @@ def growth(case: Record) -> int:
 
 def _grown(series: Sequence[int]) -> int:
     return max(series[1:]) - series[1] if len(series) > 1 else 0
+
+
+def _place(about: Record) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+    return f"{about['card']['name']} with {versions}"
 
 
 def _key(case: Mapping[str, Any]) -> tuple[str, str]:

@@ -8,7 +8,6 @@ from the first pass of one to the first pass of the next, decode included.
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,12 @@ import torch
 from diffusers import HeliosDMDScheduler, HeliosPyramidPipeline
 
 from bench.gpu.cases import Case, Group
-from bench.gpu.ours import by_round
+from bench.gpu.ours import Round, by_round
 from bench.gpu.parts import Profile
 from bench.gpu.scale import Scale
 from bench.gpu.slow_link import Link, group_offloading_over
 from node_agent.models import ModelError
 from node_agent.render.bench.figures import Record, figure
-from node_agent.render.bench.memory import MemoryWatch
 from node_agent.render.helios.group_offload import STREAMED_BYTES, pinned_bytes
 from node_agent.render.helios.model import hide_progress_bars
 from node_agent.render.helios.placement import WORKING_BYTES, Caps, Room, room
@@ -76,13 +74,13 @@ class Stock:
                 self._render(case, marks.chunks)
         finally:
             hook.remove()
-        seconds = figure(marks.seconds)
+        seconds = figure([each.seconds for each in marks.rounds])
         record: Record = {
             "arithmetic": str(self._pipeline.transformer.dtype).removeprefix("torch."),
             "vae": "float32",
             "seconds_per_chunk": seconds,
             "frames_per_second": CHUNK_FRAMES / seconds["median"],
-            **by_round(marks.memory),
+            **by_round(marks.rounds),
         }
         if seen is not None:
             record["parts"] = seen.record()
@@ -120,11 +118,10 @@ class _Marks:
     ) -> None:
         self._device, self._every, self._timed, self._profile = device, passes, timed, profile
         self._passes = 0
-        self._began = 0.0
         self.watches = ExitStack()
         """What is open, in the chunk that is rendered."""
-        self.seconds: list[float] = []
-        self.memory: list[MemoryWatch] = []
+        self.rounds: list[Round] = []
+        """Those that were timed."""
 
     @property
     def chunks(self) -> int:
@@ -141,18 +138,14 @@ class _Marks:
     def _chunk_begins(self, chunk: int) -> None:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-        now = time.perf_counter()
         self.watches.close()
-        if 1 < chunk <= self._timed + 1:
-            self.seconds.append(now - self._began)
         if chunk <= self._timed:
-            self.memory.append(MemoryWatch(self._device))
-            self.watches.enter_context(self.memory[-1])
+            self.rounds.append(Round(self._device))
+            self.watches.enter_context(self.rounds[-1])
         elif chunk == self._timed + 1 and self._profile is not None:
             self.watches.enter_context(self._profile)
         else:
             raise _Enough
-        self._began = time.perf_counter()
 
 
 def check_room(size: int, free: Room, streamed: bool) -> None:

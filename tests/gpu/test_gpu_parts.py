@@ -23,7 +23,10 @@ CPU = torch.device("cpu")
         ("fmha_cutlassF_bf16_aligned_64x128_rf_sm80", "attention"),
         ("cudnn_generated_fort_native_sdpa_sm90_flash_fprop_wgmma_f16", "attention"),
         ("qk_int_sv_f8_attn_kernel", "attention"),
-        ("void at::native::vectorized_elementwise_kernel<4, at::native::MulFunctor>", "elementwise"),
+        (
+            "void at::native::vectorized_elementwise_kernel<4, at::native::MulFunctor>",
+            "elementwise",
+        ),
         ("triton_poi_fused_addmm_mul_scaled_dot_product_attention_3", "elementwise"),
         ("Memcpy DtoD (Device -> Device)", "elementwise"),
         ("Memcpy HtoD (Pinned -> Device)", "copies"),

@@ -2,9 +2,11 @@
 
 import gzip
 import json
+import os
 import re
 import subprocess
 import sys
+import time
 import zipfile
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
@@ -14,6 +16,7 @@ from packaging.requirements import Requirement
 
 from bench.gpu import bare
 from bench.gpu.cases import order, picked
+from bench.gpu.child import Request
 from bench.gpu.page import section
 from bench.gpu.results import Results
 
@@ -45,7 +48,8 @@ def test_it_measures_a_small_model_on_a_cpu(rehearsed):
         assert len(case["bytes_rss_by_round"]) == 2
         assert case["copies"] == (2 if case["slow"] else 1)
     assert "owed: no GPU" in printed
-    assert results.cases[-1]["blocks_resident"] == results.cases[-1]["blocks"] // 2
+    [half] = [case for case in results.cases if case["group"] == "exact-half"]
+    assert half["blocks_resident"] == half["blocks"] // 2
 
 
 def test_the_parts_of_a_chunk_add_up(rehearsed):
@@ -60,7 +64,7 @@ def test_the_parts_of_a_chunk_add_up(rehearsed):
 
 def test_a_trace_of_a_chunk_is_kept(rehearsed):
     out, _ = rehearsed
-    name = Results.read(out).cases[-1]["trace"]
+    [name] = [case["trace"] for case in Results.read(out).cases if "trace" in case]
     events = json.loads(gzip.decompress((out.parent / name).read_bytes()))["traceEvents"]
     assert {event["args"]["part"] for event in events} >= {"matmul", "vae"}
 
@@ -72,12 +76,14 @@ def test_the_figures_make_a_page(rehearsed):
     assert "**stock-8G, 2,2,2 x1**" in text
 
 
-def test_a_later_call_adds_to_the_file(rehearsed):
+def test_a_later_call_measures_what_is_not_in_the_file_yet(rehearsed):
     out, _ = rehearsed
     before = Results.read(out)
-    words = ["--rehearse", "--groups", "exact-half", "--minutes", "0", "--out", str(out)]
+    words = ["--rehearse", "--groups", "exact-half,exact-8G", "--minutes", "0", "--out", str(out)]
     subprocess.run([sys.executable, "-m", "bench.gpu", *words], cwd=ROOT, capture_output=True)
-    assert Results.read(out).cases == before.cases
+    after = Results.read(out)
+    assert after.cases == before.cases
+    assert {case["group"] for case in after.without} == {"exact-8G"}
 
 
 def test_without_a_gpu_it_says_so_at_once(tmp_path):
@@ -89,6 +95,35 @@ def test_without_a_gpu_it_says_so_at_once(tmp_path):
     assert "cuda:99" in ended.stderr
     assert "--rehearse" in ended.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.gpu
+def test_a_small_model_is_measured_on_a_gpu(tmp_path):
+    """All that only CUDA has: group offloading with a stream, page-locked slabs, kernels."""
+    request = Request(
+        groups=picked(order(), ["stock-8G", "exact-half"], lanes_max=1),
+        scale="small",
+        device="cuda:0",
+        threads=1,
+        deadline=time.time() + 120,
+        copies=2,
+        traces=str(tmp_path / "small"),
+        parent=os.getpid(),
+    )
+    said = subprocess.run(
+        [sys.executable, "-m", "bench.gpu.child", request.to_json()],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    about, *cases = map(json.loads, said.splitlines())
+    assert about["copy"]["bytes_per_second_to_device_pinned"]["median"] > 0
+    assert len(cases) == sum(len(group.cases) for group in request.groups)
+    for case in cases:
+        assert case["seconds_per_chunk"]["median"] > 0
+        assert min(case["bytes_vram_by_round"]) > 0
+        if "parts" in case:
+            assert case["parts"]["copies_seconds"] > 0
+            assert case["parts"]["vae_seconds"] > 0
+            assert 0 < case["parts"]["idle_share"] < 1
 
 
 def test_a_wheel_that_cannot_be_unpacked_is_refused(tmp_path):
