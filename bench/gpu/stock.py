@@ -90,9 +90,8 @@ class Stock:
 
     def _render(self, case: Case, chunks: int) -> None:
         transformer = self._pipeline.transformer
-        generator = torch.Generator("cpu").manual_seed(7)
         shape = (1, PROMPT_TOKENS, transformer.config.text_dim)
-        embeddings = torch.randn(shape, generator=generator)
+        embeddings = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(7))
         self._pipeline(
             prompt_embeds=embeddings.to(self._device, transformer.dtype),
             height=self._scale.height,
@@ -101,7 +100,7 @@ class Stock:
             guidance_scale=1.0,
             pyramid_num_inference_steps_list=list(case.steps),
             is_amplify_first_chunk=False,  # all chunks cost the same
-            generator=generator,
+            generator=torch.Generator(self._device).manual_seed(7),
             output_type="pt",
         )
 

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from bench.gpu.parts import breakdown, part_of, spans
+from bench.gpu.scale import SMALL
 from bench.gpu.slow_link import Link, group_offloading_over
+from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.slabs.streams import InTurn
 
 CPU = torch.device("cpu")
@@ -24,7 +26,7 @@ CPU = torch.device("cpu")
         ("cudnn_generated_fort_native_sdpa_sm90_flash_fprop_wgmma_f16", "attention"),
         ("qk_int_sv_f8_attn_kernel", "attention"),
         (
-            "void at::native::vectorized_elementwise_kernel<4, at::native::MulFunctor>",
+            "void at::native::vectorized_elementwise_kernel<4, MulFunctor>",
             "elementwise",
         ),
         ("triton_poi_fused_addmm_mul_scaled_dot_product_attention_3", "elementwise"),
@@ -95,6 +97,15 @@ def test_a_slow_link_repeats_the_copies_of_our_slots(monkeypatch):
         order.copy(0, torch.zeros(1), torch.zeros(1))
     order.copy(1, torch.zeros(1), torch.zeros(1))
     assert copied == [0, 0, 0, 1]
+
+
+def test_a_model_is_streamed_over_the_link_that_it_is_given(monkeypatch):
+    copied, link = [], Link()
+    monkeypatch.setattr(InTurn, "copy", lambda _self, slot, *_: copied.append(slot))
+    with link.slowed(3):
+        cap = SMALL.cap_bytes("half", CPU)
+        HeliosModel(SMALL.parts(), CPU, vram_bytes=cap, order_on=link.order_on)
+    assert copied == [0, 0, 0, 1, 1, 1]  # the slots are filled at once
 
 
 def test_a_slow_link_repeats_the_copies_of_group_offloading(monkeypatch):

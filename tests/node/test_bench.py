@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import jsonschema
@@ -14,12 +15,15 @@ from typer.testing import CliRunner
 
 from node_agent.cli import app
 from node_agent.models import ModelError
+from node_agent.render.bench import chunks
 from node_agent.render.bench.__main__ import measure
 from node_agent.render.bench.figures import figure
 from node_agent.render.bench.memory import MemoryWatch
 from node_agent.render.bench.options import Options, parse
 from node_agent.render.bench.subject import device_named, random_parts
+from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.placement import Room, plan_for
+from node_agent.render.helios.prompts import PromptEncoder
 from node_agent.render.helios.slabs.homes import Parted
 from node_agent.render.helios.tiny import build_tiny
 
@@ -118,6 +122,20 @@ def test_a_case_counts_its_passes_chunks_and_joules(measured):
         assert case["joules_per_chunk"]["median"] == 10 / case["lanes"]
     rounds, chunks = together["seconds_per_round"], together["seconds_per_chunk"]
     assert rounds["max"] == 2 * chunks["max"]
+
+
+def test_each_round_that_counts_can_be_watched_by_others(model):
+    loaded, watched = HeliosModel(model[0], torch.device("cpu")), []
+
+    @contextmanager
+    def watch():
+        watched.append("begun")
+        yield
+        watched.append("ended")
+
+    case = options(model[0], chunks=2)
+    record, _ = chunks.measure(loaded, PromptEncoder(loaded), case, (1, 1, 1), 1, around=watch)
+    assert watched == ["begun", "ended"] * record["seconds_per_round"]["count"]
 
 
 def test_what_a_cpu_does_not_have_is_absent(command_line):
