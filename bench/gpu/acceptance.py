@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from bench.gpu.cases import FLAT_CHUNKS, ONE, STOCK, TWO
+from bench.gpu.cases import FLAT_CHUNKS, ONE, STOCK, TWO, Case
 from bench.gpu.prediction import FIT_ON, card_of, fit, predicted
 from bench.gpu.results import (
     Record,
@@ -138,7 +138,9 @@ def _flat(results: Results) -> Line:
 
 
 def _predictions(results: Results) -> Line:
-    on = " and ".join(f"{group} {','.join(map(str, steps))}" for group, steps in FIT_ON)
+    on = " and ".join(
+        f"{group} {Case(steps=steps, lanes=lanes).name}" for group, steps, lanes in FIT_ON
+    )
     promise = f"the card model, fitted on {on}, predicts all others within 15%"
     found = fit(results)
     if found is None:

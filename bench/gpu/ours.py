@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -44,13 +44,17 @@ class Ours:
         precisions = ("float32", "bfloat16") if device.type == "cuda" else ("float32",)
         self._vaes = [self._model.decoder(precision) for precision in precisions]
         placement = self._model.placement
-        self.about: Record = {"blocks": placement.blocks, "blocks_resident": placement.resident}
+        self.about: Record = {
+            "blocks": placement.blocks,
+            "blocks_resident": placement.resident,
+            "bytes_streamed_per_pass": placement.bytes_streamed,
+        }
 
     def measure(self, case: Case, trace: Path | None) -> Record:
         """One case; where it is asked for, a trace of one round is written."""
         timed = [Round(self._device) for _ in range(case.rounds)]
         profile = Profile(self._device, self._vaes) if case.parts else None
-        watches = iter([*timed, profile] if profile else timed)
+        watches: Iterator[Round | Profile] = iter([*timed, *([profile] if profile else [])])
         record, chunk = self._rounds(case, case.rounds + case.parts, lambda: next(watches))
         seconds = figure([each.seconds / case.lanes for each in timed])
         measured = {

@@ -158,7 +158,9 @@ def _parts_table(results: Results, case: Record) -> list[str]:
         rows.append((word, *_against(measured, limit)))
     waiting = parts["waiting_share"] * parts["seconds"] / lanes
     idle = parts["idle_share"] * parts["seconds"] / lanes - waiting
-    rows.append(("no kernel, copies on their way", *_against(waiting, peak and peak.waiting)))
+    rows.append(
+        ("no kernel, copies on their way", *_against(waiting, peak.waiting if peak else None))
+    )
     rows.append(("neither kernels nor copies", *_against(idle, 0.0 if peak else None)))
     total = parts["seconds"] / lanes
     rows.append(("all, profiled", *_against(total, peak.seconds if peak else None)))

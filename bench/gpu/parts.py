@@ -56,11 +56,11 @@ class Profile:
     def __init__(self, device: torch.device, vaes: Iterable[nn.Module]) -> None:
         """`vaes` are the models whose `decoder` is the VAE's part."""
         self._device = device
-        self._decoders = [vae.decoder for vae in vaes]
+        self._decoders = [vae.get_submodule("decoder") for vae in vaes]
         activities = [ProfilerActivity.CPU]
         if device.type == "cuda":
             activities.append(ProfilerActivity.CUDA)
-        self._profile = profile(activities=activities)
+        self._profile: Any = profile(activities=activities)
         self.seconds = 0.0
         self.spans: list[Span] = []
 

@@ -8,29 +8,25 @@ from typing import Final
 from bench.gpu.cases import ONE, STOCK, TWO
 from bench.gpu.results import Record, Results, seconds_of
 from farm.domain.clip import Work
-from farm.plan.card_table import CARDS, Card
+from farm.plan import card_table
+from farm.plan.card_fit import Measured, fitted
+from farm.plan.card_table import Card
 from farm.plan.card_time import (
+    AS_PREDICTED,
     STOCK_BYTES,
     ChunkTime,
     Corrections,
-    Matmul,
-    Measured,
+    Profile,
     Run,
     Vae,
-    block_bytes,
-    fitted,
     predict,
 )
 from farm.plan.economics import HELIOS
-from node_agent.telemetry.card_type import card_type
 
 MODEL: Final = HELIOS["distilled"]
-STOCK_WEIGHTS: Final = 28.6e9
-"""Bytes that stock group offloading streams in every pass: all of them."""
-MATMULS: Final = {"exact": Matmul.BF16, "fast": Matmul.INT8, "fast-fp8": Matmul.FP8}
-FIT_ON: Final = (("exact-resident", ONE), ("exact-8G", TWO))
-"""The two configurations, of one lane, that the card model is fitted on."""
-UNCORRECTED: Final = Corrections()
+FIT_ON: Final = (("exact-resident", ONE, 1), ("fast-8G", TWO, 1))
+"""The two configurations that the card model is fitted on: group, steps, lanes. One shows what
+computing takes, the other the link and 8-bit arithmetic, for its passes are short and long."""
 
 
 def card_of(results: Results) -> Card | None:
@@ -38,14 +34,13 @@ def card_of(results: Results) -> Card | None:
     about = results.record["card"]
     if not results.full or about["kind"] != "cuda":
         return None
-    kind, gib = card_type(about["name"]), round(about["bytes_vram_total"] / 2**30)
-    return CARDS.get(f"{kind}-{gib}gb") or CARDS.get(kind)
+    return card_table.card_of(about["type"], about["bytes_vram_total"])
 
 
 def predicted(
     results: Results,
     case: Record,
-    corrections: Corrections = UNCORRECTED,
+    corrections: Corrections = AS_PREDICTED,
     *,
     at_peak: bool = False,
 ) -> ChunkTime | None:
@@ -54,13 +49,13 @@ def predicted(
     None where the model knows no such card or profile.
     """
     card = card_of(results)
-    if card is None or case["subject"] not in (STOCK, *MATMULS):
+    if card is None or case["subject"] not in (STOCK, *Profile):
         return None
     card = replace(card, link=card.link / case["copies"])
     if at_peak:
         card = replace(card, matmul_share=1.0, attention_share=1.0)
     try:
-        return predict(card, _run(case), MODEL, _work(case), corrections)
+        return predict(card, run_of(case), MODEL, _work(case), corrections)
     except ValueError:
         return None
 
@@ -68,37 +63,47 @@ def predicted(
 def fit(results: Results) -> tuple[Corrections, list[Record]] | None:
     """The card model's corrections by two configurations, and those two; None without them."""
     card = card_of(results)
-    found = [results.find([group], steps, lanes=1) for group, steps in FIT_ON]
-    on = [cases[0] for cases in found if cases and "parts" in cases[0]]
+    found = [results.find([group], steps, lanes=lanes) for group, steps, lanes in FIT_ON]
+    decodes = _decodes(results)
+    on = [cases[0] for cases in found if cases and Vae(cases[0]["vae"]) in decodes]
     if card is None or len(on) != len(FIT_ON):
         return None
     measured = [
         Measured(
-            run=_run(case),
+            model=MODEL,
+            run=run_of(case),
             work=_work(case),
+            passes=tuple(
+                stage["seconds_per_pass"]["median"] / case["lanes"] for stage in case["stages"]
+            ),
+            decodes=decodes,
             seconds=seconds_of(case),
-            vae_seconds=case["parts"]["vae_seconds"],
         )
         for case in on
     ]
-    return fitted(card, MODEL, measured), on
+    rate = results.record["copy"]["bytes_per_second_to_device_pinned"]["median"]
+    return fitted(card, measured, rate / 1e9).corrections, on
 
 
-def _run(case: Record) -> Run:
-    if case["subject"] == STOCK:
-        return Run(
-            vae=Vae.FLOAT32,
-            elementwise_bytes=STOCK_BYTES,
-            streamed_bytes=STOCK_WEIGHTS if case["streamed"] else 0.0,
-        )
-    matmul = MATMULS[case["subject"]]
-    travelling = 1 - case["blocks_resident"] / case["blocks"]
-    return Run(
-        matmul=matmul,
+def _decodes(results: Results) -> dict[Vae, float]:
+    """Seconds of the VAE for a chunk, of the first case that was profiled with each."""
+    decodes: dict[Vae, float] = {}
+    for case in results.cases:
+        if "parts" in case:
+            decodes.setdefault(Vae(case["vae"]), case["parts"]["vae_seconds"] / case["lanes"])
+    return decodes
+
+
+def run_of(case: Record) -> Run:
+    """How the model was run, in the card model's words."""
+    run = Run(
         vae=Vae(case["vae"]),
-        streamed_bytes=travelling * block_bytes(MODEL, matmul),
+        streamed_bytes=case["bytes_streamed_per_pass"],
         lanes=case["lanes"],
     )
+    if case["subject"] == STOCK:
+        return replace(run, elementwise_bytes=STOCK_BYTES)
+    return replace(run, profile=Profile(case["subject"]))
 
 
 def _work(case: Record) -> Work:

@@ -110,7 +110,7 @@ def seconds_of(case: Record) -> float:
 def frames_per_second(case: Record) -> float:
     """With all parts: segments are encoded beside the next chunk, and may take longer than it."""
     encode = case.get("encode_seconds_per_chunk", {"median": 0.0})["median"]
-    return CHUNK_FRAMES / max(seconds_of(case), encode)
+    return CHUNK_FRAMES / max(seconds_of(case), float(encode))
 
 
 def baseline_of(results: Results, case: Record) -> Record | None:
@@ -130,7 +130,7 @@ def baseline_of(results: Results, case: Record) -> Record | None:
 
 def vram_peak(case: Record) -> int:
     """Bytes of GPU memory in use at most, loading included; 0 without a GPU."""
-    return max(case["load"].get("bytes_vram_peak", 0), *case["bytes_vram_by_round"])
+    return int(max(case["load"].get("bytes_vram_peak", 0), *case["bytes_vram_by_round"]))
 
 
 def ram_peak(case: Record) -> int:

@@ -40,8 +40,9 @@ class Stock:
         parts, dtype = scale.parts(), scale.dtype(device)
         caps = Caps(scale.cap_bytes(group.cap, device) if group.cap else None)
         caps.hold(device)
+        weights = parts.transformer_bytes(dtype)
         if device.type == "cuda":
-            check_room(parts.transformer_bytes(dtype), room(device, caps), group.streamed)
+            check_room(weights, room(device, caps), group.streamed)
         home = torch.device("cpu") if group.streamed else device
         self._pipeline: Any = HeliosPyramidPipeline(
             tokenizer=None,
@@ -62,7 +63,11 @@ class Stock:
             )
         self._scale, self._device, self._link = scale, device, link
         blocks = len(self._pipeline.transformer.blocks)
-        self.about: Record = {"blocks": blocks, "blocks_resident": 0 if group.streamed else blocks}
+        self.about: Record = {
+            "blocks": blocks,
+            "blocks_resident": 0 if group.streamed else blocks,
+            "bytes_streamed_per_pass": weights if group.streamed else 0,
+        }
 
     def measure(self, case: Case, trace: Path | None) -> Record:
         """One case; where it is asked for, a trace of one chunk is written."""
