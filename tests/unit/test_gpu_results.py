@@ -64,7 +64,9 @@ def measured(results, group, case):
         bytes_vram_by_round=[5 * GB + 9 * GB * (not group.cap)] * case.rounds,
     )
     time = predicted(results, record, REALITY)
-    passes = pass_times(card_of(results), run_of(record), MODEL, Work(384, 640, case.steps), REALITY)
+    passes = pass_times(
+        card_of(results), run_of(record), MODEL, Work(384, 640, case.steps), REALITY
+    )
     record["stages"] = [
         {"seconds_per_pass": {"median": once.seconds * case.lanes}} for once in passes
     ]
