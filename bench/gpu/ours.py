@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import torch
 
@@ -16,13 +12,13 @@ from bench.gpu.parts import Profile
 from bench.gpu.scale import Scale
 from bench.gpu.slow_link import Link
 from node_agent.render.bench import around, chunks
-from node_agent.render.bench.figures import Record, figure
+from node_agent.render.bench.figures import Record
 from node_agent.render.bench.memory import MemoryWatch
 from node_agent.render.bench.options import Options
 from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.prompts import PromptEncoder
 from node_agent.render.profiles import PROFILES
-from node_agent.render.renderer import CHUNK_FRAMES, RenderedChunk
+from node_agent.render.renderer import RenderedChunk
 
 
 class Ours:
@@ -52,18 +48,26 @@ class Ours:
 
     def measure(self, case: Case, trace: Path | None) -> Record:
         """One case; where it is asked for, a trace of one round is written."""
-        timed = [Round(self._device) for _ in range(case.rounds)]
+        memory: list[MemoryWatch] = []
+
+        def watch() -> MemoryWatch:
+            memory.append(MemoryWatch(self._device))
+            return memory[-1]
+
         profile = Profile(self._device, self._vaes) if case.parts else None
-        watches: Iterator[Round | Profile] = iter([*timed, *([profile] if profile else [])])
-        record, chunk = self._rounds(case, case.rounds + case.parts, lambda: next(watches))
-        seconds = figure([each.seconds / case.lanes for each in timed])
+        record, chunk = chunks.measure(
+            self._model,
+            self._prompts,
+            self._options(case),
+            case.steps,
+            case.lanes,
+            watch=watch,
+            apart=profile,
+        )
+        kept = ("arithmetic", "vae", "seconds_per_chunk", "frames_per_second", "stages")
         measured = {
-            "arithmetic": record["arithmetic"],
-            "vae": record["vae"],
-            "seconds_per_chunk": seconds,
-            "frames_per_second": CHUNK_FRAMES / seconds["median"],
-            "stages": record["stages"],
-            **by_round(timed),
+            **{name: record[name] for name in kept},
+            **by_round(memory),
             "encode_seconds_per_chunk": self._encode_seconds(chunk),
         }
         if profile is not None:
@@ -78,49 +82,22 @@ class Ours:
             self._encoded = around.encode(chunk.frames)["seconds_per_chunk"]
         return self._encoded
 
-    def _rounds(
-        self, case: Case, rounds: int, watch: Callable[[], AbstractContextManager[object]]
-    ) -> tuple[Record, RenderedChunk]:
-        options = Options(
+    def _options(self, case: Case) -> Options:
+        return Options(
             model=None,
             device=str(self._device),
             width=self._scale.width,
             height=self._scale.height,
             steps=(case.steps,),
             lanes=(case.lanes,),
-            chunks=rounds,
+            chunks=case.rounds,
             threads=torch.get_num_threads(),
         )
-        return chunks.measure(
-            self._model, self._prompts, options, case.steps, case.lanes, around=watch
-        )
 
 
-class Round:
-    """Times a round, and watches memory, within its `with` block."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.memory = MemoryWatch(device)
-        self.seconds = 0.0
-
-    def __enter__(self) -> Self:
-        self.memory.__enter__()
-        self._began = time.perf_counter()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.seconds = time.perf_counter() - self._began
-        self.memory.__exit__(kind, error, trace)
-
-
-def by_round(rounds: Iterable[Round]) -> Record:
+def by_round(memory: Iterable[MemoryWatch]) -> Record:
     """Peaks of memory of each round: the host's of the process, and in use on the machine."""
-    seen = [each.memory for each in rounds]
+    seen = list(memory)
     return {
         "bytes_rss_by_round": [each.bytes_rss_peak for each in seen],
         "bytes_ram_by_round": [each.bytes_ram_peak for each in seen],

@@ -65,7 +65,7 @@ def fit(results: Results) -> tuple[Corrections, list[Record]] | None:
     card = card_of(results)
     found = [results.find([group], steps, lanes=lanes) for group, steps, lanes in FIT_ON]
     decodes = _decodes(results)
-    on = [cases[0] for cases in found if cases and Vae(cases[0]["vae"]) in decodes]
+    on = [cases[0] for cases in found if cases and _vae(cases[0]) in decodes]
     if card is None or len(on) != len(FIT_ON):
         return None
     measured = [
@@ -85,19 +85,24 @@ def fit(results: Results) -> tuple[Corrections, list[Record]] | None:
     return fitted(card, measured, rate / 1e9).corrections, on
 
 
+def _vae(case: Record) -> Vae:
+    """In tiles it is the same work, but for their seams."""
+    return Vae(case["vae"].removesuffix("-tiled"))
+
+
 def _decodes(results: Results) -> dict[Vae, float]:
     """Seconds of the VAE for a chunk, of the first case that was profiled with each."""
     decodes: dict[Vae, float] = {}
     for case in results.cases:
         if "parts" in case:
-            decodes.setdefault(Vae(case["vae"]), case["parts"]["vae_seconds"] / case["lanes"])
+            decodes.setdefault(_vae(case), case["parts"]["vae_seconds"] / case["lanes"])
     return decodes
 
 
 def run_of(case: Record) -> Run:
     """How the model was run, in the card model's words."""
     run = Run(
-        vae=Vae(case["vae"]),
+        vae=_vae(case),
         streamed_bytes=case["bytes_streamed_per_pass"],
         lanes=case["lanes"],
     )

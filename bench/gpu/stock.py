@@ -8,20 +8,23 @@ from the first pass of one to the first pass of the next, decode included.
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import torch
 from diffusers import HeliosDMDScheduler, HeliosPyramidPipeline
 
 from bench.gpu.cases import Case, Group
-from bench.gpu.ours import Round, by_round
+from bench.gpu.ours import by_round
 from bench.gpu.parts import Profile
 from bench.gpu.scale import Scale
 from bench.gpu.slow_link import Link, group_offloading_over
 from node_agent.models import ModelError
 from node_agent.render.bench.figures import Record, figure
+from node_agent.render.bench.memory import MemoryWatch
 from node_agent.render.helios.group_offload import STREAMED_BYTES, pinned_bytes
 from node_agent.render.helios.model import hide_progress_bars
 from node_agent.render.helios.placement import WORKING_BYTES, Caps, Room, room
@@ -85,7 +88,7 @@ class Stock:
             "vae": "float32",
             "seconds_per_chunk": seconds,
             "frames_per_second": CHUNK_FRAMES / seconds["median"],
-            **by_round(marks.rounds),
+            **by_round(each.memory for each in marks.rounds),
         }
         if seen is not None:
             record["parts"] = seen.record()
@@ -114,6 +117,28 @@ class _Enough(Exception):
     """Everything is measured; the clip need not go on."""
 
 
+class _Round:
+    """Times a chunk, and watches memory, within its `with` block."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.memory = MemoryWatch(device)
+        self.seconds = 0.0
+
+    def __enter__(self) -> Self:
+        self.memory.__enter__()
+        self._began = time.perf_counter()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.seconds = time.perf_counter() - self._began
+        self.memory.__exit__(kind, error, trace)
+
+
 class _Marks:
     """Tells a clip's chunks apart: one warms up, then some are timed, and one may be profiled."""
 
@@ -124,7 +149,7 @@ class _Marks:
         self._passes = 0
         self.watches = ExitStack()
         """What is open, in the chunk that is rendered."""
-        self.rounds: list[Round] = []
+        self.rounds: list[_Round] = []
         """Those that were timed."""
 
     @property
@@ -144,7 +169,7 @@ class _Marks:
             torch.cuda.synchronize(self._device)
         self.watches.close()
         if chunk <= self._timed:
-            self.rounds.append(Round(self._device))
+            self.rounds.append(_Round(self._device))
             self.watches.enter_context(self.rounds[-1])
         elif chunk == self._timed + 1 and self._profile is not None:
             self.watches.enter_context(self._profile)

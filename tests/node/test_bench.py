@@ -128,18 +128,27 @@ def test_a_case_counts_its_passes_chunks_and_joules(measured):
     assert rounds["max"] == 2 * chunks["max"]
 
 
-def test_each_round_that_counts_can_be_watched_by_others(model):
-    loaded, watched = HeliosModel(model[0], torch.device("cpu")), []
+def test_rounds_are_watched_and_one_more_can_be_rendered_apart(model):
+    loaded, seen = HeliosModel(model[0], torch.device("cpu")), []
 
     @contextmanager
-    def watch():
-        watched.append("begun")
+    def watch(name="counted"):
+        seen.append(name)
         yield
-        watched.append("ended")
+        seen.append("over")
 
-    case = options(model[0], chunks=2)
-    record, _ = chunks.measure(loaded, PromptEncoder(loaded), case, (1, 1, 1), 1, around=watch)
-    assert watched == ["begun", "ended"] * record["seconds_per_round"]["count"]
+    record, _ = chunks.measure(
+        loaded,
+        PromptEncoder(loaded),
+        options(model[0], chunks=2),
+        (1, 1, 1),
+        1,
+        watch=watch,
+        apart=watch("apart"),
+    )
+    assert seen == ["counted", "over", "counted", "over", "apart", "over"]
+    assert record["seconds_per_round"]["count"] == 2
+    assert record["stages"][0]["seconds_per_pass"]["count"] == 2
 
 
 def test_what_a_cpu_does_not_have_is_absent(command_line):
