@@ -13,8 +13,9 @@ import json
 import logging
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +121,10 @@ class _Measuring:
         """Seconds of a pass of one lane, as last measured."""
 
     def all_of(self, group: Group, link: Link) -> None:
-        """Load, then every case; what goes wrong is the record of the cases that it concerns."""
+        """Load, then every case; what goes wrong is the record of the cases that it concerns.
+
+        Lanes that have no room are halved.
+        """
         import torch
 
         from node_agent.models import ModelError
@@ -141,8 +145,15 @@ class _Measuring:
             for case in group.cases:
                 self._say(named(group, case, failed=_first_line(error)))
             return
-        for case in group.cases:
-            self._say(self._one(subject, group, case, link, load))
+        waiting, seen = deque(group.cases), set()
+        while waiting:
+            case = waiting.popleft()
+            if case.name not in seen:
+                record = self._one(subject, group, case, link, load)
+                self._say(record)
+                if "failed" in record and case.lanes > 1:
+                    waiting.appendleft(replace(case, lanes=case.lanes // 2))
+            seen.add(case.name)
         del subject
         gc.collect()
 
@@ -156,14 +167,18 @@ class _Measuring:
             return named(group, case, skipped=f"takes about {needed:.0f} s; {left:.0f} s are left")
         copies = self._copies if case.slow else 1
         trace = Path(f"{self._request.traces}.{_slug(group, case)}.trace.json.gz")
+        failed = ""
         try:
             with link.slowed(copies):
                 record = subject.measure(case, trace if case.trace else None)
         except torch.OutOfMemoryError as error:
+            failed = _first_line(error)
+        if failed:  # the error is gone, and with it all that its frames held
             gc.collect()
             torch.cuda.empty_cache()
-            return named(group, case, failed=_first_line(error))
-        self._pace = record["seconds_per_chunk"]["median"] / sum(case.steps)
+            return named(group, case, failed=failed)
+        if not case.slow:
+            self._pace = record["seconds_per_chunk"]["median"] / sum(case.steps)
         logger.info("%s: %.3f s for a chunk", case.name, record["seconds_per_chunk"]["median"])
         if case.trace:
             record["trace"] = trace.name

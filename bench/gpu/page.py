@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +36,13 @@ NOTHING: Final = """
 **Nothing has been measured yet**: no GPU was at hand. What is expected stands in the
 [card model](card-model.md), predicted.
 """
+GAPS: Final = """\
+The roofline is the vendor's dense peak for matrix products (0.84 of it in 8 bits, which also
+quantise what comes in), attention and the VAE, and nine tenths of the memory's bandwidth for the
+elementwise work that our forward, or stock's, cannot avoid. What a part reaches of it says where its
+gap is from: kernels that do not fill the card or run into its power limit; more traffic than was
+counted. *No kernel, copies on their way* is waiting for weights: the link's gap. *Neither kernels nor
+copies* is the host's: launches, synchronisation, what Python does between them."""
 GB: Final = 1e9
 PARTS: Final = {
     "matmul": "matrix products",
@@ -112,8 +120,8 @@ def cases_table(results: Results) -> list[str]:
 def parts_tables(results: Results) -> Iterator[str]:
     """For each profiled case: what is spent on what, at the roofline and as measured."""
     profiled = [case for case in results.cases if "parts" in case]
-    if not profiled:
-        yield "No case was profiled."
+    yield GAPS if profiled else "No case was profiled."
+    yield ""
     for case in profiled:
         yield f"**{case['group']}, {case['case']}**, seconds of a chunk of each lane:"
         yield ""
@@ -148,51 +156,62 @@ def _off(case: Record, time: ChunkTime | None) -> str:
     return f"{time.seconds / seconds_of(case) - 1:+.0%}" if time else ""
 
 
-def _parts_table(results: Results, case: Record) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """A part of a chunk: seconds as measured, and at the roofline where that is known."""
+
+    part: str
+    measured: float
+    limit: float | None
+
+    @property
+    def seconds(self) -> float:
+        return self.measured - (self.limit or 0.0)
+
+    def cells(self) -> tuple[str, ...]:
+        if self.limit is None:
+            return self.part, "", f"{self.measured:.3f}", "", ""
+        reached = f"{self.limit / self.measured:.0%}" if self.limit and self.measured else ""
+        seconds = (self.limit, self.measured)
+        return self.part, *(f"{each:.3f}" for each in seconds), f"{self.seconds:+.3f}", reached
+
+
+def _gaps(results: Results, case: Record) -> tuple[list[_Gap], _Gap]:
+    """Of each part, and of all together."""
     peak = predicted(results, case, at_peak=True)
     parts, lanes = case["parts"], case["lanes"]
-    rows = []
-    for part, word in PARTS.items():
-        measured = parts[f"{part}_seconds"] / lanes
-        limit = getattr(peak, part) if peak else None
-        rows.append((word, *_against(measured, limit)))
-    waiting = parts["waiting_share"] * parts["seconds"] / lanes
-    idle = parts["idle_share"] * parts["seconds"] / lanes - waiting
-    rows.append(
-        ("no kernel, copies on their way", *_against(waiting, peak.waiting if peak else None))
-    )
-    rows.append(("neither kernels nor copies", *_against(idle, 0.0 if peak else None)))
     total = parts["seconds"] / lanes
-    rows.append(("all, profiled", *_against(total, peak.seconds if peak else None)))
-    return _table(("", "roofline", "measured", "gap"), rows)
+    waiting, idle = parts["waiting_share"] * total, parts["idle_share"] * total
+    gaps = [
+        _Gap(word, parts[f"{part}_seconds"] / lanes, getattr(peak, part) if peak else None)
+        for part, word in PARTS.items()
+    ]
+    gaps += [
+        _Gap("no kernel, copies on their way", waiting, peak.waiting if peak else None),
+        _Gap("neither kernels nor copies", idle - waiting, 0.0 if peak else None),
+    ]
+    return gaps, _Gap("all, profiled", total, peak.seconds if peak else None)
 
 
-def _against(measured: float, limit: float | None) -> tuple[str, str, str]:
-    if limit is None:
-        return "", f"{measured:.3f}", ""
-    return f"{limit:.3f}", f"{measured:.3f}", f"{measured - limit:+.3f}"
+def _parts_table(results: Results, case: Record) -> list[str]:
+    gaps, total = _gaps(results, case)
+    header = ("", "roofline", "measured", "gap", "reached")
+    return _table(header, (gap.cells() for gap in [*gaps, total]))
 
 
 def _explained(results: Results, case: Record) -> str:
     """The gap to the roofline in words."""
-    parts, lanes = case["parts"], case["lanes"]
-    slower = parts["seconds"] / lanes / seconds_of(case) - 1
-    copies = parts["copies_seconds"] / lanes
+    gaps, total = _gaps(results, case)
+    copies = case["parts"]["copies_seconds"] / case["lanes"]
+    slower = total.measured / seconds_of(case) - 1
     words = [
         f"Copies between host and card took {copies:.3f} s, beside the kernels or not.",
         f"The profiled round took {slower:+.0%} against the timed ones.",
     ]
-    peak = predicted(results, case, at_peak=True)
-    if peak is not None:
-        lost = {
-            word: parts[f"{part}_seconds"] / lanes - getattr(peak, part)
-            for part, word in PARTS.items()
-        }
-        lost["a GPU without work"] = parts["idle_share"] * parts["seconds"] / lanes - peak.waiting
-        total = parts["seconds"] / lanes - peak.seconds
-        ranked = sorted(lost.items(), key=lambda each: -each[1])
-        shares = ", ".join(f"{word} {gap:+.3f} s" for word, gap in ranked)
-        words.insert(0, f"{total:.3f} s above the roofline: {shares}.")
+    if total.limit is not None:
+        ranked = sorted(gaps, key=lambda gap: -gap.seconds)
+        shares = ", ".join(f"{gap.part} {gap.seconds:+.3f} s" for gap in ranked)
+        words.insert(0, f"{total.seconds:.3f} s above the roofline: {shares}.")
     return " ".join(words)
 
 
@@ -204,9 +223,7 @@ def _notes(results: Results) -> Iterator[str]:
         " encoder at work beside it. `slow link`: every copy of weights is made"
         f" {times} times. VRAM is what the driver says, of all that use the card; RAM what the"
         " machine has in use beyond what it had before, loading included. Growth is since the"
-        " second chunk. The roofline takes the vendor's dense peaks for matrix products and"
-        " attention, nine tenths of the memory's bandwidth, and for the VAE 0.36 of the peak, as"
-        " published.*"
+        " second chunk.*"
     )
     yield ""
     for case in results.without:

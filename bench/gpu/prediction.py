@@ -14,6 +14,7 @@ from farm.plan.card_table import Card
 from farm.plan.card_time import (
     AS_PREDICTED,
     STOCK_BYTES,
+    VAE_SHARE,
     ChunkTime,
     Corrections,
     Profile,
@@ -44,7 +45,7 @@ def predicted(
     *,
     at_peak: bool = False,
 ) -> ChunkTime | None:
-    """A case's time; with `at_peak` nothing of the card's matrix products and attention is lost.
+    """A case's time; with `at_peak` it reaches the card's peak in all but 8 bits and elementwise.
 
     None where the model knows no such card or profile.
     """
@@ -55,9 +56,10 @@ def predicted(
     if at_peak:
         card = replace(card, matmul_share=1.0, attention_share=1.0)
     try:
-        return predict(card, run_of(case), MODEL, _work(case), corrections)
+        time = predict(card, run_of(case), MODEL, _work(case), corrections)
     except ValueError:
         return None
+    return replace(time, vae=time.vae * VAE_SHARE) if at_peak else time
 
 
 def fit(results: Results) -> tuple[Corrections, list[Record]] | None:

@@ -10,11 +10,13 @@ import time
 import zipfile
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+import torch
 
-from bench.gpu import bare
-from bench.gpu.cases import order, picked
+from bench.gpu import bare, child
+from bench.gpu.cases import ONE, TWO, Case, Group, order, picked
 from bench.gpu.child import Request
 from bench.gpu.page import section
 from bench.gpu.results import Results
@@ -96,26 +98,74 @@ def test_without_a_gpu_it_says_so_at_once(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.fixture
+def said_by(monkeypatch):
+    """What a child says of cases that a made-up subject measures."""
+
+    class Subject:
+        about: ClassVar = {"blocks": 1}
+
+        def __init__(self, measure):
+            self._measure = measure
+
+        def measure(self, case, _trace):
+            return {"seconds_per_chunk": {"median": self._measure(case)}}
+
+    def run(measure, *cases):
+        said = []
+        monkeypatch.setattr(child, "_load", lambda *_: Subject(measure))
+        group = Group(subject="exact", cases=cases)
+        child.measure(asked([group], "cpu"), said.append)
+        return said[1:]
+
+    return run
+
+
+def asked(groups, device, traces=""):
+    return Request(
+        groups=groups,
+        scale="small",
+        device=device,
+        threads=1,
+        deadline=time.time() + 60,
+        copies=2,
+        traces=traces,
+        parent=os.getpid(),
+    )
+
+
+def test_lanes_that_have_no_room_are_halved(said_by):
+    def measure(case):
+        if case.lanes > 1:
+            raise torch.OutOfMemoryError("out of memory\nand more")
+        return 1.0
+
+    said = said_by(measure, Case(steps=ONE, lanes=4), Case(steps=ONE))
+    assert [(each["lanes"], each.get("failed", "")) for each in said] == [
+        (4, "out of memory"),
+        (2, "out of memory"),
+        (1, ""),
+    ]
+
+
+def test_a_case_that_would_not_end_in_time_is_skipped(said_by):
+    begun, skipped = said_by(lambda _: 100.0, Case(steps=ONE), Case(steps=TWO))
+    assert "skipped" not in begun
+    assert skipped["skipped"].startswith("takes about 600 s")
+
+
 @pytest.mark.gpu
 def test_a_small_model_is_measured_on_a_gpu(tmp_path):
     """All that only CUDA has: group offloading with a stream, page-locked slabs, kernels."""
-    request = Request(
-        groups=picked(order(), ["stock-8G", "exact-half"], lanes_max=1),
-        scale="small",
-        device="cuda:0",
-        threads=1,
-        deadline=time.time() + 120,
-        copies=2,
-        traces=str(tmp_path / "small"),
-        parent=os.getpid(),
-    )
+    groups = picked(order(), ["stock-8G", "exact-half"], lanes_max=1)
+    request = asked(groups, "cuda:0", str(tmp_path / "small"))
     said = subprocess.run(
         [sys.executable, "-m", "bench.gpu.child", request.to_json()],
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     about, *cases = map(json.loads, said.splitlines())
     assert about["copy"]["bytes_per_second_to_device_pinned"]["median"] > 0
-    assert len(cases) == sum(len(group.cases) for group in request.groups)
+    assert len(cases) == sum(len(group.cases) for group in groups)
     for case in cases:
         assert case["seconds_per_chunk"]["median"] > 0
         assert min(case["bytes_vram_by_round"]) > 0
