@@ -40,9 +40,9 @@ GAPS: Final = """\
 The roofline is the vendor's dense peak for matrix products (0.84 of it in 8 bits, which also
 quantise what comes in), attention and the VAE, and nine tenths of the memory's bandwidth for the
 elementwise work that our forward, or stock's, cannot avoid. What a part reaches of it says where
-its gap is from: kernels that do not fill the card or run into its power limit; more traffic than was
-counted. *No kernel, copies on their way* is waiting for weights: the link's gap. *Neither kernels
-nor copies* is the host's: launches, synchronisation, what Python does between them."""
+its gap is from: kernels that do not fill the card or run into its power limit; more traffic than
+was counted. *No kernel, copies on their way* is waiting for weights: the link's gap. *Neither
+kernels nor copies* is the host's: launches, synchronisation, what Python does between them."""
 GB: Final = 1e9
 PARTS: Final = {
     "matmul": "matrix products",
