@@ -52,12 +52,15 @@ class Group:
     """The most GPU memory that may be taken: `8G`, or `half`, room for half the weights."""
     streamed: bool = False
     """Weights are on the host; else all are on the card."""
+    eager: bool = False
+    """Blocks are not compiled, wherever else they are; for a breakdown."""
     cases: tuple[Case, ...]
 
     @property
     def name(self) -> str:
         """As it is written on the command line."""
-        return f"{self.subject}-{self.cap or ('streamed' if self.streamed else 'resident')}"
+        where = self.cap or ("streamed" if self.streamed else "resident")
+        return f"{self.subject}-{where}{'-eager' if self.eager else ''}"
 
 
 def order() -> tuple[Group, ...]:
@@ -97,6 +100,10 @@ def order() -> tuple[Group, ...]:
         Group(subject="exact", cases=resident_too),
         Group(subject="fast-fp8", cases=(*resident, *resident_too)),
         _streamed("fast-fp8", "8G", *capped, *capped_too),
+        *(
+            Group(subject=each, eager=True, cases=(Case(steps=ONE, parts=True),))
+            for each in ("exact", "fast")
+        ),
         Group(subject=STOCK, cases=(Case(steps=TWO),)),
         _streamed(STOCK, "8G", Case(steps=ONE)),
         *(_streamed(each, cap, *brief) for cap in ("16G", "6G") for each in ("fast", "exact")),
@@ -148,6 +155,7 @@ def named(group: Group, case: Case, **fields: Any) -> dict[str, Any]:
         "subject": group.subject,
         "cap": group.cap,
         "streamed": group.streamed,
+        "eager": group.eager,
         "case": case.name,
         "steps": list(case.steps),
         "lanes": case.lanes,

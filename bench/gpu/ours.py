@@ -32,6 +32,7 @@ class Ours:
             scale.parts(),
             device,
             vram_bytes=cap,
+            compiled=False if group.eager else None,
             profile=PROFILES[group.subject],
             order_on=link.order_on,
         )
@@ -44,6 +45,7 @@ class Ours:
             "blocks": placement.blocks,
             "blocks_resident": placement.resident,
             "bytes_streamed_per_pass": placement.bytes_streamed,
+            "stack_words": list(self._model.stack_words),
         }
 
     def measure(self, case: Case, trace: Path | None) -> Record:

@@ -15,6 +15,7 @@ from farm.plan.card_time import (
     AS_PREDICTED,
     STOCK_BYTES,
     VAE_SHARE,
+    Attention,
     ChunkTime,
     Corrections,
     Profile,
@@ -47,10 +48,10 @@ def predicted(
 ) -> ChunkTime | None:
     """A case's time; with `at_peak` it reaches the card's peak in all but 8 bits and elementwise.
 
-    None where the model knows no such card or profile.
+    None where the model knows no such card or profile; of blocks that are not compiled it has none.
     """
     card = card_of(results)
-    if card is None or case["subject"] not in (STOCK, *Profile):
+    if card is None or case["eager"] or case["subject"] not in (STOCK, *Profile):
         return None
     card = replace(card, link=card.link / case["copies"])
     if at_peak:
@@ -110,7 +111,12 @@ def run_of(case: Record) -> Run:
     )
     if case["subject"] == STOCK:
         return replace(run, elementwise_bytes=STOCK_BYTES)
-    return replace(run, profile=Profile(case["subject"]))
+    sage = case["subject"] != Profile.EXACT and any("sage" in word for word in case["stack_words"])
+    return replace(
+        run,
+        profile=Profile(case["subject"]),
+        attention=Attention.SAGE if sage else Attention.BF16,
+    )
 
 
 def _work(case: Record) -> Work:
