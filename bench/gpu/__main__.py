@@ -5,7 +5,8 @@
     python -m bench.gpu --rehearse       # a small model on a CPU: does the script work?
 
 The file is written anew after each case, so that what is measured is kept when a machine is taken
-away. A later call with the same `--out` measures what is not in it yet.
+away. A later call with the same `--out` measures what is not in it yet. What the processes say goes
+into a log beside it.
 """
 
 from __future__ import annotations
@@ -90,9 +91,12 @@ class _Run:
         if left < GROUP_SECONDS_MIN:
             self._rest(groups, "skipped", f"{left:.0f} s were left")
             return
-        with tempfile.TemporaryFile("w+") as errors:
+        log = self._options.out.with_suffix(".log")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a+") as errors:
+            before = errors.tell()
             code, timed_out = self._child(groups, errors)
-            errors.seek(0)
+            errors.seek(before)
             said = errors.read()
         if timed_out:
             self._rest(groups, "skipped", "the time was over")

@@ -95,7 +95,7 @@ def test_without_a_gpu_it_says_so_at_once(tmp_path):
     assert ended.returncode == 1
     assert "cuda:99" in ended.stderr
     assert "--rehearse" in ended.stderr
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["none.log"]
 
 
 @pytest.fixture
