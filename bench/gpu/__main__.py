@@ -197,6 +197,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.out is None:
         folder = Path(tempfile.mkdtemp(prefix="rehearsal-")) if options.rehearse else FOLDER
         options.out = folder / f"{today}.json"
+    options.out = options.out.absolute()
     return options
 
 
