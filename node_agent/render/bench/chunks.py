@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from node_agent.render.bench.figures import Record, figure
@@ -58,10 +60,13 @@ def measure(
     steps: tuple[int, ...],
     lanes: int,
     meter: Meter | None = None,
+    watch: Callable[[], AbstractContextManager[object]] = nullcontext,
+    apart: AbstractContextManager[object] | None = None,
 ) -> tuple[Record, RenderedChunk]:
     """A record of `options.chunks` rounds after one that warms up, and a chunk of the last one.
 
-    Raises `PromptError` for steps or a size that the model cannot render.
+    `watch` makes what else watches each of these rounds; within `apart` one more is rendered, which
+    does not count. Raises `PromptError` for steps or a size that the model cannot render.
     """
     clips = [
         HeliosClip(model, prompts, _spec(options, steps, lane), checkpoint=None)
@@ -73,11 +78,15 @@ def measure(
         timer.taken()
         rounds = []
         for _ in range(options.chunks):
-            began = time.perf_counter()
-            with energy.of(lanes) as spent:
-                chunks = render_chunks(model, clips, _never)
-            seconds = time.perf_counter() - began
+            with watch():
+                began = time.perf_counter()
+                with energy.of(lanes) as spent:
+                    chunks = render_chunks(model, clips, _never)
+                seconds = time.perf_counter() - began
             rounds.append(Round(seconds, timer.taken(), spent.joules))
+        if apart is not None:
+            with apart:
+                render_chunks(model, clips, _never)
     record: Record = {
         "steps": list(steps),
         "lanes": lanes,
