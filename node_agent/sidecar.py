@@ -35,6 +35,8 @@ class ChunkRecord:
     """Clips that were rendered in lockstep with it, itself included."""
     steered: tuple[PromptMark, ...] = ()
     """Changes of prompt that came while the clip rendered, up to and with this chunk."""
+    profile: str | None = None
+    """How its card ran the model for it; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

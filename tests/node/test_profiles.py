@@ -1,7 +1,11 @@
 """Which profile a clip is rendered with."""
 
+from itertools import permutations
+
 import pytest
 
+from farm.domain.profiles import profile_for
+from farm.domain.values import QUALITIES
 from node_agent.render.profiles import (
     PROFILES,
     ProfileError,
@@ -26,6 +30,19 @@ ALL = tuple(PROFILES)
 )
 def test_quality_card_and_host_choose(quality, offered, chosen):
     assert choose(quality, offered) == chosen
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+@pytest.mark.parametrize("pinned", ["", *ALL])
+def test_the_farm_expects_what_nodes_choose(quality, pinned):
+    for number in range(1, len(ALL) + 1):
+        for offered in permutations(ALL, number):
+            expected = profile_for(quality, offered, pinned)
+            if expected:
+                assert choose(quality, offered, pinned=pinned) == expected
+            else:
+                with pytest.raises(ProfileError):
+                    choose(quality, offered, pinned=pinned)
 
 
 def test_a_user_may_pin_one():
