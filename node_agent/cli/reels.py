@@ -139,7 +139,14 @@ def redecode(
             placed = Reel(source.folder, record)
             log = source.folder / LOG_NAME
             memory = Memory(vram, ram, pageable)
-            follow(placed, start, log, models_dir=models_dir, keep=output.add, memory=memory)
+            follow(
+                [(placed, start)],
+                log,
+                title=start.spec.clip_id,
+                models_dir=models_dir,
+                keep=output.add,
+                memory=memory,
+            )
         take = output.take()
     sidecar = target.with_name(f"{target.name}.json")
     write_sidecar(record, take, sidecar, encoder=output.encoder_id)

@@ -11,6 +11,7 @@ from node_agent.render.profiles import (
     ProfileError,
     choose,
     profile_in,
+    stack_for,
     stack_with,
 )
 
@@ -65,3 +66,8 @@ def test_a_clip_goes_on_as_it_was_begun_where_that_can_be():
 def test_the_stack_id_ends_with_the_profile():
     assert profile_in(stack_with("torch-2,cpu", "fast")) == "fast"
     assert profile_in("testcard-5") == ""
+
+
+def test_a_childs_stack_id_is_told_for_each_profile():
+    ready = f"{stack_with('torch-2,cpu', 'exact')},libx264,crf18"
+    assert stack_for(ready, "exact", "fast") == "torch-2,cpu,fast,libx264,crf18"
