@@ -49,10 +49,15 @@ def describe(model: HeliosModel, directory: Path | None) -> Record:
     return {
         "name": model.manifest.name,
         "variant": model.info.variant,
+        "profile": model.profile.name,
         "weights": model.manifest.digest if directory else RANDOM,
         "placement": model.placement.name,
         "blocks": model.placement.blocks,
         "blocks_resident": model.placement.resident,
+        "bytes_streamed_per_pass": model.placement.bytes_streamed,
+        "heads": model.info.heads,
+        "head_dim": model.info.head_dim,
+        "ffn_dim": model.info.ffn_dim,
     }
 
 

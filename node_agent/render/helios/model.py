@@ -196,7 +196,7 @@ class HeliosModel:
             plan = resident(sizes)
         else:
             plan = plan_for(sizes, room(self.device, self._caps), streamed=self._streamed)
-        self.placement = Placement(len(sizes.blocks), plan.resident)
+        self.placement = Placement(len(sizes.blocks), plan.resident, plan.bytes_streamed)
         logger.info(
             "transformer of %.1f GB: %s; weights take %.1f GB of GPU memory and %.1f GB of the"
             " host's",

@@ -32,12 +32,15 @@ CHUNKS = 3
 loras = test_helios_loras.loras
 
 
+SIZES = Parted.of(RandomWeights(SMALL).empty_transformer(torch.float32)).sizes
+BLOCK_BYTES = SIZES.blocks[0]
+
+
 def budgets():
     """VRAM for weights by the number of blocks that it keeps: from none to all."""
-    sizes = Parted.of(RandomWeights(SMALL).empty_transformer(torch.float32)).sizes
-    plenty = 9 * sizes.total
-    least = plan(sizes, Budget(vram=plenty, ram=plenty), least=True).vram_bytes
-    return {kept: least + kept * sizes.blocks[0] for kept in (0, 1, 2)} | {BLOCKS: plenty}
+    plenty = 9 * SIZES.total
+    least = plan(SIZES, Budget(vram=plenty, ram=plenty), least=True).vram_bytes
+    return {kept: least + kept * BLOCK_BYTES for kept in (0, 1, 2)} | {BLOCKS: plenty}
 
 
 BUDGETS = budgets()
@@ -74,6 +77,7 @@ def streamed(late):
         vram = WORKING_BYTES + BUDGETS[kept]
         model = HeliosModel(RandomWeights(SMALL, SMALL_VAE), CPU, vram_bytes=vram)
         assert (model.placement.blocks, model.placement.resident) == (BLOCKS, kept)
+        assert model.placement.bytes_streamed == (BLOCKS - kept) * BLOCK_BYTES
         assert len(late) == (0 if kept == BLOCKS else 1)
         return model
 
