@@ -25,5 +25,9 @@ def profile_for(quality: str, offered: Collection[str], pinned: str = "") -> str
 
     `pinned` is what its user asks for, and overrules the quality.
     """
-    allowed = (pinned,) if pinned else BY_QUALITY[quality]
-    return next((name for name in allowed if name in offered), "")
+    if pinned:
+        return pinned if pinned in offered else ""
+    for name in BY_QUALITY[quality]:
+        if name in offered:
+            return name
+    return ""

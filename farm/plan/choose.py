@@ -22,7 +22,7 @@ from farm.plan.blocked import is_blocked
 from farm.plan.board import Board, Entry, Kind
 from farm.plan.caps import limit_room, project_room
 from farm.plan.lineup import Lineup
-from farm.plan.match import matches, unmet
+from farm.plan.match import matches, renders, unmet
 from farm.plan.policy import Policy
 
 LOOK_AHEAD = 200
@@ -150,7 +150,7 @@ class Chooser:
             strange = card.lanes > 1 and bool(company) and kind.work not in company
             return (_load(kind, needs, card) != loaded, strange, queues[kind][0])
 
-        return sorted((k for k in queues if matches(needs, card, k.quality)), key=wish)
+        return sorted((k for k in queues if renders(needs, card, (k.quality,))), key=wish)
 
     def _loaded(self, card: CardFacts) -> Load:
         """What a card has loaded, going by what it was given last."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from farm.domain.fleet import CardFacts, Needs
@@ -30,7 +30,7 @@ def matches(needs: Needs, card: CardFacts, *qualities: str) -> bool:
         and (not needs.tags or all(tag in card.tags for tag in needs.tags))
         and (not needs.profile or needs.profile in card.profiles)
         and (not needs.model or has_model(needs.model, card.models))
-        and (not qualities or bool(needs.profile) or _renders(card, qualities))
+        and (not qualities or renders(needs, card, qualities))
     )
 
 
@@ -44,6 +44,18 @@ def lacks_profile(needs: Needs, card: CardFacts, *qualities: str) -> bool:
     return not any(_unmet(needs, card)) and any(_unmet_profile(needs, card, qualities))
 
 
+def renders(needs: Needs, card: CardFacts, qualities: Iterable[str]) -> bool:
+    """Of a card that has all else: it can render one of these qualities.
+
+    A pin overrules them. A card that does not say what it offers has not loaded its model yet, or
+    is older than profiles: its node decides.
+    """
+    offered = card.profiles
+    if needs.profile or not offered:
+        return True
+    return any(profile_for(quality, offered) for quality in qualities)
+
+
 def has_model(wanted: str, models: Collection[str]) -> bool:
     """True when one of `models` has this name, or a digest that begins so.
 
@@ -55,16 +67,6 @@ def has_model(wanted: str, models: Collection[str]) -> bool:
     if len(beginning) < DIGEST_BEGINNING_MIN or not _HEX.issuperset(beginning):
         return False
     return any(len(each) == DIGEST_LENGTH and each.startswith(beginning) for each in models)
-
-
-def _renders(card: CardFacts, qualities: Collection[str]) -> bool:
-    """The card can render one of these qualities.
-
-    One that does not say what it offers has not loaded its model yet, or is older than profiles:
-    its node decides.
-    """
-    offered = card.profiles
-    return not offered or any(profile_for(quality, offered) for quality in qualities)
 
 
 def _has_vram(needs: Needs, card: CardFacts) -> bool:
@@ -89,9 +91,9 @@ def _unmet(needs: Needs, card: CardFacts) -> Iterator[str]:
 
 def _unmet_profile(needs: Needs, card: CardFacts, qualities: Collection[str]) -> Iterator[str]:
     offered = " or ".join(card.profiles)
-    renders = f"renders with the profile {offered}" if offered else "has no profile"
+    has = f"renders with the profile {offered}" if offered else "has no profile"
     if needs.profile:
         if needs.profile not in card.profiles:
-            yield f"{renders}, the batch wants {needs.profile}"
-    elif qualities and not _renders(card, qualities):
-        yield f"{renders}, the clip's quality is {' or '.join(sorted(set(qualities)))}"
+            yield f"{has}, the batch wants {needs.profile}"
+    elif qualities and not renders(needs, card, qualities):
+        yield f"{has}, the clip's quality is {' or '.join(sorted(set(qualities)))}"

@@ -61,6 +61,9 @@ def _windowed(planes: Floats) -> Floats:
     weights /= weights.sum()
     for axis in (1, 2):
         length = planes.shape[axis] - WINDOW + 1
-        parts = (planes.take(range(i, i + length), axis) for i in range(WINDOW))
-        planes = sum(w * part for w, part in zip(weights, parts, strict=True))
+        views = [planes[(slice(None),) * axis + (slice(i, i + length),)] for i in range(WINDOW)]
+        means = views[0] * weights[0]
+        for weight, view in zip(weights[1:], views[1:], strict=True):
+            means += weight * view
+        planes = means
     return planes
