@@ -128,8 +128,8 @@ def record_of(spec: RenderSpec, fps: int, model: Path, device: str, threads: int
     """The record of a reel without chunks. Raises `Asked`, `ModelError`, OSError."""
     info, manifest = describe(model), load_manifest(model)
     try:
-        profile = PROFILES.get(spec.profile, EXACT)
-        recipe = recipe_for(spec, info, on_gpu=device != "cpu", profile=profile)
+        arithmetic = PROFILES.get(spec.profile, EXACT)
+        recipe = recipe_for(spec, info, on_gpu=device != "cpu", profile=arithmetic)
     except PromptError as error:
         raise Asked(f"{spec.clip_id}: {error}") from error
     inputs = {"image": spec.image, "video": spec.video}

@@ -133,7 +133,6 @@ def follow(
             stacks.update({p: stack_for(report.stack_id, loaded, p) for p in report.profiles})
             for reel in reels:
                 check_model(reel.record, report.model_digest)
-                check_profile(reel.record, report.profiles)
             progress.begin()
             last = (chunk for reel in reels for chunk in reel.record.chunks[-1:])
             now = {chunk.stack_id: stacks.get(chunk.profile, report.stack_id) for chunk in last}
@@ -167,16 +166,6 @@ def check_model(record: Record, digest: str) -> None:
         raise ReelError(
             f"{record.spec.clip_id}: the model in {record.model} has digest {digest[:12]}, the"
             f" reel was rendered with {record.model_digest[:12]}; name that one with --model"
-        )
-
-
-def check_profile(record: Record, offered: Sequence[str]) -> None:
-    """Raise `ReelError` where the card does not offer the profile that the clip is pinned to."""
-    pinned = record.spec.profile
-    if pinned and pinned not in offered:
-        raise ReelError(
-            f"{record.spec.clip_id}: {record.device} does not offer the profile {pinned} of this"
-            f" model, only {' and '.join(offered)}; name one of those, or another --device"
         )
 
 

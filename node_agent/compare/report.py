@@ -68,7 +68,7 @@ def record_of(
 
 
 def tables(record: dict[str, Any]) -> Iterator[Table]:
-    """A table of each clip's chunks, then one of the clips."""
+    """A table of each clip's chunks, then the clips beside each other and each by itself."""
     one, other = record["profiles"]
     for clip in record["clips"]:
         table = _table(f"{clip['name']}: {other} beside {one}", "chunk", *_FIGURES, "brighter by")
@@ -76,17 +76,21 @@ def tables(record: dict[str, Any]) -> Iterator[Table]:
             figures = _figures(chunk)
             table.add_row(str(chunk["chunk"]), *figures, f"{chunk['brightness_levels']:+.2f}")
         yield table
-    columns = (*_FIGURES, "drift", f"{one} drifts", f"{other} drifts", f"{one} s", f"{other} s")
-    table = _table(f"{other} beside {one}", "clip", *columns)
+    table = _table(f"{other} beside {one}", "clip", *_FIGURES, "drift dB/chunk")
+    over = [
+        (which, {name: spread[which] for name, spread in record["summary"].items()})
+        for which in ("mean", "min")
+    ]
+    for name, clip in [*((clip["name"], clip) for clip in record["clips"]), *over]:
+        slope = _number(clip.get("psnr_drift_db_per_chunk"), 2, sign="+")
+        table.add_row(name, *_figures(clip), slope)
+    yield table
+    headings = (f"{name} {what}" for what in ("drift", "s") for name in (one, other))
+    table = _table("each by itself", "clip", *headings)
     for clip in record["clips"]:
         drifts = (_number(clip["signals"][name].get("drift"), 3) for name in (one, other))
         seconds = (f"{clip['render_seconds'][name]:.1f}" for name in (one, other))
-        slope = _number(clip.get("psnr_drift_db_per_chunk"), 2, sign="+")
-        table.add_row(clip["name"], *_figures(clip), slope, *drifts, *seconds)
-    for which in ("mean", "min"):
-        over = {name: spread[which] for name, spread in record["summary"].items()}
-        slope = _number(over.get("psnr_drift_db_per_chunk"), 2, sign="+")
-        table.add_row(which, *_figures(over), slope, "", "", "", "")
+        table.add_row(clip["name"], *drifts, *seconds)
     yield table
 
 
