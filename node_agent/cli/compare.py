@@ -13,10 +13,10 @@ import typer
 from rich.console import Console
 
 from node_agent.cli import parse
-from node_agent.cli.options import MODELS, Json, ModelsDir, Pageable, Ram, Vram
+from node_agent.cli.options import MODELS, Compile, Json, ModelsDir, Pageable, Ram, Vram
 from node_agent.cli.render import Device, Fresh, Model, Quality, record_of, threads_of
 from node_agent.cli.render_progress import steps_of
-from node_agent.cli.rendering import INTERRUPTED, Asked, Memory, command_line, follow, take_up
+from node_agent.cli.rendering import INTERRUPTED, Asked, Machine, command_line, follow, take_up
 from node_agent.compare.clips import AskedClip, asked_clips, read_prompts
 from node_agent.files import write_atomic
 from node_agent.reel.operations import remaining
@@ -52,6 +52,7 @@ def compare(
     vram: Vram = None,
     ram: Ram = None,
     pageable: Pageable = False,
+    compiled: Compile = None,
     models_dir: ModelsDir = MODELS,
     fresh: Fresh = False,
     as_json: Json = False,
@@ -84,8 +85,9 @@ def compare(
         return take_up(film, wanted, fresh=fresh)
 
     reels = {profile: [reel_for(profile, clip) for clip in clips] for profile in pair}
+    machine = Machine(vram, ram, pageable, compiled)
     for profile in pair:
-        _render(reels[profile], profile, out, models_dir, Memory(vram, ram, pageable))
+        _render(reels[profile], profile, out, models_dir, machine)
     _report(pair, clips, reels, out, as_json=as_json)
 
 
@@ -112,7 +114,7 @@ def _clips(prompt: list[str] | None, file: Path | None, seeds: list[int] | None)
     return asked_clips(texts, seeds or [0])
 
 
-def _render(reels: list[Reel], profile: str, out: Path, models_dir: Path, memory: Memory) -> None:
+def _render(reels: list[Reel], profile: str, out: Path, models_dir: Path, machine: Machine) -> None:
     """What is left of a profile's clips, lossless, by one render child."""
     with ExitStack() as held:
         work = []
@@ -123,7 +125,7 @@ def _render(reels: list[Reel], profile: str, out: Path, models_dir: Path, memory
                 work.append((reel, replace(start, lossless=True)))
         if work:
             log = out / profile / LOG_NAME
-            follow(work, log, title=profile, models_dir=models_dir, memory=memory)
+            follow(work, log, title=profile, models_dir=models_dir, machine=machine)
 
 
 def _report(

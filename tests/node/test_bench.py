@@ -137,9 +137,11 @@ def test_the_command_of_the_record_measures_the_same_again(measured, model):
     assert words[:2] == ["farm-node", "bench"]
     again, _ = parse([*words[2:], "--parent", "1"])
     assert again == options(model[0], steps=((2, 1, 1),), lanes=(1, 2))
-    capped = options(model[0], vram_bytes=8 * GB, ram_bytes=26 * GB, pageable=True)
-    again, _ = parse([*shlex.split(capped.command())[2:], "--parent", "1"])
-    assert again == capped
+    for compiled in (True, False):
+        more = {"vram_bytes": 8 * GB, "ram_bytes": 26 * GB, "pageable": True, "compiled": compiled}
+        capped = options(model[0], **more)
+        again, _ = parse([*shlex.split(capped.command())[2:], "--parent", "1"])
+        assert again == capped
 
 
 def test_a_person_gets_a_table(command_line):

@@ -40,7 +40,12 @@ def load(options: Options, device: torch.device) -> HeliosModel:
         ModelFiles(options.model) if options.model else random_parts(device, room(device, caps))
     )
     return HeliosModel(
-        parts, device, vram_bytes=caps.vram, ram_bytes=caps.ram, pageable=options.pageable
+        parts,
+        device,
+        vram_bytes=caps.vram,
+        ram_bytes=caps.ram,
+        pageable=options.pageable,
+        compiled=options.compiled,
     )
 
 
