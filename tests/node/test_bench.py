@@ -18,7 +18,8 @@ from node_agent.render.bench.__main__ import measure
 from node_agent.render.bench.figures import figure
 from node_agent.render.bench.memory import MemoryWatch
 from node_agent.render.bench.options import Options, parse
-from node_agent.render.bench.subject import device_named, random_parts
+from node_agent.render.bench.subject import random_parts
+from node_agent.render.helios.device import device_named
 from node_agent.render.helios.placement import Room, plan_for
 from node_agent.render.helios.slabs.homes import Parted
 from node_agent.render.helios.tiny import build_tiny

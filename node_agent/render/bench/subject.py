@@ -19,17 +19,6 @@ RANDOM = "random weights, full size"
 """What a record says in place of a digest."""
 
 
-def device_named(name: str) -> torch.device:
-    """A device of this machine. Raises `ModelError` for one that it does not have."""
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ModelError(
-            f"{name}: torch {torch.__version__} sees {torch.cuda.device_count()} CUDA device(s)"
-            " here; name one of them, or --device cpu"
-        )
-    return device
-
-
 def load(options: Options, device: torch.device) -> HeliosModel:
     """The model of a directory, or random weights of full size.
 
