@@ -8,7 +8,7 @@ that they come out the same on a CPU and on a GPU, at once or a few rows at a ti
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import torch
@@ -73,7 +73,12 @@ def write(place: Tensor, weights: Tensor, worker: torch.device) -> None:
     if not is_quantised(place):
         place.copy_(weights)
         return
-    numbers, scales = _parts(place)
+    write_parts(_parts(place), weights, worker)
+
+
+def write_parts(parts: tuple[Tensor, Tensor], weights: Tensor, worker: torch.device) -> None:
+    """What `PARTS` are of whole weights, into their places."""
+    numbers, scales = parts
     rows = max(1, _BLOCK // weights.shape[1])
     for begin in range(0, len(weights), rows):
         these = slice(begin, begin + rows)
@@ -81,6 +86,12 @@ def write(place: Tensor, weights: Tensor, worker: torch.device) -> None:
         found, scale = quantised(part, numbers.dtype)
         numbers[these].copy_(found)
         scales[these].copy_(scale)
+
+
+def empty_parts(shape: Sequence[int], profile: Profile, device: str) -> tuple[Tensor, Tensor]:
+    """Room for the `PARTS` of a weight of this shape."""
+    numbers = torch.empty(*shape, dtype=NUMBERS[profile.arithmetic], device=device)
+    return numbers, torch.empty(shape[0], 1, dtype=torch.float32, device=device)
 
 
 def put(place: Tensor, parts: Mapping[str, Tensor]) -> None:
@@ -109,8 +120,7 @@ def _place(weight: Tensor, name: str, profile: Profile) -> Tensor:
             f"the profile {profile.name} multiplies matrices whose sides are multiples of {by};"
             f" {name} is {tuple(weight.shape)}; use the profile exact"
         )
-    numbers = torch.empty(weight.shape, dtype=NUMBERS[profile.arithmetic], device="meta")
-    scale = torch.empty(len(weight), 1, dtype=torch.float32, device="meta")
+    numbers, scale = empty_parts(weight.shape, profile, "meta")
     try:
         from node_agent.render.helios import low_bits  # torchao takes a second to import
     except ImportError as error:
