@@ -25,3 +25,8 @@ def memory_words(vram: int | None, ram: int | None, *, pageable: bool) -> list[s
     sizes = (("--vram", vram), ("--ram", ram))
     words = [word for flag, size in sizes if size is not None for word in (flag, str(size))]
     return [*words, "--pageable"] if pageable else words
+
+
+def profile_words(profile: str | None) -> list[str]:
+    """The only profile to render with, as words of a command line; None, what fits, is none."""
+    return [] if profile is None else ["--profile", profile]

@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from node_agent.cli.options import Pageable, Ram, Vram
+from node_agent.cli.options import Pageable, Profile, Ram, Vram
 from node_agent.files import write_atomic
-from node_agent.memory_size import memory_words
+from node_agent.memory_size import memory_words, profile_words
 
 Record = dict[str, Any]
 
@@ -37,6 +37,7 @@ def bench(
     vram: Vram = None,
     ram: Ram = None,
     pageable: Pageable = False,
+    profile: Profile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the record to this file.")] = None,
 ) -> None:
@@ -50,6 +51,7 @@ def bench(
             *(word for each in steps or ["1,1,1", "2,2,2"] for word in ("--steps", each)),
             *("--chunks", str(chunks), "--threads", str(threads)),
             *memory_words(vram, ram, pageable=pageable),
+            *profile_words(profile),
         ]
     )
     if out is not None:

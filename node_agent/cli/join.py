@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node_agent.cli.options import MODELS, ModelsDir, stamps
+from node_agent.cli.options import MODELS, ModelsDir, Profile, Ram, Vram, stamps
 from node_agent.node_file import DEFAULT_PATH
 
 if TYPE_CHECKING:
@@ -86,6 +86,12 @@ def join(
     model: Model = None,
     seconds_per_chunk: Pace = None,
     lanes: Lanes = None,
+    vram: Vram = None,
+    ram: Ram = None,
+    pageable: Annotated[
+        bool | None, typer.Option("--pageable", help="Stream weights from ordinary memory.")
+    ] = None,
+    profile: Profile = None,
     loras: Loras = None,
     inputs: Inputs = None,
     tags: Tags = None,
@@ -120,6 +126,10 @@ def join(
             "model": model,
             "seconds_per_chunk": seconds_per_chunk,
             "lanes": lanes,
+            "vram": vram,
+            "ram": ram,
+            "pageable": pageable,
+            "profile": profile,
             "loras": loras,
             "inputs": inputs or None,
             "tags": tags or None,

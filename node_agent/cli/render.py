@@ -11,13 +11,14 @@ from typing import Annotated
 import typer
 
 from node_agent.cli import parse
-from node_agent.cli.options import MODELS, Json, ModelsDir, Pageable, Ram, Vram
+from node_agent.cli.options import MODELS, Json, ModelsDir, Pageable, Profile, Ram, Vram
 from node_agent.cli.rendering import Asked, Memory, finish, take_up
 from node_agent.files import sha256_of_file
 from node_agent.models import describe, load_manifest
 from node_agent.reel.presets import help_text
 from node_agent.reel.reel import RECORD_NAME, Record, Reel, reel_of
 from node_agent.render.helios.recipe import recipe_for
+from node_agent.render.profiles import EXACT, PROFILES
 from node_agent.render.renderer import BLEND_CHUNKS, PromptError, RenderSpec
 
 HELP = f"""Render one clip, without a farm.
@@ -85,6 +86,7 @@ def render(
     vram: Vram = None,
     ram: Ram = None,
     pageable: Pageable = False,
+    profile: Profile = None,
     fresh: Fresh = False,
     as_json: Json = False,
 ) -> None:
@@ -103,6 +105,7 @@ def render(
         steps=parse.steps(steps),
         guidance_scale=guidance_scale,
         quality=quality.value,
+        profile=profile or "",
         schedule=parse.schedule(schedule or (), fps, blend_chunks),
         image=str(image.absolute()) if image else "",
         video=str(video.absolute()) if video else "",
@@ -127,7 +130,8 @@ def record_of(spec: RenderSpec, fps: int, model: Path, device: str, threads: int
     """The record of a reel without chunks. Raises `Asked`, `ModelError`, OSError."""
     info, manifest = describe(model), load_manifest(model)
     try:
-        recipe = recipe_for(spec, info, on_gpu=device != "cpu")
+        arithmetic = PROFILES.get(spec.profile, EXACT)
+        recipe = recipe_for(spec, info, on_gpu=device != "cpu", profile=arithmetic)
     except PromptError as error:
         raise Asked(f"{spec.clip_id}: {error}") from error
     inputs = {"image": spec.image, "video": spec.video}

@@ -115,6 +115,7 @@ def follow(
         vram_bytes=memory.vram_bytes,
         ram_bytes=memory.ram_bytes,
         pageable=memory.pageable,
+        profile=record.spec.profile or None,
     )
     with progress_of(start.spec.clip_id, chunks) as progress:
 

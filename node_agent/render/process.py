@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 # Nothing heavy up here: the process must hold its ropes before numpy, av or torch are loaded.
 from node_agent.render.guard import ExitCode, die_with_parent, leave, take_pipes
+from node_agent.render.profiles import PROFILES
 
 if TYPE_CHECKING:
     from node_agent.render.desk import Desk
@@ -130,6 +131,7 @@ def _renderer(options: argparse.Namespace) -> Renderer:
         vram_bytes=options.vram,
         ram_bytes=options.ram,
         pageable=options.pageable,
+        profile=options.profile,
     )
 
 
@@ -150,6 +152,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--pageable", action="store_true", help="stream from ordinary memory (helios)"
     )
+    parser.add_argument("--profile", choices=PROFILES, help="the only profile to offer (helios)")
     parser.add_argument("--loras", type=Path, help="directory of pinned LoRAs (helios)")
     parser.add_argument("--seconds-per-chunk", type=float, default=0.0, help="testcard's pace")
     parser.add_argument(

@@ -134,7 +134,7 @@ def test_the_command_of_the_record_measures_the_same_again(measured, model):
     assert words[:2] == ["farm-node", "bench"]
     again, _ = parse([*words[2:], "--parent", "1"])
     assert again == options(model[0], steps=((2, 1, 1),), lanes=(1, 2))
-    capped = options(model[0], vram_bytes=8 * GB, ram_bytes=26 * GB, pageable=True)
+    capped = options(model[0], vram_bytes=8 * GB, ram_bytes=26 * GB, pageable=True, profile="fast")
     again, _ = parse([*shlex.split(capped.command())[2:], "--parent", "1"])
     assert again == capped
 
@@ -165,21 +165,6 @@ def test_the_command_line_never_loads_torch():
 )
 def test_what_cannot_be_measured_is_refused(words, code):
     assert CliRunner().invoke(app, ["bench", *words]).exit_code == code
-
-
-def test_random_weights_that_fit_nowhere_are_refused_with_numbers():
-    """14.3 billion weights are 28.7 GB in bfloat16; nothing of them has been made by then."""
-    with MemoryWatch(torch.device("cpu")) as memory:
-        began = memory.bytes_rss_peak
-        with pytest.raises(ModelError) as refusal:
-            random_parts(torch.device("cuda:0"), Room(vram=4 * GB, ram=16 * GB))
-    for numbers_of_it in (
-        "28.7 GB",
-        "40 of 40 blocks",
-        "GPU memory, 4.3 GB of it to work in; 4.0 GB are there",
-    ):
-        assert numbers_of_it in str(refusal.value)
-    assert memory.bytes_rss_peak - began < GB
 
 
 def test_random_weights_go_where_there_is_room():

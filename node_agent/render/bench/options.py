@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from node_agent.memory_size import memory_size, memory_words
+from node_agent.memory_size import memory_size, memory_words, profile_words
 from node_agent.render.bench.figures import REPEATS_MIN
+from node_agent.render.profiles import PROFILES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,8 @@ class Options:
     """The most of the host's memory to take; None is what is free."""
     pageable: bool = False
     """Weights are streamed from ordinary memory, not from page-locked."""
+    profile: str | None = None
+    """How the model is run; None is the best that fits."""
 
     def command(self) -> str:
         """The command line that measures this."""
@@ -47,6 +50,7 @@ class Options:
                 *("--size", f"{self.width}x{self.height}", *steps, "--lanes", joined(self.lanes)),
                 *("--chunks", str(self.chunks), "--threads", str(self.threads)),
                 *memory_words(self.vram_bytes, self.ram_bytes, pageable=self.pageable),
+                *profile_words(self.profile),
             ]
         )
 
@@ -85,6 +89,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[Options, int]:
     parser.add_argument("--vram", type=memory_size)
     parser.add_argument("--ram", type=memory_size)
     parser.add_argument("--pageable", action="store_true")
+    parser.add_argument("--profile", choices=PROFILES)
     parser.add_argument("--parent", type=int, required=True)
     given = parser.parse_args(arguments)
     if given.chunks < REPEATS_MIN:
@@ -102,5 +107,6 @@ def parse(arguments: Sequence[str] | None) -> tuple[Options, int]:
         vram_bytes=given.vram,
         ram_bytes=given.ram,
         pageable=given.pageable,
+        profile=given.profile,
     )
     return options, given.parent

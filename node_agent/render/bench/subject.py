@@ -11,9 +11,9 @@ from node_agent.render.bench.figures import Record
 from node_agent.render.bench.options import Options
 from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.parts import ModelFiles, Parts
-from node_agent.render.helios.placement import Caps, Room, plan_for, room
+from node_agent.render.helios.placement import Caps, Room, room
 from node_agent.render.helios.random_weights import RandomWeights
-from node_agent.render.helios.slabs.homes import Parted
+from node_agent.render.profiles import PROFILES
 
 RANDOM = "random weights, full size"
 """What a record says in place of a digest."""
@@ -29,7 +29,12 @@ def load(options: Options, device: torch.device) -> HeliosModel:
         ModelFiles(options.model) if options.model else random_parts(device, room(device, caps))
     )
     return HeliosModel(
-        parts, device, vram_bytes=caps.vram, ram_bytes=caps.ram, pageable=options.pageable
+        parts,
+        device,
+        vram_bytes=caps.vram,
+        ram_bytes=caps.ram,
+        pageable=options.pageable,
+        profile=PROFILES[options.profile] if options.profile else None,
     )
 
 
@@ -39,6 +44,7 @@ def describe(model: HeliosModel, directory: Path | None) -> Record:
         "name": model.manifest.name,
         "variant": model.info.variant,
         "weights": model.manifest.digest if directory else RANDOM,
+        "profile": model.profile.name,
         "placement": model.placement.name,
         "blocks": model.placement.blocks,
         "blocks_resident": model.placement.resident,
@@ -46,7 +52,7 @@ def describe(model: HeliosModel, directory: Path | None) -> Record:
 
 
 def random_parts(device: torch.device, free: Room) -> RandomWeights:
-    """Random weights of full size. Raises `ModelError` where they do not fit, or make no sense."""
+    """Random weights of full size. Raises `ModelError` on a CPU, where they make no sense."""
     parts = RandomWeights()
     if device.type == "cpu":
         needed = parts.transformer_bytes(torch.float32)
@@ -55,5 +61,4 @@ def random_parts(device: torch.device, free: Room) -> RandomWeights:
             f" chunk on a CPU ({free.ram / 1e9:.1f} GB of host RAM are free); measure one with"
             " --model DIR (`farm-node model tiny DIR` builds a small model)"
         )
-    plan_for(Parted.of(parts.empty_transformer(torch.bfloat16)).sizes, free)
     return parts

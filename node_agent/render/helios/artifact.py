@@ -144,6 +144,7 @@ def _write(weights: Iterable[_Weight], place: Path, profile: Profile) -> None:
         tensors |= dict(zip(_names(weight), parts, strict=True))
     with atomic_path(place) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
+        temporary.chmod(0o644)  # the library makes it the owner's alone
 
 
 def _names(weight: _Weight) -> tuple[str, ...]:
