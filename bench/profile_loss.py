@@ -138,6 +138,9 @@ def main() -> None:
     parser.add_argument("--chunks", type=int, default=3)
     given = parser.parse_args()
     torch.set_num_threads(1)
+    print("| model | variant | `exact`, float32 | `exact`, bfloat16 |", end=" ")
+    print("`fast`, rest float32 | `fast`, rest bfloat16 | clips |")
+    print("|---" * 7 + "|")
     for shape, arguments in SHAPES.items():
         for variant in tiny.VARIANTS:
             with tempfile.TemporaryDirectory() as folder:
@@ -155,7 +158,7 @@ def main() -> None:
                 min(psnr(one[chunk], other[chunk]) for one, other in zip(exact, fast, strict=True))
                 for chunk in range(given.chunks)
             ]
-            cells = [f"{errors[name]:.1e}" for name in errors]
+            cells = [f"{100 * error:.2g} %" for error in errors.values()]
             print(f"| {shape} | {variant} | {' | '.join(cells)} |", end=" ")
             print(" / ".join(f"{each:.1f}" for each in lowest), "dB |", flush=True)
 
