@@ -135,7 +135,7 @@ def join(
         },
     )
     settings = machine.settings_of(said, directory=directory, stamps=stamps(models_dir), file=file)
-    member = _member(address, said, settings, machine.ray_token(token_file), leave_seconds)
+    member = _member(address, said, settings, token_file, leave_seconds)
     if not no_doctor:
         has_gpu = len(member.cards) > member.settings.cpu_cards
         _examine(member.settings, models_dir, require_gpu=has_gpu)
@@ -169,7 +169,7 @@ def _member(
     address: str,
     said: Mapping[str, Any],
     settings: NodeSettings,
-    token: str,
+    token_file: Path | None,
     leave_seconds: float,
 ) -> Membership:
     """What this machine is to the farm. Raises `JoinError`, `NodeFileError`."""
@@ -185,7 +185,7 @@ def _member(
         settings=settings,
         cards=tuple(machine.find_cards(said, settings.node_file)),
         ram_bytes=psutil.virtual_memory().total,
-        token=token,
+        token=machine.ray_token(token_file),
         leave_seconds=leave_seconds,
     )
 
