@@ -35,6 +35,11 @@ class Int8Weight(Int8Tensor):  # type: ignore[misc]
     whether it is real, which waits for the card.
     """
 
+    def _stable_hash_for_caching(self) -> str:
+        """What decides the code that is compiled for it: torch keeps the code by this."""
+        what = (tuple(self.shape), self.qdata.stride(), self.dtype, str(self.device))
+        return f"{type(self).__name__}{what}"
+
 
 def tensor(numbers: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
     """A weight (rows, columns) of small numbers and a scale for each row.

@@ -202,6 +202,17 @@ def test_compiled_blocks_share_a_graph_for_each_kind(late, clip_spec, whole, ass
     torch._dynamo.reset()
 
 
+def test_compiled_code_is_kept_by_what_decides_it():
+    """And not by a weight's numbers, or where they lie."""
+
+    def key(rows=48, dtype=torch.float32):
+        numbers = torch.randint(-9, 9, (rows, 24), dtype=torch.int8)
+        return low_bits.tensor(numbers, torch.rand(rows, 1), dtype)._stable_hash_for_caching()
+
+    assert key() == key()
+    assert len({key(), key(rows=40), key(dtype=torch.bfloat16)}) == 3
+
+
 @pytest.mark.parametrize("is_streamed", ["yes", "no"])
 def test_no_whole_copy_is_in_memory_while_it_loads(wide, is_streamed):
     """The weights as they will be, one tensor of a file (float32 there), and what is reckoned."""
