@@ -72,6 +72,9 @@ class FarmConfig(BaseSettings):
     )
     seconds_per_chunk: float = Field(0.0, ge=0, le=3600, description="The test card's pace.")
     lanes: int = Field(1, ge=1, le=16, description="Clips that a card renders in lockstep.")
+    profile: Literal["", "exact", "fast", "fast-fp8"] = Field(
+        "", description="The only profile of this machine's cards; empty: all that fit."
+    )
     loras: Path | None = Field(None, description="Directory of pinned LoRAs, on every node.")
     inputs: Annotated[tuple[Path, ...], NoDecode] = Field(
         (),

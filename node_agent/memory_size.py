@@ -30,3 +30,8 @@ def memory_words(vram: int | None, ram: int | None, *, pageable: bool) -> list[s
 def compile_words(compiled: bool | None) -> list[str]:
     """Whether blocks are compiled, as words of a command line; None, the device's own, is none."""
     return [] if compiled is None else ["--compile" if compiled else "--no-compile"]
+
+
+def profile_words(profile: str | None) -> list[str]:
+    """The only profile to render with, as words of a command line; None, what fits, is none."""
+    return [] if profile is None else ["--profile", profile]

@@ -32,6 +32,10 @@ NODE_KEYS: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType(
         "model": (str,),
         "seconds_per_chunk": (int, float),
         "lanes": (int,),
+        "vram": (str,),
+        "ram": (str,),
+        "pageable": (bool,),
+        "profile": (str,),
         "loras": (str,),
         "inputs": (list,),
         "tags": (list,),
@@ -40,7 +44,9 @@ NODE_KEYS: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType(
     }
 )
 """Keys of [node] → what they hold."""
-_WRITTEN: Final = MappingProxyType({str: "a text", int: "a number", list: "a list of texts"})
+_WRITTEN: Final = MappingProxyType(
+    {str: "a text", int: "a number", list: "a list of texts", bool: "true or false"}
+)
 
 
 class NodeFileError(Exception):
@@ -68,7 +74,8 @@ def load_node(path: Path) -> dict[str, Any]:
             )
         kinds = NODE_KEYS[key]
         texts = not isinstance(value, list) or all(isinstance(each, str) for each in value)
-        if isinstance(value, bool) or not isinstance(value, kinds) or not texts:
+        fits = isinstance(value, kinds) and isinstance(value, bool) == (kinds == (bool,))
+        if not fits or not texts:
             raise NodeFileError(f"{path}: node.{key}: {value!r} is not {_WRITTEN[kinds[0]]}")
     return said
 

@@ -85,11 +85,12 @@ def measure(request: Request, say: Say) -> None:
     from bench.gpu.scale import SCALES
     from bench.gpu.slow_link import SLOW_BYTES_PER_SECOND, Link
     from node_agent.models import ModelError
-    from node_agent.render.bench import about, around, subject
+    from node_agent.render.bench import about, around
+    from node_agent.render.helios.device import device_named
 
     torch.set_num_threads(request.threads)
     try:
-        device = subject.device_named(request.device)
+        device = device_named(request.device)
     except ModelError as error:
         sys.exit(f"{error}; --rehearse tries the script out on a CPU")
     known: dict[str, Any] = {

@@ -39,6 +39,10 @@ Pace = Annotated[float | None, typer.Option(help="The test card's pace. [default
 Lanes = Annotated[
     int | None, typer.Option(help="Clips that a card renders in lockstep, 1 to 16. [default: 1]")
 ]
+Profile = Annotated[
+    str | None,
+    typer.Option(help="exact, fast or fast-fp8, and no other. [default: all that fit]"),
+]
 Loras = Annotated[Path | None, typer.Option(help="Directory of pinned LoRAs, on every node.")]
 Inputs = Annotated[
     list[Path] | None,
@@ -80,6 +84,7 @@ def up(
     model: Model = None,
     seconds_per_chunk: Pace = None,
     lanes: Lanes = None,
+    profile: Profile = None,
     loras: Loras = None,
     inputs: Inputs = None,
     ledger: Ledger = None,
@@ -110,6 +115,7 @@ def up(
         model=model,
         seconds_per_chunk=seconds_per_chunk,
         lanes=lanes,
+        profile=profile,
         loras=loras,
         inputs=inputs or None,
         ledger=ledger,

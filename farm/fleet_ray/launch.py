@@ -66,6 +66,7 @@ def node_settings(settings: HeadSettings) -> NodeSettings:
         model=settings.model,
         seconds_per_chunk=settings.seconds_per_chunk,
         lanes=settings.lanes,
+        profile=settings.profile or None,
         loras=settings.loras,
         inputs=settings.input_directories,
     )

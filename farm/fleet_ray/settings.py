@@ -51,6 +51,8 @@ class HeadSettings:
     """The test card's pace."""
     lanes: int = 1
     """Clips that a card renders in lockstep."""
+    profile: str = ""
+    """The only profile that this machine's cards offer; empty: all that fit."""
     loras: Path | None = None
     """Directory of pinned LoRAs, on every node."""
     inputs: tuple[Path, ...] = ()

@@ -11,6 +11,7 @@ from pathlib import Path
 from node_agent.burnin.errors import BurnInError
 from node_agent.burnin.golden import ChunkResult, Origin, golden_spec
 from node_agent.burnin.loop import TimedSample
+from node_agent.render.profiles import stack_with
 from node_agent.telemetry import Identity, Nvml, Sample, nvml_index
 from node_agent.telemetry.visible import CUDA_DEVICE_ORDER
 
@@ -18,13 +19,26 @@ from node_agent.telemetry.visible import CUDA_DEVICE_ORDER
 class HeliosLoad:
     """Renders the golden chunk, again and again."""
 
-    def __init__(self, directory: Path, device: str, stamps: Path, width: int, height: int) -> None:
-        """Verify and load the model. Raises `ModelError`, or `BurnInError` for the device."""
+    def __init__(
+        self,
+        directory: Path,
+        device: str,
+        stamps: Path,
+        width: int,
+        height: int,
+        profile: str | None = None,
+    ) -> None:
+        """Verify and load the model, for a profile or the best that fits.
+
+        Raises `ModelError`, or `BurnInError` for the device.
+        """
         os.environ.setdefault("CUDA_DEVICE_ORDER", CUDA_DEVICE_ORDER)
         from node_agent.render.helios.renderer import HeliosRenderer  # torch: only here
 
         try:
-            self._renderer = HeliosRenderer(directory, device=device, stamps=stamps)
+            self._renderer = HeliosRenderer(
+                directory, device=device, stamps=stamps, profile=profile
+            )
         except (AssertionError, RuntimeError) as error:  # torch's words for a device it cannot use
             raise BurnInError(
                 f"{device}: the model cannot be loaded ({error}); `farm-node doctor` says more"
@@ -32,7 +46,7 @@ class HeliosLoad:
         self._spec = golden_spec(width, height)
         self.origin = Origin(
             model_digest=self._renderer.model_digest,
-            stack_id=self._renderer.stack_id,
+            stack_id=stack_with(self._renderer.stack_id, self._renderer.profiles[0]),
             size=f"{width}x{height}",
         )
 

@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from node_agent.cli.options import Compile, Pageable, Ram, Vram
+from node_agent.cli.options import Compile, Pageable, Profile, Ram, Vram
 from node_agent.files import write_atomic
-from node_agent.memory_size import compile_words, memory_words
+from node_agent.memory_size import compile_words, memory_words, profile_words
 
 Record = dict[str, Any]
 
@@ -38,6 +38,7 @@ def bench(
     ram: Ram = None,
     pageable: Pageable = False,
     compiled: Compile = None,
+    profile: Profile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the record to this file.")] = None,
 ) -> None:
@@ -52,6 +53,7 @@ def bench(
             *("--chunks", str(chunks), "--threads", str(threads)),
             *memory_words(vram, ram, pageable=pageable),
             *compile_words(compiled),
+            *profile_words(profile),
         ]
     )
     if out is not None:

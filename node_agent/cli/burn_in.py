@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from node_agent.burnin import FOLDER
-from node_agent.cli.options import MODELS, ModelsDir, stamps
+from node_agent.cli.options import MODELS, ModelsDir, Profile, stamps
 
 if TYPE_CHECKING:
     from node_agent.burnin.golden import Reference
@@ -48,6 +48,7 @@ def burn_in(
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="Another limit; repeatable.")
     ] = None,
     seconds_between_samples: Annotated[float, typer.Option(min=0.05)] = 1.0,
+    profile: Profile = None,
     models_dir: ModelsDir = MODELS,
 ) -> None:
     """Render the golden chunk for hours and watch the card; exit code 1 when it fails."""
@@ -56,7 +57,7 @@ def burn_in(
 
     width, height = _size(size)
     limits = _limits(limit or [])
-    load = HeliosLoad(model.expanduser(), device, stamps(models_dir), width, height)
+    load = HeliosLoad(model.expanduser(), device, stamps(models_dir), width, height, profile)
     kept = (reference or FOLDER / file_name(load.origin)).expanduser()
     golden = _reference(load, kept, make=make_reference)
     if make_reference:

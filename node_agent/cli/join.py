@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node_agent.cli.options import MODELS, ModelsDir, stamps
+from node_agent.cli.options import MODELS, ModelsDir, Profile, Ram, Vram, stamps
 from node_agent.node_file import DEFAULT_PATH
 
 if TYPE_CHECKING:
@@ -86,6 +87,12 @@ def join(
     model: Model = None,
     seconds_per_chunk: Pace = None,
     lanes: Lanes = None,
+    vram: Vram = None,
+    ram: Ram = None,
+    pageable: Annotated[
+        bool | None, typer.Option("--pageable", help="Stream weights from ordinary memory.")
+    ] = None,
+    profile: Profile = None,
     loras: Loras = None,
     inputs: Inputs = None,
     tags: Tags = None,
@@ -103,11 +110,7 @@ def join(
 
     What no flag says is as in [node] of the machine's file.
     """
-    import psutil
-
     from node_agent.cluster import machine
-    from node_agent.cluster.keeper import Membership
-    from node_agent.cluster.ray_node import Head
 
     file, directory = machine.absolute(file), machine.absolute(directory)
     said = machine.said_of(
@@ -120,6 +123,10 @@ def join(
             "model": model,
             "seconds_per_chunk": seconds_per_chunk,
             "lanes": lanes,
+            "vram": vram,
+            "ram": ram,
+            "pageable": pageable,
+            "profile": profile,
             "loras": loras,
             "inputs": inputs or None,
             "tags": tags or None,
@@ -127,17 +134,8 @@ def join(
             "spool": spool,
         },
     )
-    member = Membership(
-        head=Head.parse(address),
-        name=machine.name_of(said),
-        settings=machine.settings_of(
-            said, directory=directory, stamps=stamps(models_dir), file=file
-        ),
-        cards=tuple(machine.find_cards(said, file)),
-        ram_bytes=psutil.virtual_memory().total,
-        token=machine.ray_token(token_file),
-        leave_seconds=leave_seconds,
-    )
+    settings = machine.settings_of(said, directory=directory, stamps=stamps(models_dir), file=file)
+    member = _member(address, said, settings, token_file, leave_seconds)
     if not no_doctor:
         has_gpu = len(member.cards) > member.settings.cpu_cards
         _examine(member.settings, models_dir, require_gpu=has_gpu)
@@ -165,6 +163,31 @@ def leave(
     while machine.who_joined(directory) == pid:
         time.sleep(0.1)
     typer.echo("this machine has left the farm", err=True)
+
+
+def _member(
+    address: str,
+    said: Mapping[str, Any],
+    settings: NodeSettings,
+    token_file: Path | None,
+    leave_seconds: float,
+) -> Membership:
+    """What this machine is to the farm. Raises `JoinError`, `NodeFileError`."""
+    import psutil
+
+    from node_agent.cluster import machine
+    from node_agent.cluster.keeper import Membership
+    from node_agent.cluster.ray_node import Head
+
+    return Membership(
+        head=Head.parse(address),
+        name=machine.name_of(said),
+        settings=settings,
+        cards=tuple(machine.find_cards(said, settings.node_file)),
+        ram_bytes=psutil.virtual_memory().total,
+        token=machine.ray_token(token_file),
+        leave_seconds=leave_seconds,
+    )
 
 
 def _examine(settings: NodeSettings, models_dir: Path, *, require_gpu: bool) -> None:

@@ -1,4 +1,4 @@
-"""`farm-node model fetch`, `serve`, `convert`: how a model comes to a node, and on to others."""
+"""`farm-node model fetch`, `serve`, `convert`, `quantize`: how a model comes to a node."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from node_agent.cli.options import MODELS, Json, ModelsDir, TokenFile, stamps, t
 from node_agent.cli.output import refuse, size, tell
 from node_agent.models import load_manifest
 from node_agent.models.manifest import is_digest, is_name
+from node_agent.render.profiles import PROFILES
 
 WEB = ("http://", "https://")
 S3 = "s3://"
@@ -32,6 +33,13 @@ class Type(StrEnum):
 
     BFLOAT16 = "bfloat16"
     FLOAT16 = "float16"
+
+
+class Lossy(StrEnum):
+    """Profiles that round weights off."""
+
+    FAST = "fast"
+    FAST_FP8 = "fast-fp8"
 
 
 def fetch(
@@ -152,10 +160,32 @@ def convert(
     tell(target, manifest, as_json)
 
 
+def quantise(
+    source: Annotated[Path, typer.Argument(help="A pinned model.", show_default=False)],
+    target: Annotated[Path, typer.Argument(help="A new directory.", show_default=False)],
+    profile: Annotated[Lossy, typer.Option(help="What the weights are rounded for.")] = Lossy.FAST,
+    models_dir: ModelsDir = MODELS,
+    as_json: Json = False,
+) -> None:
+    """Store a model's weights in the fewer bits of a profile: a smaller disk, a shorter load.
+
+    It renders what the source renders with that profile, to the bit, and with no other. Convert a
+    float32 download first. Run it again to go on where it stopped.
+    """
+    from node_agent.render.helios import artifact  # torch: only where it is needed
+
+    with watching() as watch:
+        manifest = artifact.quantise(
+            source, target, PROFILES[profile.value], stamps=stamps(models_dir), watch=watch
+        )
+    tell(target, manifest, as_json)
+
+
 def add_to(app: typer.Typer) -> None:
     """Make them commands."""
     for command in (fetch, serve, convert):
         app.command()(command)
+    app.command(name="quantize")(quantise)
 
 
 def _from_source(

@@ -12,6 +12,7 @@ from node_agent.memory_size import memory_size
 from node_agent.models import ModelError
 from node_agent.models.catalog import MODELS_DIR
 from node_agent.models.stamps import STAMPS_NAME
+from node_agent.render.profiles import PROFILES
 
 TOKEN_VARIABLE = "HELIOSTAT_MODEL_TOKEN"  # noqa: S105 - where it is, not what it is
 
@@ -69,6 +70,23 @@ Compile = Annotated[
         "--compile/--no-compile",
         help="Compile the transformer's blocks: faster, close to the pictures without, not equal.",
         show_default="on a GPU",
+    ),
+]
+
+
+def _profile(text: str) -> str:
+    if text not in PROFILES:
+        raise typer.BadParameter(f"there is no profile {text!r}: {', '.join(PROFILES)}")
+    return text
+
+
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        parser=_profile,
+        metavar="NAME",
+        help="How the model is run, and no other way: exact, fast (INT8) or fast-fp8.",
+        show_default="the best that fits",
     ),
 ]
 

@@ -20,6 +20,7 @@ from node_agent.reel.codecs import CodecName
 from node_agent.reel.operations import all_again, branched, extended
 from node_agent.reel.reel import LOG_NAME, Record, Reel, ReelError, reel_of
 from node_agent.render.helios.recipe import recipe_for
+from node_agent.render.profiles import EXACT, PROFILES
 from node_agent.render.renderer import BLEND_CHUNKS, PromptError
 
 Film = Annotated[Path, typer.Argument(help="A film with its reel beside it.", show_default=False)]
@@ -186,7 +187,10 @@ def _go_on(
         raise Asked(f"{film} is the film itself; choose another --out")
     try:
         recipe = recipe_for(
-            record.spec, describe(Path(record.model)), on_gpu=record.device != "cpu"
+            record.spec,
+            describe(Path(record.model)),
+            on_gpu=record.device != "cpu",
+            profile=PROFILES.get(record.spec.profile, EXACT),
         )
     except PromptError as error:
         raise Asked(f"{record.spec.clip_id}: {error}") from error

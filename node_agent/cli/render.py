@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from node_agent.cli import parse
-from node_agent.cli.options import MODELS, Compile, Json, ModelsDir, Pageable, Ram, Vram
+from node_agent.cli.options import MODELS, Compile, Json, ModelsDir, Pageable, Profile, Ram, Vram
 from node_agent.cli.rendering import Asked, Machine, finish, take_up
 from node_agent.files import sha256_of_file
 from node_agent.models import describe, load_manifest
@@ -87,6 +87,7 @@ def render(
     ram: Ram = None,
     pageable: Pageable = False,
     compiled: Compile = None,
+    profile: Profile = None,
     fresh: Fresh = False,
     as_json: Json = False,
 ) -> None:
@@ -105,6 +106,7 @@ def render(
         steps=parse.steps(steps),
         guidance_scale=guidance_scale,
         quality=quality.value,
+        profile=profile or "",
         schedule=parse.schedule(schedule or (), fps, blend_chunks),
         image=str(image.absolute()) if image else "",
         video=str(video.absolute()) if video else "",

@@ -127,6 +127,7 @@ def follow(
         ram_bytes=machine.ram_bytes,
         pageable=machine.pageable,
         compiled=machine.compiled,
+        profile=record.spec.profile or None,
     )
     with progress_of(title, chunks) as progress:
 

@@ -14,7 +14,9 @@ from node_agent.cluster.errors import JoinError
 from node_agent.cluster.ray_node import CardFacts, label_word
 from node_agent.cluster.settings import NodeSettings
 from node_agent.inventory import place_of
+from node_agent.memory_size import memory_size
 from node_agent.node_file import load_node, load_places
+from node_agent.render.profiles import PROFILES
 from node_agent.telemetry import card_type, find_nvml, nvml_index
 
 TOKEN_VARIABLE: Final = "HELIOSTAT_RAY_TOKEN"  # noqa: S105 - where it is, not what it is
@@ -30,6 +32,10 @@ DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType(
         "model": None,
         "seconds_per_chunk": 0.0,
         "lanes": 1,
+        "vram": None,
+        "ram": None,
+        "pageable": False,
+        "profile": None,
         "loras": None,
         "inputs": (),
         "tags": (),
@@ -84,6 +90,8 @@ def settings_of(
         raise JoinError(
             "helios needs a model on this machine: --model DIR; `farm-node model fetch` gets one"
         )
+    if said["profile"] is not None and said["profile"] not in PROFILES:
+        raise JoinError(f"there is no profile {said['profile']!r}: {', '.join(PROFILES)}")
     return NodeSettings(
         directory=directory,
         spool=absolute(said["spool"]),
@@ -93,12 +101,24 @@ def settings_of(
         model=absolute(said["model"]) if said["model"] else None,
         seconds_per_chunk=said["seconds_per_chunk"],
         lanes=said["lanes"],
+        vram_bytes=_bytes("vram", said["vram"]),
+        ram_bytes=_bytes("ram", said["ram"]),
+        pageable=said["pageable"],
+        profile=said["profile"],
         loras=absolute(said["loras"]) if said["loras"] else None,
         inputs=tuple(str(absolute(path)) for path in said["inputs"]),
         tags=tuple(said["tags"]),
         idle_unload_seconds=said["idle_unload_seconds"],
         node_file=file,
     )
+
+
+def _bytes(name: str, size: int | str | None) -> int | None:
+    """A size as a flag gives it, or as the node's file writes it."""
+    try:
+        return memory_size(size) if isinstance(size, str) else size
+    except ValueError as error:
+        raise JoinError(f"{name}: {error}") from None
 
 
 def find_cards(said: Mapping[str, Any], file: Path) -> Sequence[CardFacts]:

@@ -32,6 +32,12 @@ class NodeSettings:
     seconds_per_chunk: float = 0.0
     """The test card's pace."""
     lanes: int = 1
+    vram_bytes: int | None = None
+    """The most of each card's memory to take; None is what is free."""
+    ram_bytes: int | None = None
+    """The most of the host's memory to take, for each card."""
+    pageable: bool = False
+    profile: str | None = None
     loras: Path | None = None
     inputs: tuple[str, ...] | None = ()
     """Directories that clips may start from files of; None is anywhere."""
@@ -61,6 +67,10 @@ class NodeSettings:
             seconds_per_chunk=self.seconds_per_chunk,
             lanes=self.lanes,
             loras=self.loras,
+            vram_bytes=self.vram_bytes,
+            ram_bytes=self.ram_bytes,
+            pageable=self.pageable,
+            profile=self.profile,
         )
 
     def save(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 TRANSFORMER_BF16: Final = 28_600_000_000
-TRANSFORMER_INT8: Final = 14_500_000_000
+TRANSFORMER_INT8: Final = 17_300_000_000
 TEXT_ENCODER_BF16: Final = 11_400_000_000
 
 VRAM_MIN: Final = 6_000_000_000

@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+QUANTISED = "heliostat_quantised"
+"""Key of a transformer's configuration whose weights are stored in fewer bits; its value names the
+profile, and the `FORMAT` of the files."""
+FORMAT = 1
+"""Of quantised weights; counts up when they are stored, or reckoned, in another way."""
+
 MAX_PROMPT_TOKENS = 512
 """Tokens of a prompt, the end token included: the length Helios was trained with."""
 
@@ -29,6 +35,8 @@ class ModelInfo:
     default_steps: tuple[int, ...]
     """Per pyramid stage, or one number where there is no pyramid."""
     default_guidance_scale: float
+    profile: str = ""
+    """The only profile that its weights can be run with, where they are stored in fewer bits."""
 
 
 def describe(directory: Path) -> ModelInfo:
@@ -49,6 +57,7 @@ def describe(directory: Path) -> ModelInfo:
             max_tokens=MAX_PROMPT_TOKENS,
             default_steps=steps,
             default_guidance_scale=1.0 if variant == "distilled" else 5.0,
+            profile=_stored_profile(directory, transformer),
         )
     except KeyError as error:
         raise ModelError(f"{directory}/transformer/config.json: {error} is missing") from None
@@ -63,6 +72,19 @@ def _variant(directory: Path, index: dict[str, Any]) -> str:
             return "distilled" if index.get("is_distilled") else "mid"
         case other:
             raise ModelError(f"{directory}/model_index.json: {other!r} is no Helios pipeline")
+
+
+def _stored_profile(directory: Path, transformer: dict[str, Any]) -> str:
+    stored = transformer.get(QUANTISED)
+    if stored is None:
+        return ""
+    if not isinstance(stored, dict) or stored.get("format") != FORMAT:
+        raise ModelError(
+            f"{directory}/transformer/config.json: weights are quantised in a format that this"
+            f" version does not know ({stored!r}; it knows format {FORMAT}); quantise the model"
+            " again (`farm-node model quantize`), or use the version that made it"
+        )
+    return str(stored.get("profile"))
 
 
 def read_config(path: Path) -> dict[str, Any]:

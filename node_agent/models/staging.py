@@ -15,7 +15,7 @@ from pathlib import Path
 
 from node_agent.files import bytes_below
 from node_agent.models.info import ModelError
-from node_agent.models.manifest import MANIFEST_NAME, load_manifest
+from node_agent.models.manifest import MANIFEST_NAME, Manifest, load_manifest
 from node_agent.models.stamps import Stamps
 from node_agent.models.verify import verify
 from node_agent.models.watch import UNWATCHED, Watch
@@ -59,6 +59,20 @@ def is_there(
             f" digest {there.digest}); name another directory"
         )
     return not verify(directory, stamps=stamps, watch=watch)
+
+
+def made_there(directory: Path, name: str, revision: str, stamps: Path | None) -> Manifest | None:
+    """What was made of another model, if it is in its place, intact; None has it made (again).
+
+    Raises `ModelError` when something else is there.
+    """
+    if not directory.exists() or not any(directory.iterdir()):
+        return None
+    if (directory / MANIFEST_NAME).exists():
+        there = load_manifest(directory)
+        if (there.name, there.revision) == (name, revision):
+            return there if not verify(directory, stamps=stamps) else None
+    raise ModelError(f"{directory}: holds something else; name another directory")
 
 
 def require_space(directory: Path, needed: int) -> None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, BinaryIO, Self, cast
 
-from node_agent.memory_size import compile_words, memory_words
+from node_agent.memory_size import compile_words, memory_words, profile_words
 from node_agent.render.messages import (
     Command,
     ProtocolError,
@@ -60,6 +60,8 @@ class ChildOptions:
     """Weights are streamed from ordinary memory, not from page-locked."""
     compiled: bool | None = None
     """Blocks are compiled; None is what suits the device."""
+    profile: str | None = None
+    """The only profile that is offered; None is all that fit."""
     unrecorded_max: int = 2
     """Chunks that may be begun and not yet recorded; 2 is what the farm promises."""
 
@@ -106,6 +108,7 @@ class ChildOptions:
                 arguments += [flag, str(path)]
         arguments += memory_words(self.vram_bytes, self.ram_bytes, pageable=self.pageable)
         arguments += compile_words(self.compiled)
+        arguments += profile_words(self.profile)
         return arguments + (["--streamed"] if self.streamed else [])
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 # Nothing heavy up here: the process must hold its ropes before numpy, av or torch are loaded.
 from node_agent.render.guard import ExitCode, die_with_parent, leave, take_pipes
+from node_agent.render.profiles import PROFILES
 
 if TYPE_CHECKING:
     from node_agent.render.desk import Desk
@@ -134,6 +135,7 @@ def _renderer(options: argparse.Namespace) -> Renderer:
         ram_bytes=options.ram,
         pageable=options.pageable,
         compiled=options.compiled,
+        profile=options.profile,
     )
 
 
@@ -160,6 +162,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         action=argparse.BooleanOptionalAction,
         help="compile the transformer's blocks; by default on a GPU (helios)",
     )
+    parser.add_argument("--profile", choices=PROFILES, help="the only profile to offer (helios)")
     parser.add_argument("--loras", type=Path, help="directory of pinned LoRAs (helios)")
     parser.add_argument("--seconds-per-chunk", type=float, default=0.0, help="testcard's pace")
     parser.add_argument(

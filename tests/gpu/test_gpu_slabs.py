@@ -41,7 +41,7 @@ def test_the_card_holds_what_was_planned(card, sizes, slots):
     before = torch.cuda.memory_reserved(card)
     stock = RandomWeights(SMALL).empty_transformer(torch.bfloat16)
     homes = Homes(stock, where, card, page_locked=True)
-    RandomWeights(SMALL).fill(stock.state_dict())
+    RandomWeights(SMALL).fill(stock.state_dict(), card)
     streamer = homes.stream(stock)
     taken = torch.cuda.memory_reserved(card) - before
     assert taken <= where.vram_bytes + ROUNDING_BYTES

@@ -20,7 +20,8 @@ from node_agent.render.bench.__main__ import measure
 from node_agent.render.bench.figures import figure
 from node_agent.render.bench.memory import MemoryWatch
 from node_agent.render.bench.options import Options, parse
-from node_agent.render.bench.subject import device_named, random_parts
+from node_agent.render.bench.subject import random_parts
+from node_agent.render.helios.device import device_named
 from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.placement import Room, plan_for
 from node_agent.render.helios.prompts import PromptEncoder
@@ -166,7 +167,7 @@ def test_the_command_of_the_record_measures_the_same_again(measured, model):
     assert again == options(model[0], steps=((2, 1, 1),), lanes=(1, 2))
     for compiled in (True, False):
         more = {"vram_bytes": 8 * GB, "ram_bytes": 26 * GB, "pageable": True, "compiled": compiled}
-        capped = options(model[0], **more)
+        capped = options(model[0], **more, profile="fast")
         again, _ = parse([*shlex.split(capped.command())[2:], "--parent", "1"])
         assert again == capped
 
@@ -197,21 +198,6 @@ def test_the_command_line_never_loads_torch():
 )
 def test_what_cannot_be_measured_is_refused(words, code):
     assert CliRunner().invoke(app, ["bench", *words]).exit_code == code
-
-
-def test_random_weights_that_fit_nowhere_are_refused_with_numbers():
-    """14.3 billion weights are 28.7 GB in bfloat16; nothing of them has been made by then."""
-    with MemoryWatch(torch.device("cpu")) as memory:
-        began = memory.bytes_rss_peak
-        with pytest.raises(ModelError) as refusal:
-            random_parts(torch.device("cuda:0"), Room(vram=4 * GB, ram=16 * GB))
-    for numbers_of_it in (
-        "28.7 GB",
-        "40 of 40 blocks",
-        "GPU memory, 4.3 GB of it to work in; 4.0 GB are there",
-    ):
-        assert numbers_of_it in str(refusal.value)
-    assert memory.bytes_rss_peak - began < GB
 
 
 def test_random_weights_go_where_there_is_room():

@@ -40,8 +40,11 @@ def test_lanes_go_first_then_the_weights(
 def test_the_child_is_told() -> None:
     assert "--streamed" in ChildOptions(renderer="helios", streamed=True).arguments()
     assert "--streamed" not in ChildOptions(renderer="helios").arguments()
-    capped = ChildOptions(renderer="helios", vram_bytes=8, ram_bytes=26, pageable=True)
-    assert capped.arguments()[-5:] == ["--vram", "8", "--ram", "26", "--pageable"]
+    capped = ChildOptions(
+        renderer="helios", vram_bytes=8, ram_bytes=26, pageable=True, profile="fast"
+    )
+    expected = ["--vram", "8", "--ram", "26", "--pageable", "--profile", "fast"]
+    assert capped.arguments()[-7:] == expected
     for compiled, words in ((True, ["--compile"]), (False, ["--no-compile"]), (None, [])):
         arguments = ChildOptions(renderer="helios", compiled=compiled).arguments()
         assert [word for word in arguments if "compile" in word] == words

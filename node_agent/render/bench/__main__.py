@@ -57,10 +57,11 @@ def measure(options: Options, meter: Meter | None = None) -> Record:
     from node_agent.render.bench import about, around, subject
     from node_agent.render.bench.chunks import cases
     from node_agent.render.bench.memory import MemoryWatch
+    from node_agent.render.helios.device import device_named
     from node_agent.render.helios.renderer import stack_id
 
     torch.set_num_threads(options.threads)
-    device = subject.device_named(options.device)
+    device = device_named(options.device)
     logger.info("loading %s on %s", options.model or subject.RANDOM, device)
     began = time.perf_counter()
     with MemoryWatch(device) as memory:

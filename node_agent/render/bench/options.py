@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from node_agent.memory_size import compile_words, memory_size, memory_words
+from node_agent.memory_size import compile_words, memory_size, memory_words, profile_words
 from node_agent.render.bench.figures import REPEATS_MIN
+from node_agent.render.profiles import PROFILES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,8 @@ class Options:
     """Weights are streamed from ordinary memory, not from page-locked."""
     compiled: bool | None = None
     """Blocks are compiled; None is what suits the device."""
+    profile: str | None = None
+    """How the model is run; None is the best that fits."""
 
     def command(self) -> str:
         """The command line that measures this."""
@@ -50,6 +53,7 @@ class Options:
                 *("--chunks", str(self.chunks), "--threads", str(self.threads)),
                 *memory_words(self.vram_bytes, self.ram_bytes, pageable=self.pageable),
                 *compile_words(self.compiled),
+                *profile_words(self.profile),
             ]
         )
 
@@ -89,6 +93,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[Options, int]:
     parser.add_argument("--ram", type=memory_size)
     parser.add_argument("--pageable", action="store_true")
     parser.add_argument("--compile", dest="compiled", action=argparse.BooleanOptionalAction)
+    parser.add_argument("--profile", choices=PROFILES)
     parser.add_argument("--parent", type=int, required=True)
     given = parser.parse_args(arguments)
     if given.chunks < REPEATS_MIN:
@@ -107,5 +112,6 @@ def parse(arguments: Sequence[str] | None) -> tuple[Options, int]:
         ram_bytes=given.ram,
         pageable=given.pageable,
         compiled=given.compiled,
+        profile=given.profile,
     )
     return options, given.parent

@@ -11,23 +11,12 @@ from node_agent.render.bench.figures import Record
 from node_agent.render.bench.options import Options
 from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.parts import ModelFiles, Parts
-from node_agent.render.helios.placement import Caps, Room, plan_for, room
+from node_agent.render.helios.placement import Caps, Room, room
 from node_agent.render.helios.random_weights import RandomWeights
-from node_agent.render.helios.slabs.homes import Parted
+from node_agent.render.profiles import PROFILES
 
 RANDOM = "random weights, full size"
 """What a record says in place of a digest."""
-
-
-def device_named(name: str) -> torch.device:
-    """A device of this machine. Raises `ModelError` for one that it does not have."""
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ModelError(
-            f"{name}: torch {torch.__version__} sees {torch.cuda.device_count()} CUDA device(s)"
-            " here; name one of them, or --device cpu"
-        )
-    return device
 
 
 def load(options: Options, device: torch.device) -> HeliosModel:
@@ -46,6 +35,7 @@ def load(options: Options, device: torch.device) -> HeliosModel:
         ram_bytes=caps.ram,
         pageable=options.pageable,
         compiled=options.compiled,
+        profile=PROFILES[options.profile] if options.profile else None,
     )
 
 
@@ -67,7 +57,7 @@ def describe(model: HeliosModel, directory: Path | None) -> Record:
 
 
 def random_parts(device: torch.device, free: Room) -> RandomWeights:
-    """Random weights of full size. Raises `ModelError` where they do not fit, or make no sense."""
+    """Random weights of full size. Raises `ModelError` on a CPU, where they make no sense."""
     parts = RandomWeights()
     if device.type == "cpu":
         needed = parts.transformer_bytes(torch.float32)
@@ -76,5 +66,4 @@ def random_parts(device: torch.device, free: Room) -> RandomWeights:
             f" chunk on a CPU ({free.ram / 1e9:.1f} GB of host RAM are free); measure one with"
             " --model DIR (`farm-node model tiny DIR` builds a small model)"
         )
-    plan_for(Parted.of(parts.empty_transformer(torch.bfloat16)).sizes, free)
     return parts

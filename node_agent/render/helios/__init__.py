@@ -28,6 +28,10 @@ and the model they work with by
     slabs            blocks that are streamed from the host
     group_offload    diffusers' own way of streaming, for the text encoder
     loras            small changes of its weights
+    quantize         weights in fewer bits: which they are, their places and numbers
+    low_bits         torchao's tensors of such weights, and the products with them
+    device           whether a device can render
+    offer            which profiles it offers of a model
     text_encoder     its largest guest, for the time of a `with` block
     embeddings       what the text encoder gave, as files
     renderer         all of it behind the interface that the render child knows
@@ -36,7 +40,12 @@ and the model they work with by
     convert          a stock download cast to the farm's own, shard by shard
 """
 
+import logging
 import os
+
+# That torchao is here for our own use makes others look for kernels and classes that we do not use.
+for _name in ("torchao", "diffusers.quantizers.torchao", "torch.utils._pytree"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
 
 # Models are local, verified directories: nothing here may ask a hub. Read at import by the library.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

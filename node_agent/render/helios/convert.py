@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -18,17 +19,15 @@ from diffusers import HeliosTransformer3DModel
 from transformers import UMT5EncoderModel
 
 from node_agent.files import write_atomic
-from node_agent.models import (
-    MANIFEST_NAME,
-    Manifest,
-    ModelError,
-    load_manifest,
-    load_verified,
-    verify,
-    write_manifest,
-)
+from node_agent.models import Manifest, ModelError, load_verified, write_manifest
 from node_agent.models.info import read_config
-from node_agent.models.staging import bytes_to_come, remove_others, require_space, staged
+from node_agent.models.staging import (
+    bytes_to_come,
+    made_there,
+    remove_others,
+    require_space,
+    staged,
+)
 from node_agent.models.watch import UNWATCHED, Watch
 from node_agent.render.helios.shards import Shard, any_nonzero, plan_shard, write_shard
 
@@ -85,13 +84,13 @@ def convert(
     manifest = load_verified(source, stamps=stamps)
     name = f"{manifest.name}-{dtype}"
     revision = f"{manifest.revision}, converted to {dtype}"
-    if (there := _there(target, name, revision, stamps)) is not None:
+    if (there := made_there(target, name, revision, stamps)) is not None:
         return there
     _check_embeddings(source, manifest)
     plan = _plan(source, manifest, dtype)
     with staged(target, stamps) as partial:
         note = json.dumps({"source": manifest.digest, "dtype": dtype}).encode()
-        _go_on(partial, note, plan)
+        go_on(partial, note, plan.paths)
         require_space(partial, bytes_to_come(partial, plan.size + len(note)))
         _write(source, partial, plan, watch, f"converting {manifest.name}")
         (partial / NOTE).unlink()
@@ -153,17 +152,18 @@ def _index(source: Path, path: str, shards: dict[str, Shard]) -> bytes:
     names = set(index.get("weight_map", {}).values())
     total = sum(shards[f"{folder}/{name}"].weights for name in names)
     index["metadata"] = {**index.get("metadata", {}), "total_size": total}
-    return _json(index)
+    return json_bytes(index)
 
 
 def _config(file: Path, dtype: Type) -> bytes:
     """transformers loads in the type that its configuration names, unless told otherwise."""
     config = read_config(file)
     config.pop("torch_dtype", None)  # its older name
-    return _json({**config, "dtype": str(dtype)})
+    return json_bytes({**config, "dtype": str(dtype)})
 
 
-def _json(content: dict[str, Any]) -> bytes:
+def json_bytes(content: Mapping[str, Any]) -> bytes:
+    """As configurations are written."""
     return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
 
 
@@ -183,22 +183,11 @@ def _write(source: Path, partial: Path, plan: _Plan, watch: Watch, what: str) ->
             write_shard(shard, place, watch.advance)
 
 
-def _go_on(partial: Path, note: bytes, plan: _Plan) -> None:
-    """Keep what an earlier run of the same conversion has finished, and nothing else."""
+def go_on(partial: Path, note: bytes, paths: set[str]) -> None:
+    """Keep what an earlier run of the same work has finished, and nothing else."""
     same = (partial / NOTE).exists() and (partial / NOTE).read_bytes() == note
-    remove_others(partial, plan.paths if same else set())
+    remove_others(partial, paths if same else set())
     write_atomic(partial / NOTE, note)
-
-
-def _there(target: Path, name: str, revision: str, stamps: Path | None) -> Manifest | None:
-    """The converted model, if it is in its place and intact; a damaged one is made again."""
-    if not target.exists() or not any(target.iterdir()):
-        return None
-    if (target / MANIFEST_NAME).exists():
-        there = load_manifest(target)
-        if (there.name, there.revision) == (name, revision):
-            return there if not verify(target, stamps=stamps) else None
-    raise ModelError(f"{target}: holds something else; name another directory")
 
 
 def _check_embeddings(source: Path, manifest: Manifest) -> None:

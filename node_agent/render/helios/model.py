@@ -16,17 +16,20 @@ from transformers.utils import logging as transformers_logging
 
 from node_agent.models import ModelError, ModelInfo
 from node_agent.render.helios.cross_attention import PromptProjections
+from node_agent.render.helios.device import check_profile
 from node_agent.render.helios.fusion import Fusion, fusion_for, stack_words
 from node_agent.render.helios.loras import LoraFolder
+from node_agent.render.helios.offer import Offer
 from node_agent.render.helios.parts import ModelFiles, Parts, PromptReader
-from node_agent.render.helios.placement import Caps, Placement, give_back, plan_for, room
-from node_agent.render.helios.slabs.homes import Homes, Parted
-from node_agent.render.helios.slabs.plan import Plan, resident
+from node_agent.render.helios.placement import Caps, Placement, give_back, room
+from node_agent.render.helios.quantize import lay_out
+from node_agent.render.helios.slabs.homes import Homes
+from node_agent.render.helios.slabs.plan import Plan
 from node_agent.render.helios.slabs.streamer import Streamer
 from node_agent.render.helios.slabs.streams import OrderOn, order_on
 from node_agent.render.helios.transformer import lean
-from node_agent.render.profiles import EXACT, Profile
-from node_agent.render.renderer import LoraUse
+from node_agent.render.profiles import PROFILES, Profile
+from node_agent.render.renderer import LoraUse, PromptError
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +53,7 @@ class HeliosModel:
         streamed: bool = False,
         pageable: bool = False,
         compiled: bool | None = None,
-        profile: Profile = EXACT,
+        profile: Profile | None = None,
         order_on: OrderOn = order_on,
     ) -> None:
         """Load the parts, or those of a directory, which is verified first.
@@ -62,10 +65,13 @@ class HeliosModel:
         is free; `streamed` keeps as few of the transformer's blocks on the device as can be, and
         `pageable` streams them from ordinary memory instead of page-locked. On a CPU all is
         resident, unless `vram_bytes` rehearses a GPU of that size. `compiled` is as in
-        `fusion_for`. `profile` is what is loaded first, `order_on` makes what orders the copies of
-        weights. Raises `ModelError` when files do not match the manifest, or do not fit.
+        `fusion_for`, `order_on` makes what orders the copies of weights. `profile` is the only one
+        that is offered, None is all that the device allows. Raises `ModelError` when the device
+        cannot render, files do not match the manifest, or do not fit.
         """
         hide_progress_bars()
+        if profile is not None:
+            check_profile(device, profile)  # before 80 GB are read to verify them
         parts = ModelFiles(source, stamps=stamps) if isinstance(source, Path) else source
         self.manifest = parts.manifest
         self.info: ModelInfo = parts.info
@@ -80,14 +86,23 @@ class HeliosModel:
         self._quick_vae: Any = None
         self._caps = Caps(vram_bytes, ram_bytes)
         self._caps.hold(device)
-        self._streamed = streamed
+        self._offer = Offer(
+            parts=parts,
+            device=device,
+            dtype=self.dtype,
+            room=lambda: room(device, self._caps),
+            capped=vram_bytes is not None,
+            streamed=streamed,
+        )
+        self.profiles = self._offer.profiles(profile)
+        """Names of what can be rendered with here, the best first."""
         self._page_locked = not pageable
         self._order_on = order_on
         self._compiled = compiled
         self.stack_words = stack_words(device, self.dtype, compiled)
         """What a stack id says of how blocks are run."""
         self._lora_folder = LoraFolder(loras, stamps)
-        self.profile = profile
+        self.profile = PROFILES[self.profiles[0]]
         """What the transformer is loaded for now."""
         self.loras: tuple[LoraUse, ...] = ()
         """What is fused into it now."""
@@ -155,7 +170,12 @@ class HeliosModel:
             yield reader
 
     def digest(self, loras: Sequence[LoraUse]) -> str:
-        """The model's digest, with these LoRAs. Raises `PromptError` for one that is not there."""
+        """The model's digest, with these LoRAs. Raises `PromptError` for one that cannot be."""
+        if loras and self.info.profile:
+            raise PromptError(
+                f"LoRA {loras[0].name}: it is added to whole weights, and this model's are stored"
+                f" for the profile {self.info.profile}; use the model that it was quantised from"
+            )
         return self._lora_folder.digest(self.manifest.digest, loras)
 
     def use(self, profile: Profile, loras: tuple[LoraUse, ...] = ()) -> None:
@@ -173,12 +193,17 @@ class HeliosModel:
     @torch.inference_mode(mode=False)  # weights are ordinary tensors, whoever asks for them
     def _load_transformer(self) -> tuple[Any, PromptProjections]:
         self._drop_transformer()
-        stock = self._parts.empty_transformer(self.dtype)
-        plan = self._plan(stock)
-        homes = Homes(stock, plan, self.device, page_locked=self._page_locked)
         try:
-            self._parts.fill(stock.state_dict())
-            self._lora_folder.fuse(stock, self.loras)
+            plan = self._plan()
+            change = self._lora_folder.fused(self._parts.empty_transformer(self.dtype), self.loras)
+            stock = self._parts.empty_transformer(self.dtype)
+            lay_out(stock, self.profile)
+            homes = Homes(stock, plan, self.device, page_locked=self._page_locked)
+        except BaseException:
+            self.loras = ()
+            raise
+        try:
+            self._parts.fill(stock.state_dict(), self.device, change)
             transformer = lean(stock.requires_grad_(False))
             projections = PromptProjections(transformer).requires_grad_(False)
             self._fusion().apply(transformer)
@@ -204,17 +229,20 @@ class HeliosModel:
         lossy = self.profile.lossy
         return fusion_for(self.device, self.dtype, compiled=self._compiled, lossy_attention=lossy)
 
-    def _plan(self, stock: Any) -> Plan:
-        sizes = Parted.of(stock).sizes
-        if self.device.type == "cpu" and self._caps.vram is None:
-            plan = resident(sizes)
-        else:
-            plan = plan_for(sizes, room(self.device, self._caps), streamed=self._streamed)
+    def _plan(self) -> Plan:
+        plan = self._offer.plan(self.profile)
+        sizes = plan.sizes
         self.placement = Placement(len(sizes.blocks), plan.resident, plan.bytes_streamed)
         logger.info(
-            "transformer of %.1f GB: %s; weights take %.1f GB of GPU memory and %.1f GB of the"
+            "transformer of %.1f GB (%s): %s; weights take %.1f GB of GPU memory and %.1f GB of the"
             " host's",
-            *(sizes.total / 1e9, self.placement, plan.vram_bytes / 1e9, plan.ram_bytes / 1e9),
+            *(
+                sizes.total / 1e9,
+                self.profile.name,
+                self.placement,
+                plan.vram_bytes / 1e9,
+                plan.ram_bytes / 1e9,
+            ),
         )
         return plan
 

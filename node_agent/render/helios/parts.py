@@ -15,7 +15,7 @@ from transformers import T5TokenizerFast
 from node_agent.models import Manifest, ModelInfo, describe, load_verified
 from node_agent.models.info import read_config
 from node_agent.render.helios.placement import Caps
-from node_agent.render.helios.slabs.files import empty_transformer, fill
+from node_agent.render.helios.slabs.files import Change, as_it_is, empty_transformer, fill
 from node_agent.render.helios.text_encoder import TextEncoder
 
 _LOCAL = {"local_files_only": True, "use_safetensors": True}
@@ -68,8 +68,10 @@ class Parts(Protocol):
         """HeliosTransformer3DModel, the stock one, with weights that take no memory yet."""
         ...
 
-    def fill(self, into: Mapping[str, Tensor]) -> None:
-        """Write the transformer's weights into places by name. Raises `ModelError`."""
+    def fill(
+        self, into: Mapping[str, Tensor], worker: torch.device, change: Change = as_it_is
+    ) -> None:
+        """Write the transformer's weights into places by name: see `files.fill`."""
         ...
 
     def text_encoder(
@@ -109,9 +111,12 @@ class ModelFiles:
         config = read_config(self._directory / "transformer" / "config.json")
         return empty_transformer(config, dtype)
 
-    def fill(self, into: Mapping[str, Tensor]) -> None:
+    def fill(
+        self, into: Mapping[str, Tensor], worker: torch.device, change: Change = as_it_is
+    ) -> None:
         """See `Parts`."""
-        fill(self._directory / "transformer", into)
+        stored = bool(self.info.profile)
+        fill(self._directory / "transformer", into, worker, change, stored=stored)
 
     def text_encoder(
         self, tokenizer: Any, dtype: torch.dtype, device: torch.device, caps: Caps

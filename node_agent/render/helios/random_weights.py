@@ -16,7 +16,8 @@ from torch import Tensor
 
 from node_agent.models import MAX_PROMPT_TOKENS, Manifest, ModelInfo
 from node_agent.render.helios.placement import Caps
-from node_agent.render.helios.slabs.files import empty_transformer
+from node_agent.render.helios.quantize import is_quantised, write
+from node_agent.render.helios.slabs.files import Change, as_it_is, empty_transformer
 from node_agent.render.helios.slabs.homes import settle_whole
 from node_agent.render.helios.tiny import make_tokenizer
 
@@ -78,17 +79,21 @@ class RandomWeights:
         """See `Parts`."""
         return empty_transformer(self._arguments, dtype)
 
-    def fill(self, into: Mapping[str, Tensor]) -> None:
-        """See `Parts`; the same numbers wherever they are written."""
+    def fill(
+        self, into: Mapping[str, Tensor], worker: torch.device, change: Change = as_it_is
+    ) -> None:
+        """See `Parts`; the same numbers wherever they are written. Nothing is changed."""
+        del change
         generator = torch.Generator("cpu").manual_seed(self._seed)
         drawn = torch.empty(DRAWN).normal_(std=SPREAD, generator=generator)
-        drawn_on = {
-            device: drawn.to(device) for device in {place.device for place in into.values()}
-        }
+        devices = {worker, *(place.device for place in into.values())}
+        drawn_on = {device: drawn.to(device) for device in devices}
         for name, place in into.items():
-            if place.dim() > 1:
-                for part in torch.split(place.view(-1), DRAWN):
-                    part.copy_(drawn_on[place.device][: len(part)])
+            if is_quantised(place):
+                whole = torch.empty(place.shape, dtype=place.dtype, device=worker)
+                write(place, _repeated(drawn_on[worker], whole), worker)
+            elif place.dim() > 1:
+                _repeated(drawn_on[place.device], place)
             else:  # of a norm, or a bias
                 place.fill_(1.0 if name.endswith("weight") else 0.0)
 
@@ -100,7 +105,7 @@ class RandomWeights:
         """The whole stock transformer on one device."""
         stock = self.empty_transformer(dtype)
         settle_whole(stock, device)
-        self.fill(stock.state_dict())
+        self.fill(stock.state_dict(), device)
         return stock
 
     def text_encoder(
@@ -109,6 +114,13 @@ class RandomWeights:
         """See `Parts`; `device` is never asked for anything."""
         del device, caps
         return RandomTexts(tokenizer, self.info.text_dim, dtype)
+
+
+def _repeated(drawn: Tensor, place: Tensor) -> Tensor:
+    """`place`, full of what was drawn, again and again."""
+    for part in torch.split(place.view(-1), len(drawn)):
+        part.copy_(drawn[: len(part)])
+    return place
 
 
 class RandomTexts:

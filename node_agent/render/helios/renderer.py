@@ -14,6 +14,7 @@ import torch
 from node_agent.models import ModelInfo
 from node_agent.render.helios.clip import HeliosClip
 from node_agent.render.helios.decode import decode
+from node_agent.render.helios.device import device_named
 from node_agent.render.helios.lanes import render_chunks
 from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.prompts import PromptEncoder
@@ -61,6 +62,7 @@ class HeliosRenderer:
         ram_bytes: int | None = None,
         pageable: bool = False,
         compiled: bool | None = None,
+        profile: str | None = None,
     ) -> None:
         """Verify and load the model in `directory`. Raises `ModelError`.
 
@@ -68,13 +70,13 @@ class HeliosRenderer:
         in the last bit with their number, so it is part of the stack id. `stamps` is a file that
         remembers the hashes of the model between starts, `embeddings` a folder that keeps encoded
         prompts, `loras` a directory of pinned LoRAs. The last five say where the transformer's
-        weights may live, and whether it is compiled: see `HeliosModel`.
+        weights may live and how they are run: see `HeliosModel`.
         """
         if threads is not None:
             torch.set_num_threads(threads)
         self._model = HeliosModel(
             directory,
-            torch.device(device),
+            device_named(device),
             stamps=stamps,
             loras=loras,
             streamed=streamed,
@@ -82,12 +84,13 @@ class HeliosRenderer:
             ram_bytes=ram_bytes,
             pageable=pageable,
             compiled=compiled,
+            profile=None if profile is None else PROFILES[profile],
         )
         self._prompts = PromptEncoder(self._model, embeddings)
         self.model_digest = self._model.manifest.digest
         self.model_name = self._model.manifest.name
         self.stack_id = stack_id(self._model.device, self._model.stack_words)
-        self.profiles: tuple[str, ...] = (self._model.profile.name,)
+        self.profiles = self._model.profiles
         self.placement = self._model.placement.name
 
     @property

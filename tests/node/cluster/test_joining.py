@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from node_agent.cluster.ray_node import (
 )
 from node_agent.cluster.settings import NODE_VARIABLE, NodeSettings
 from node_agent.node_file import NodeFileError, load_node, load_places
+from node_agent.render.child import ChildOptions
 
 
 @pytest.mark.parametrize(
@@ -111,10 +113,31 @@ def test_flags_win_over_the_nodes_file_and_that_over_what_is_usual(tmp_path: Pat
     assert load_places(file)["0"].rack == "r"
 
 
+def test_what_cards_may_take_and_how_they_run_is_a_flag_or_in_the_file(tmp_path: Path):
+    file = tmp_path / "node.toml"
+    file.write_text('[node]\nvram = "8G"\nram = "26G"\npageable = true\nprofile = "fast"\n')
+
+    def child(**flags: object) -> ChildOptions:
+        said = machine.said_of(file, {"renderer": "testcard", **flags})
+        settings = machine.settings_of(said, directory=tmp_path, stamps=tmp_path, file=file)
+        return settings.child(0)
+
+    there = child()
+    assert (there.vram_bytes, there.ram_bytes) == (8 * 10**9, 26 * 10**9)
+    assert (there.pageable, there.profile) == (True, "fast")
+    assert child(vram=7, profile="exact") == replace(there, vram_bytes=7, profile="exact")
+    with pytest.raises(JoinError, match="no profile 'quick': exact, fast, fast-fp8"):
+        child(profile="quick")
+    with pytest.raises(JoinError, match="vram: 'much' is no size"):
+        child(vram="much")
+
+
 @pytest.mark.parametrize(
     ("line", "named"),
     [
         ("lane = 3", "node.lane"),
+        ("vram = 8", "node.vram"),
+        ("pageable = 1", "node.pageable"),
         ('lanes = "3"', "node.lanes"),
         ("lanes = true", "node.lanes"),
         ("inputs = [1]", "node.inputs"),

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node_agent.models import ModelError
-from node_agent.render.helios.slabs.plan import Budget, Plan, Sizes, plan, resident, spread
+from node_agent.render.helios.slabs.plan import (
+    Budget,
+    Plan,
+    Sizes,
+    plan,
+    resident,
+    spread,
+    travellers,
+)
 
 GB = 10**9
 HELIOS = Sizes(fixed=int(0.4 * GB), blocks=(int(0.6 * GB),) * 40, prompt=int(4.2 * GB))
@@ -66,6 +74,21 @@ def test_streamed_blocks_are_spread_evenly_across_the_end_of_a_pass(blocks, data
     assert max(gaps) - min(gaps) <= 1
 
 
+@given(sizes)
+def test_larger_blocks_stay_as_long_as_others_can_travel(sizes):
+    """Of the quantised blocks those at the ends are whole, and twice the others' size."""
+    blocks = sizes.blocks
+    for streamed in range(len(blocks) + 1):
+        numbers = travellers(blocks, streamed)
+        assert len(set(numbers)) == streamed
+        assert numbers == tuple(sorted(numbers))
+        if streamed <= blocks.count(min(blocks)):
+            assert {blocks[number] for number in numbers} <= {min(blocks)}
+    assert travellers((2, 1, 1, 1, 2), 3) == (1, 2, 3)
+    assert travellers((2, 1, 1, 1, 1, 2), 2) == (1, 3)
+    assert travellers((2, 1, 1, 2), 3) == (0, 1, 2)
+
+
 @pytest.mark.parametrize(
     ("vram", "ram", "resident_blocks", "prompt_resident"),
     [(80, 40, 40, True), (30, 40, 40, False), (16, 40, 17, False), (6, 40, 0, False)],
@@ -117,5 +140,5 @@ def test_all_on_the_device_takes_nothing_of_the_host():
 def every_plan(sizes, slots):
     yield resident(sizes)
     for streamed in range(len(sizes.blocks) + 1):
-        numbers = spread(streamed, len(sizes.blocks))
+        numbers = travellers(sizes.blocks, streamed)
         yield Plan(sizes, numbers, min(slots, streamed), prompt_resident=False)

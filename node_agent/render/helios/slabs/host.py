@@ -66,7 +66,8 @@ class HostSlabs:
                 f"the system refused to page-lock {slab.nbytes / 1e9:.2f} GB of host RAM for"
                 f" weights, after {self._total / 1e9:.2f} GB (CUDA error {code}). See `ulimit -l`"
                 " (LimitMEMLOCK of a service, --ulimit memlock of a container) and the memory limit"
-                " of the container; or stream from ordinary memory, which is slower (--pageable)"
+                " of the container; or stream less (--profile fast), or from ordinary memory, which"
+                " is slower (--pageable)"
             )
         self._locked.append(slab)
 

@@ -7,7 +7,7 @@ always the same work, and the stream has never to catch up.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -110,12 +110,25 @@ def spread(streamed: int, blocks: int) -> tuple[int, ...]:
     return tuple(turn * blocks // streamed for turn in range(streamed))
 
 
+def travellers(blocks: Sequence[int], streamed: int) -> tuple[int, ...]:
+    """Numbers of `streamed` blocks out of those of these sizes, in order.
+
+    Blocks of the least size go first: a larger one widens every slot, and holds up those after it.
+    """
+    small = [number for number, size in enumerate(blocks) if size == min(blocks)]
+    if streamed <= len(small):
+        return tuple(small[turn] for turn in spread(streamed, len(small)))
+    large = [number for number in range(len(blocks)) if number not in small]
+    more = spread(streamed - len(small), len(large))
+    return tuple(sorted([*small, *(large[turn] for turn in more)]))
+
+
 def _plans(sizes: Sizes, slots: int) -> Iterator[Plan]:
     """Every plan there is, from all on the device to nothing that could travel."""
     yield resident(sizes)
     blocks = len(sizes.blocks)
     for streamed in range(blocks + 1):
-        numbers = spread(streamed, blocks)
+        numbers = travellers(sizes.blocks, streamed)
         yield Plan(sizes, numbers, min(slots, streamed), prompt_resident=False)
 
 
