@@ -83,8 +83,8 @@ def print_record(record: Record, console: Console) -> None:
     where = f"{model['placement']}, {model['blocks_resident']} of {model['blocks']} blocks stay"
     console.print(f"{card['name']}, {model['name']}: {model['weights']}, {where}")
     table = Table(title=f"{record['width']}x{record['height']}, a chunk is 33 frames")
-    columns = ("steps", "lanes", "s/chunk", "frames/s", "s/pass by stage", "VRAM GB", "RAM GB")
-    for heading in (*columns, "J/chunk"):
+    columns = ("steps", "lanes", "s/chunk", "frames/s", "idle", "s/pass by stage")
+    for heading in (*columns, "VRAM GB", "RAM GB", "J/chunk"):
         table.add_column(heading, justify="right")
     for case in record["cases"]:
         table.add_row(
@@ -92,6 +92,7 @@ def print_record(record: Record, console: Console) -> None:
             str(case["lanes"]),
             _spread(case["seconds_per_chunk"]),
             f"{case['frames_per_second']:.2f}",
+            f"{case['idle_share']:.1%}",
             " ".join(f"{stage['seconds_per_pass']['median']:.3f}" for stage in case["stages"]),
             _gigabytes(case.get("bytes_vram_peak")),
             _gigabytes(case["bytes_rss_peak"]),

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass
 
 from node_agent.render.bench.figures import Record, figure
 from node_agent.render.bench.memory import MemoryWatch
 from node_agent.render.bench.options import Options, joined
 from node_agent.render.bench.passes import PassTimer, Size
-from node_agent.render.energy import Energy, Meter
+from node_agent.render.energy import Energy, Meter, Spent
 from node_agent.render.helios.clip import HeliosClip
 from node_agent.render.helios.lanes import render_chunks
 from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.prompts import PromptEncoder
-from node_agent.render.renderer import CHUNK_FRAMES, RenderedChunk, RenderSpec
+from node_agent.render.renderer import CHUNK_FRAMES, PendingChunk, RenderedChunk, RenderSpec
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +30,9 @@ class Round:
     """The next chunk of all lanes."""
 
     seconds: float
-    """Wall time, decode included."""
-    passes: dict[Size, list[float]]
+    """From the end of the round before to its own, decode included, as the card tells it."""
+    idle_seconds: float
+    """Of these, without a pass or a decode (`work_clock.Worked.idle`)."""
     joules: float | None
     """For each lane."""
 
@@ -69,15 +69,18 @@ def measure(
     ]
     recipe, energy = clips[0].recipe, Energy(meter)
     with MemoryWatch(model.device) as memory, PassTimer(model.transformer, model.device) as timer:
-        render_chunks(model, clips, _never)
+        _whole(render_chunks(model, clips, _never))
         timer.taken()
-        rounds = []
+        model.clock.start()
+        rounds, before = [], None
         for _ in range(options.chunks):
-            began = time.perf_counter()
             with energy.of(lanes) as spent:
-                chunks = render_chunks(model, clips, _never)
-            seconds = time.perf_counter() - began
-            rounds.append(Round(seconds, timer.taken(), spent.joules))
+                pending = render_chunks(model, clips, _never)
+            if before is not None:  # waited for beside the next one's passes, as in a render child
+                rounds.append(_round(*before))
+            before = pending, spent
+        rounds.append(_round(pending, spent))
+        passes = timer.taken()
     record: Record = {
         "steps": list(steps),
         "lanes": lanes,
@@ -85,12 +88,21 @@ def measure(
         "arithmetic": str(model.dtype).removeprefix("torch."),
         "vae": recipe.vae,
         **_figures(rounds, lanes),
-        "stages": _stages(model, rounds),
+        "stages": _stages(model, passes, len(rounds)),
         **memory.record(),
     }
-    [chunk, *_] = chunks
-    assert chunk is not None
-    return record, chunk
+    return record, _whole(pending)[0]
+
+
+def _whole(pending: list[PendingChunk | None]) -> list[RenderedChunk]:
+    """The chunks of a round, of which nothing was cancelled."""
+    return [chunk.wait() for chunk in pending if chunk]
+
+
+def _round(pending: list[PendingChunk | None], spent: Spent) -> Round:
+    chunks = _whole(pending)
+    idle = sum(chunk.idle_seconds for chunk in chunks)
+    return Round(idle + sum(chunk.busy_seconds for chunk in chunks), idle, spent.joules)
 
 
 def _figures(rounds: list[Round], lanes: int) -> Record:
@@ -99,6 +111,8 @@ def _figures(rounds: list[Round], lanes: int) -> Record:
         "seconds_per_round": figure([each.seconds for each in rounds]),
         "seconds_per_chunk": seconds,
         "frames_per_second": CHUNK_FRAMES / seconds["median"],
+        "idle_share": sum(each.idle_seconds for each in rounds)
+        / sum(each.seconds for each in rounds),
     }
     joules = [each.joules for each in rounds if each.joules is not None]
     if len(joules) == len(rounds):
@@ -106,18 +120,16 @@ def _figures(rounds: list[Round], lanes: int) -> Record:
     return record
 
 
-def _stages(model: HeliosModel, rounds: list[Round]) -> list[Record]:
+def _stages(model: HeliosModel, passes: dict[Size, list[float]], rounds: int) -> list[Record]:
     scale = model.vae.config.scale_factor_spatial
     return [
         {
             "width": width * scale,
             "height": height * scale,
-            "passes_per_round": len(rounds[0].passes[height, width]),
-            "seconds_per_pass": figure(
-                [seconds for each in rounds for seconds in each.passes[height, width]]
-            ),
+            "passes_per_round": len(seconds) // rounds,
+            "seconds_per_pass": figure(seconds),
         }
-        for height, width in rounds[0].passes
+        for (height, width), seconds in passes.items()
     ]
 
 

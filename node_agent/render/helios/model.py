@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
 from node_agent.models import ModelError, ModelInfo
+from node_agent.render.helios.card import Card, marks_of
 from node_agent.render.helios.cross_attention import PromptProjections
 from node_agent.render.helios.loras import LoraFolder
 from node_agent.render.helios.parts import ModelFiles, Parts, PromptReader
@@ -25,6 +27,7 @@ from node_agent.render.helios.slabs.streamer import Streamer
 from node_agent.render.helios.transformer import lean
 from node_agent.render.profiles import EXACT, Profile
 from node_agent.render.renderer import LoraUse
+from node_agent.render.work_clock import WorkClock
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +68,9 @@ class HeliosModel:
         self.manifest = parts.manifest
         self.info: ModelInfo = parts.info
         self.device = device
+        self.card = Card(device, page_locked=not pageable)
+        self.clock = WorkClock(marks_of(device))
+        """Passes and decodes are its work."""
         self.dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
         self._parts = parts
         self.tokenizer = parts.tokenizer()
@@ -106,7 +112,7 @@ class HeliosModel:
         """Whether a chunk is denoised over stages of growing size."""
         return self.info.variant != "base"
 
-    @property
+    @cached_property
     def latent_scale(self) -> tuple[Tensor, Tensor]:
         """Mean and reciprocal deviation of the VAE's latents, (1, channels, 1, 1, 1), float32.
 
@@ -114,7 +120,7 @@ class HeliosModel:
         """
         config = self.vae.config
         mean, deviation = (
-            torch.tensor(values).view(1, config.z_dim, 1, 1, 1).to(self.device)
+            self.card.bring(torch.tensor(values).view(1, config.z_dim, 1, 1, 1))
             for values in (config.latents_mean, config.latents_std)
         )
         return mean, 1.0 / deviation

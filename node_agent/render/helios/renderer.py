@@ -24,6 +24,7 @@ from node_agent.render.renderer import (
     Clip,
     Frames,
     Negative,
+    PendingChunk,
     PromptError,
     RenderCancelled,
     RenderedChunk,
@@ -39,7 +40,7 @@ class SoloClip(HeliosClip):
         [chunk] = render_chunks(self.model, [self], lambda _clip: cancelled())
         if chunk is None:
             raise RenderCancelled
-        return chunk
+        return chunk.wait()
 
 
 class HeliosRenderer:
@@ -87,6 +88,7 @@ class HeliosRenderer:
         self.stack_id = stack_id(self._model.device)
         self.profiles: tuple[str, ...] = (self._model.profile.name,)
         self.placement = self._model.placement.name
+        self.clock = self._model.clock
 
     @property
     def info(self) -> ModelInfo:
@@ -117,7 +119,7 @@ class HeliosRenderer:
 
     def step(
         self, lanes: Sequence[Clip], cancelled: Callable[[Clip], bool]
-    ) -> list[RenderedChunk | None]:
+    ) -> list[PendingChunk | None]:
         """See `Renderer.step`."""
         return render_chunks(self._model, cast("Sequence[HeliosClip]", lanes), cancelled)
 

@@ -24,6 +24,7 @@ from node_agent.render.renderer import Checkpoint, LoraUse, RenderCancelled, nee
 from tests.fixtures.late_copies import LateCopies
 from tests.node.helios import test_helios_loras
 from tests.node.helios.small import SMALL, SMALL_VAE
+from tests.node.helios.waiting import whole_chunks
 
 BLOCKS = SMALL["num_layers"]
 CPU = torch.device("cpu")
@@ -136,8 +137,8 @@ def test_in_lanes(resident, streamed, spec, assert_equal_chunks, kept):
             asked.append(clip)
             return clip is clips[1] and len(asked) > 14
 
-        made = [render_chunks(model, clips, cancelled)]
-        return [*made, render_chunks(model, [clips[0], clips[2]], cancelled)]
+        made = [whole_chunks(render_chunks(model, clips, cancelled))]
+        return [*made, whole_chunks(render_chunks(model, [clips[0], clips[2]], cancelled))]
 
     expected, found = rounds(resident), rounds(streamed(kept))
     assert expected[0][1] is None

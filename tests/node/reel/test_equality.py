@@ -38,7 +38,7 @@ def rendered(studio: Studio) -> np.ndarray:
     )
     renderer = HeliosRenderer(studio.model, threads=1)
     clip = renderer.start(spec)
-    chunks = [renderer.step([clip], lambda _clip: False)[0] for _ in range(spec.chunks)]
+    chunks = [renderer.step([clip], lambda _clip: False)[0].wait() for _ in range(spec.chunks)]
     return np.concatenate([chunk.frames for chunk in chunks])[:90]
 
 
