@@ -39,7 +39,7 @@ from node_agent.render.renderer import (
     RenderedChunk,
     RenderSpec,
 )
-from node_agent.render.work_clock import WorkClock
+from node_agent.render.work_clock import WorkClock, Worked
 
 VERSION = 1
 """Raised whenever a card's pixels change."""
@@ -153,12 +153,11 @@ class TestCardRenderer:
                 chunks.append(replace(chunk, lanes=len(lanes)))
             except RenderCancelled:
                 chunks.append(None)
-        left = sum(chunk is not None for chunk in chunks)
-        if not left:
+        made = [chunk for chunk in chunks if chunk]
+        if not made:
             return [None] * len(lanes)
-        worked = self.clock.end()().share(left)
-        times = {"busy_seconds": worked.busy, "idle_seconds": worked.idle}
-        return [chunk and PendingChunk.whole(replace(chunk, **times)) for chunk in chunks]
+        worked = self.clock.end()().share(len(made))
+        return [_timed(chunk, worked) if chunk else None for chunk in chunks]
 
     def decode(self, negative: Negative, spec: RenderSpec) -> Frames:  # noqa: ARG002
         """Raises `CheckpointError`: a card has no negatives."""
@@ -222,6 +221,10 @@ class TestCardClip:
         cells = _bits(self.spec, numbers).repeat(cell, axis=1).repeat(cell, axis=2)
         frames[:, top : top + _ROWS * cell, left : left + _COLUMNS * cell] = cells[..., None]
         return frames
+
+
+def _timed(chunk: RenderedChunk, worked: Worked) -> PendingChunk:
+    return PendingChunk.whole(replace(chunk, busy_seconds=worked.busy, idle_seconds=worked.idle))
 
 
 def _check(spec: RenderSpec) -> None:
