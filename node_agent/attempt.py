@@ -276,6 +276,7 @@ class Attempt:
         counters.render_seconds += report.render_seconds
         counters.busy_seconds += report.busy_seconds
         counters.idle_seconds += report.idle_seconds
+        self._files.vae = report.vae
         self._files.records[report.chunk] = ChunkRecord(
             chunk=report.chunk,
             frames=report.frames,

@@ -108,19 +108,23 @@ class TakeMaker:
             chunks=chunks,
             take_sha256=video.sha256,
             take_size_bytes=video.size,
-            recipe=self._recipe(),
+            recipe=self._recipe(files.vae),
             signals=signals,
             marks=marks,
             energy_joules=energy_of(chunks),
         )
 
-    def _recipe(self) -> dict[str, Any] | None:
-        """What the clip's quality meant on this card; None for a renderer without a model."""
+    def _recipe(self, vae: str) -> dict[str, Any] | None:
+        """What the clip's quality meant on this card; None for a renderer without a model.
+
+        `vae` is what decoded, where that is known.
+        """
         options = self._tools.engine.options
         if options.model is None or options.renderer != "helios":
             return None
         spec = render_spec(self._key[0], self._order, self._inputs)
-        return recipe_for(spec, describe(options.model), on_gpu=options.device != "cpu").record()
+        recipe = recipe_for(spec, describe(options.model), on_gpu=options.device != "cpu").record()
+        return recipe | ({"vae": vae} if vae else {})
 
     def _input(self, name: str, place: str) -> InputRecord | None:
         """What is known of the image or video that the clip names."""

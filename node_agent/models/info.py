@@ -29,6 +29,8 @@ class ModelInfo:
     default_steps: tuple[int, ...]
     """Per pyramid stage, or one number where there is no pyramid."""
     default_guidance_scale: float
+    tiny_vae: bool = False
+    """It comes with a tiny VAE for previews, in `tiny_vae/`."""
 
 
 def describe(directory: Path) -> ModelInfo:
@@ -49,6 +51,7 @@ def describe(directory: Path) -> ModelInfo:
             max_tokens=MAX_PROMPT_TOKENS,
             default_steps=steps,
             default_guidance_scale=1.0 if variant == "distilled" else 5.0,
+            tiny_vae=any((directory / "tiny_vae").glob("*.safetensors")),
         )
     except KeyError as error:
         raise ModelError(f"{directory}/transformer/config.json: {error} is missing") from None

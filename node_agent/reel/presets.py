@@ -18,10 +18,13 @@ _ANY: Final = RenderSpec(clip_id="any", prompt="", frames=33, height=384, width=
 def preset(variant: str, quality: str, *, on_gpu: bool = True) -> Recipe:
     """What a clip gets that asks for nothing but its quality."""
     stages, guidance = VARIANTS[variant]
-    shape = {"layers": 0, "heads": 0, "head_dim": 0, "ffn_dim": 0, "text_dim": 0}
     info = ModelInfo(
         variant=variant,
-        **shape,
+        layers=0,
+        heads=0,
+        head_dim=0,
+        ffn_dim=0,
+        text_dim=0,
         max_tokens=MAX_PROMPT_TOKENS,
         default_steps=(1,) * stages,
         default_guidance_scale=guidance,
@@ -58,6 +61,5 @@ def help_text() -> str:
         for row in found
     ]
     cpu = preset("distilled", "standard", on_gpu=False)
-    return "\n".join(
-        [*lines, f"On a CPU: {cpu.arithmetic} arithmetic and a {cpu.vae} VAE, always."]
-    )
+    said = f"On a CPU: {cpu.arithmetic} arithmetic, and a {cpu.vae} VAE unless --vae names another."
+    return "\n".join([*lines, said])

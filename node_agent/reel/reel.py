@@ -201,6 +201,7 @@ class Reel:
         self.record = replace(
             record,
             chunks=tuple(chunks),
+            recipe=record.recipe | ({"vae": done.vae} if done.vae else {}),
             init=_entry(done.init) or record.init,
             embeddings=_entry(done.embeddings) or record.embeddings,
         )

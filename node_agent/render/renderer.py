@@ -105,6 +105,8 @@ class RenderSpec:
     loras: tuple[LoraUse, ...] = ()
     profile: str = ""
     """One of `profiles.PROFILES`; "" leaves the choice to quality, card and host."""
+    vae: str = ""
+    """One of `helios.recipe.VAES`; "" leaves the choice to quality, card and model."""
 
     @property
     def chunks(self) -> int:
@@ -172,6 +174,8 @@ class RenderedChunk:
     """Clips that were rendered in lockstep with it, itself included."""
     profile: str = "exact"
     """What it was rendered with."""
+    vae: str = ""
+    """What decoded it, one of `helios.recipe.VAES`; "" where that is not known."""
     busy_seconds: float = 0.0
     idle_seconds: float = 0.0
     """Its share of what `work_clock.Worked` calls so."""

@@ -142,6 +142,7 @@ class Scribe:
             frames=segment.frames,
             frames_rendered=len(chunk.frames),
             render_seconds=chunk.seconds,
+            vae=chunk.vae,
             busy_seconds=chunk.busy_seconds,
             idle_seconds=chunk.idle_seconds,
             segment=_write_bytes(directory / f"{stem}{suffix}", segment.media),

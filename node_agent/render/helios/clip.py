@@ -47,7 +47,9 @@ class HeliosClip:
         self.model = model
         self.profile = profile or model.profile
         on_gpu = model.device.type == "cuda"
-        self.recipe = recipe_for(spec, model.info, on_gpu=on_gpu, profile=self.profile)
+        self.recipe = recipe_for(
+            spec, model.info, on_gpu=on_gpu, profile=self.profile, tight=model.tight
+        )
         self.shape = _latent_shape(model, spec)
         resumed = checkpoint is not None and checkpoint.chunk > 0
         steered = _last_negative(checkpoint).steered if checkpoint and resumed else ()

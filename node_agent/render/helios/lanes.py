@@ -75,10 +75,11 @@ Maker = Callable[[Worked, int], RenderedChunk]
 
 def _made(model: HeliosModel, clip: HeliosClip, latents: Tensor, noise: ClipNoise) -> Maker:
     """Decode `latents`, and let frames and negative come to the host."""
-    index, profile, negative = clip.next_chunk, clip.profile.name, clip.negative_of(noise)
+    index, negative = clip.next_chunk, clip.negative_of(noise)
+    profile, vae = clip.profile.name, clip.recipe.vae
     kept = model.card.fetch(latents.float())
     with model.clock.working():
-        frames = decoded(model, latents, clip.recipe.vae)
+        frames = decoded(model, latents, vae)
     shown = model.card.fetch(frames)
 
     def make(worked: Worked, lanes: int) -> RenderedChunk:
@@ -89,6 +90,7 @@ def _made(model: HeliosModel, clip: HeliosClip, latents: Tensor, noise: ClipNois
             seconds=worked.seconds,
             lanes=lanes,
             profile=profile,
+            vae=vae,
             busy_seconds=worked.busy,
             idle_seconds=worked.idle,
         )

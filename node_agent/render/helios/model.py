@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ from node_agent.render.helios.transformer import lean
 from node_agent.render.profiles import EXACT, Profile
 from node_agent.render.renderer import LoraUse
 from node_agent.render.work_clock import WorkClock
+
+TILE, TILE_STRIDE = 256, 192
+"""Pixels of a tile's side, and from one tile to the next: 64 are blended between two."""
 
 logger = logging.getLogger(__name__)
 
@@ -78,9 +82,11 @@ class HeliosModel:
         """HeliosDMDScheduler (Distilled) or HeliosScheduler (Base, Mid); set anew in each stage."""
         self.vae = parts.vae().to(device).eval().requires_grad_(False)
         """AutoencoderKLWan in float32, which encodes images and videos and decodes exactly."""
-        self._quick_vae: Any = None
+        self._decoders: dict[str, Any] = {"float32": self.vae}
         self._caps = Caps(vram_bytes, ram_bytes)
         self._caps.hold(device)
+        self.tight = self._caps.tight(device)
+        """Whether it has so little memory that it decodes in tiles."""
         self._streamed = streamed
         self._page_locked = not pageable
         self._lora_folder = LoraFolder(loras, stamps)
@@ -125,15 +131,27 @@ class HeliosModel:
         )
         return mean, 1.0 / deviation
 
-    def decoder(self, precision: str) -> Any:
-        """The VAE in `float32` or `bfloat16`."""
-        if precision == "float32":
-            return self.vae
-        if self._quick_vae is None:
-            quick = AutoencoderKLWan.from_config(self.vae.config)
-            quick.load_state_dict(self.vae.state_dict())
-            self._quick_vae = quick.to(self.device, torch.bfloat16).eval().requires_grad_(False)
-        return self._quick_vae
+    def decoder(self, vae: str) -> Any:
+        """What decodes, one of `recipe.VAES`; made when it is first asked for.
+
+        Raises `ModelError` for a tiny one that the model does not have.
+        """
+        if vae not in self._decoders:
+            self._decoders[vae] = self._make_decoder(vae)
+        return self._decoders[vae]
+
+    @torch.inference_mode(mode=False)  # as the transformer
+    def _make_decoder(self, vae: str) -> Any:
+        if vae == "tiny":
+            dtype = torch.float32 if self.device.type == "cpu" else torch.bfloat16
+            return self._parts.tiny_vae().to(self.device, dtype)
+        if vae == "bfloat16-tiled":
+            tiled = copy(self.decoder("bfloat16"))  # the same weights
+            tiled.enable_tiling(TILE, TILE, TILE_STRIDE, TILE_STRIDE)
+            return tiled
+        quick = AutoencoderKLWan.from_config(self.vae.config)
+        quick.load_state_dict(self.vae.state_dict())
+        return quick.to(self.device, torch.bfloat16).eval().requires_grad_(False)
 
     @contextmanager
     def text_encoder(self) -> Iterator[PromptReader]:

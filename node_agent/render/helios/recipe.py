@@ -11,6 +11,11 @@ from node_agent.render.renderer import CHUNK_FRAMES, QUALITIES, PromptError, Ren
 
 SEED_MAX = 2**63 - 1
 
+VAES = ("float32", "bfloat16", "bfloat16-tiled", "tiny")
+"""What decodes latents, the best first. `float32` is exact; `bfloat16` takes half the time, for a
+PSNR of 59 dB between the two (published by Helios's authors for an A100; not measured here); in
+tiles it takes less memory and more time; `tiny` is for previews, of models that come with one."""
+
 _STEPS: Final = {
     "distilled": {"draft": 1, "standard": 2, "exact": 2},
     "mid": {"draft": 10, "standard": 20, "exact": 20},
@@ -37,8 +42,7 @@ class Recipe:
     arithmetic: str
     """Of the transformer: `bfloat16`, on a CPU `float32`; in a lossy profile `int8` or `float8`."""
     vae: str
-    """Of the decode: `float32`, exact; or `bfloat16`, half the time for a PSNR of 59 dB between
-    the two (published by Helios's authors for an A100; not measured here)."""
+    """Of the decode: one of `VAES`."""
 
     @property
     def guided(self) -> bool:
@@ -58,9 +62,17 @@ def preset_steps(quality: str, model: ModelInfo) -> tuple[int, ...]:
 
 
 def recipe_for(
-    spec: RenderSpec, model: ModelInfo, *, on_gpu: bool = False, profile: Profile = EXACT
+    spec: RenderSpec,
+    model: ModelInfo,
+    *,
+    on_gpu: bool = False,
+    profile: Profile = EXACT,
+    tight: bool = False,
 ) -> Recipe:
-    """Fill in the preset of the clip's quality. Raises `PromptError` for what no card can do."""
+    """Fill in the preset of the clip's quality; `tight` is a GPU that decodes in tiles.
+
+    Raises `PromptError` for what no card can do with this model.
+    """
     default = model.default_guidance_scale
     guidance = default if spec.guidance_scale is None else spec.guidance_scale
     distilled = model.variant == "distilled"
@@ -87,8 +99,25 @@ def recipe_for(
         amplify_first_chunk=amplify and distilled,
         profile=profile.name,
         arithmetic=profile.arithmetic if profile.lossy else whole,
-        vae="bfloat16" if on_gpu and spec.quality != "exact" else "float32",
+        vae=_vae(spec, model, on_gpu=on_gpu, tight=tight),
     )
+
+
+def _vae(spec: RenderSpec, model: ModelInfo, *, on_gpu: bool, tight: bool) -> str:
+    if spec.vae:
+        if spec.vae not in VAES:
+            raise PromptError(f"vae {spec.vae!r}: choose one of {', '.join(VAES)}")
+        if spec.vae == "tiny" and not model.tiny_vae:
+            raise PromptError(
+                "vae tiny: this model has none; put TAEHV's taew2_1.safetensors into its folder"
+                " tiny_vae and pin the model anew, or choose another VAE"
+            )
+        return spec.vae
+    if spec.quality == "draft" and model.tiny_vae:
+        return "tiny"
+    if not on_gpu or spec.quality == "exact":
+        return "float32"
+    return "bfloat16-tiled" if tight else "bfloat16"
 
 
 def _check_size(spec: RenderSpec, stages: int) -> None:
