@@ -13,8 +13,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from node_agent.cli.options import Pageable, Ram, Vram
+from node_agent.cli.options import MODELS, ModelsDir, Pageable, Ram, Vram
 from node_agent.files import write_atomic
+from node_agent.lane_widths import WIDTHS_NAME, keep, width_of
 from node_agent.memory_size import memory_words
 
 Record = dict[str, Any]
@@ -31,7 +32,18 @@ def bench(
         list[str] | None,
         typer.Option(help="Steps of each stage; may be given again. Default: 1,1,1 and 2,2,2."),
     ] = None,
-    lanes: Annotated[str, typer.Option(help="Clips in lockstep, with commas between.")] = "1,2",
+    lanes: Annotated[
+        str,
+        typer.Option(
+            help="Clips in lockstep, with commas between.",
+            show_default="1,2; to tune 1,2,4,8",
+        ),
+    ] = "",
+    tune: Annotated[
+        bool,
+        typer.Option("--tune", help="Find how many lanes are worth it; agents here take as many."),
+    ] = False,
+    models_dir: ModelsDir = MODELS,
     chunks: Annotated[int, typer.Option(help="Chunks that count, after one more.", min=2)] = 3,
     threads: Annotated[int, typer.Option(help="CPU threads for arithmetic.", min=1)] = 1,
     vram: Vram = None,
@@ -43,15 +55,22 @@ def bench(
     """Measure what a card can do with a model: seconds, bytes and, where it counts them, joules."""
     if (model is None) == (not random_weights):
         _refuse("name what to measure: either --model DIR or --random-weights")
+    if tune and model is None:
+        _refuse("--tune is for a model that is rendered with: --model DIR")
+    lanes = lanes or ("1,2,4,8" if tune else "1,2")
+    default_steps = ["2,2,2"] if tune else ["1,1,1", "2,2,2"]
     source = ["--model", str(model)] if model else ["--random-weights"]
     content = _measured(
         [
             *(*source, "--device", device, "--size", size, "--lanes", lanes),
-            *(word for each in steps or ["1,1,1", "2,2,2"] for word in ("--steps", each)),
+            *(word for each in steps or default_steps for word in ("--steps", each)),
             *("--chunks", str(chunks), "--threads", str(threads)),
             *memory_words(vram, ram, pageable=pageable),
+            *(["--tune"] if tune else []),
         ]
     )
+    if tune:
+        keep(models_dir.expanduser() / WIDTHS_NAME, width_of(json.loads(content)))
     if out is not None:
         write_atomic(out, content)
     if as_json:
@@ -99,6 +118,8 @@ def print_record(record: Record, console: Console) -> None:
             _spread(case.get("joules_per_chunk")),
         )
     console.print(table)
+    if "tuned" in record:
+        console.print(f"lanes: {record['tuned']['lanes']}; {record['tuned']['why']}")
     for decode in record["decode"]:
         seconds = _spread(decode["seconds_per_chunk"])
         console.print(f"decode {decode['precision']}: {seconds} s/chunk")

@@ -29,7 +29,7 @@ DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType(
         "renderer": "helios",
         "model": None,
         "seconds_per_chunk": 0.0,
-        "lanes": 1,
+        "lanes": 0,
         "loras": None,
         "inputs": (),
         "tags": (),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+import torch
+
 from node_agent.render.bench.figures import Record, figure
 from node_agent.render.bench.memory import MemoryWatch
 from node_agent.render.bench.options import Options, joined
@@ -37,6 +39,11 @@ class Round:
     """For each lane."""
 
 
+GAIN_MIN = 0.03
+"""Frames per second that more lanes must add: below it they cost memory, and time to a clip's first
+chunk, for nothing."""
+
+
 def cases(
     model: HeliosModel, options: Options, meter: Meter | None
 ) -> tuple[list[Record], RenderedChunk]:
@@ -49,6 +56,40 @@ def cases(
             pace = record["seconds_per_chunk"]["median"]
             logger.info("steps %s, lanes %d: %.3f s for a chunk", joined(steps), lanes, pace)
     return records, chunk
+
+
+def tuned(
+    model: HeliosModel, options: Options, meter: Meter | None
+) -> tuple[list[Record], RenderedChunk, Record]:
+    """As `cases`, for the first setting of steps, up to the number of lanes that is not worth it.
+
+    And which one is, and why not more.
+    """
+    prompts, steps, records = PromptEncoder(model), options.steps[0], []
+    chunk, best, why = None, 0, "no more were tried"
+    for lanes in options.lanes:
+        try:
+            record, made = measure(model, prompts, options, steps, lanes, meter)
+        except (torch.OutOfMemoryError, MemoryError):
+            if chunk is None:
+                raise
+            why = f"{lanes} have no room in memory"
+            break
+        records.append(record)
+        gain = _gain(records)
+        logger.info("lanes %d: %.2f frames/s", lanes, record["frames_per_second"])
+        if chunk is not None and gain < GAIN_MIN:
+            why = f"{lanes} add {gain:.1%}, less than {GAIN_MIN:.0%}"
+            break
+        chunk, best = made, lanes
+    assert chunk is not None
+    return records, chunk, {"profile": model.profile.name, "lanes": best, "why": why}
+
+
+def _gain(records: list[Record]) -> float:
+    """What the last number of lanes adds to the one before."""
+    paces = [record["frames_per_second"] for record in records[-2:]]
+    return float(paces[-1] / paces[0] - 1)
 
 
 def measure(

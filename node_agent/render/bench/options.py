@@ -25,7 +25,7 @@ class Options:
     steps: tuple[tuple[int, ...], ...]
     """Each setting is measured."""
     lanes: tuple[int, ...]
-    """Each number of clips in lockstep is measured."""
+    """Each number of clips in lockstep is measured; to `tune`, as many of them as it takes."""
     chunks: int
     """Chunks of a clip that count, after one that warms up."""
     threads: int
@@ -36,6 +36,8 @@ class Options:
     """The most of the host's memory to take; None is what is free."""
     pageable: bool = False
     """Weights are streamed from ordinary memory, not from page-locked."""
+    tune: bool = False
+    """Find the number of lanes that is worth it, with the first setting of `steps`."""
 
     def command(self) -> str:
         """The command line that measures this."""
@@ -47,6 +49,7 @@ class Options:
                 *("--size", f"{self.width}x{self.height}", *steps, "--lanes", joined(self.lanes)),
                 *("--chunks", str(self.chunks), "--threads", str(self.threads)),
                 *memory_words(self.vram_bytes, self.ram_bytes, pageable=self.pageable),
+                *(["--tune"] if self.tune else []),
             ]
         )
 
@@ -85,6 +88,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[Options, int]:
     parser.add_argument("--vram", type=memory_size)
     parser.add_argument("--ram", type=memory_size)
     parser.add_argument("--pageable", action="store_true")
+    parser.add_argument("--tune", action="store_true")
     parser.add_argument("--parent", type=int, required=True)
     given = parser.parse_args(arguments)
     if given.chunks < REPEATS_MIN:
@@ -102,5 +106,6 @@ def parse(arguments: Sequence[str] | None) -> tuple[Options, int]:
         vram_bytes=given.vram,
         ram_bytes=given.ram,
         pageable=given.pageable,
+        tune=given.tune,
     )
     return options, given.parent
