@@ -129,7 +129,8 @@ class HeliosRenderer:
         on_gpu = self._model.device.type == "cuda"
         latents = torch.from_numpy(negative.latents.copy()).to(self._model.device)
         recipe = recipe_for(spec, self.info, on_gpu=on_gpu, tight=self._model.tight)
-        return decode(self._model, latents, recipe.vae)
+        with self.clock.working():
+            return decode(self._model, latents, recipe.vae)
 
     def digest(self, spec: RenderSpec) -> str:
         """See `Renderer.digest`. Raises `PromptError` for a LoRA that is not there."""
