@@ -48,9 +48,9 @@ class Width:
 
 def width_of(record: Mapping[str, Any]) -> Width:
     """The result of a bench record that was made with `--tune`."""
-    card, tuned = record["card"], record["tuned"]
+    tuned = record["tuned"]
     return Width(
-        card_type=card_type(None if card["kind"] == "cpu" else card["name"]),
+        card_type=record["card"]["type"],
         model_digest=record["model"]["weights"],
         profile=tuned["profile"],
         size=f"{record['width']}x{record['height']}",

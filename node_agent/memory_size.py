@@ -1,4 +1,4 @@
-"""Sizes of memory, as people write them, and the options that say what may be taken of it."""
+"""Sizes of memory, as people write them, and the options of whatever renders on this machine."""
 
 from __future__ import annotations
 
@@ -25,3 +25,8 @@ def memory_words(vram: int | None, ram: int | None, *, pageable: bool) -> list[s
     sizes = (("--vram", vram), ("--ram", ram))
     words = [word for flag, size in sizes if size is not None for word in (flag, str(size))]
     return [*words, "--pageable"] if pageable else words
+
+
+def compile_words(compiled: bool | None) -> list[str]:
+    """Whether blocks are compiled, as words of a command line; None, the device's own, is none."""
+    return [] if compiled is None else ["--compile" if compiled else "--no-compile"]

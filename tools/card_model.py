@@ -15,15 +15,15 @@ from farm.domain.clip import Work
 from farm.plan.card_table import CARDS, Card
 from farm.plan.card_time import (
     STOCK_BYTES,
-    Attention,
+    WAYS,
     ChunkTime,
-    Matmul,
     Run,
     Vae,
     offloaded,
     predict,
+    roofline,
 )
-from farm.plan.economics import HELIOS
+from farm.plan.economics import HELIOS, RTX_4060_TI
 
 DOCUMENT: Final = Path(__file__).resolve().parents[1] / "docs" / "card-model.md"
 BEGIN, END = "<!-- predicted -->\n", "<!-- /predicted -->\n"
@@ -31,9 +31,7 @@ MODEL: Final = HELIOS["distilled"]
 ONE, TWO = Work(384, 640, (1, 1, 1)), Work(384, 640, (2, 2, 2))
 RUNS: Final = {
     "stock, float32 VAE": Run(vae=Vae.FLOAT32, elementwise_bytes=STOCK_BYTES),
-    "`exact`: BF16": Run(),
-    "INT8, SageAttention": Run(matmul=Matmul.INT8, attention=Attention.SAGE),
-    "the same, tiny VAE": Run(matmul=Matmul.INT8, attention=Attention.SAGE, vae=Vae.TINY),
+    **{f"`{way}`": run for way, run in WAYS.items()},
 }
 
 
@@ -42,16 +40,21 @@ def tables() -> str:
     parts = ("matrix products", "attention", "elementwise", "waiting for weights", "VAE")
     header = ("RTX 4060 Ti 16 GB", *parts, "FPS at 1,1,1", "FPS at 2,2,2")
     lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
+    card, blank = CARDS["rtx-4060-ti"], "- | " * len(parts)
     for name, run in RUNS.items():
-        one, two = _time(CARDS["rtx-4060-ti"], run, ONE), _time(CARDS["rtx-4060-ti"], run, TWO)
+        one, two = _time(card, run, ONE), _time(card, run, TWO)
         spent = (one.matmul, one.attention, one.elementwise, one.waiting, one.vae)
         seconds = " | ".join(f"{part:.1f} s" for part in spent)
         rates = f"{one.frames_per_second:.2f} | {two.frames_per_second:.2f}"
         lines.append(f"| {name} | {seconds} | {rates} |")
+    for name, peak in (("BF16", card.bf16), ("INT8", card.int8)):
+        limits = " | ".join(f"{roofline(peak, MODEL, work):.2f}" for work in (ONE, TWO))
+        lines.append(f"| limit: all at the peak of {name}, no VAE | {blank}{limits} |")
+    press = f"{RTX_4060_TI.frames_per_second:.1f}"
+    lines.append(f"| the press, midpoint of 2 to 3; steps not told | {blank}{press} | {press} |")
     lines += ["", f"| FPS at 1,1,1 | {' | '.join(RUNS)} |", "|---" * (len(RUNS) + 1) + "|"]
-    for card in CARDS.values():
-        rates = " | ".join(f"{_time(card, r, ONE).frames_per_second:.2f}" for r in RUNS.values())
-        lines.append(f"| {card.name} | {rates} |")
+    for each in CARDS.values():
+        lines.append(f"| {each.name} | {' | '.join(_rate(each, r) for r in RUNS.values())} |")
     return "\n".join(lines) + "\n"
 
 
@@ -60,6 +63,13 @@ def rewritten(text: str) -> str:
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}{tables()}{END}{after}"
+
+
+def _rate(card: Card, run: Run) -> str:
+    try:
+        return f"{_time(card, run, ONE).frames_per_second:.2f}"
+    except ValueError:
+        return "-"
 
 
 def _time(card: Card, run: Run, work: Work) -> ChunkTime:

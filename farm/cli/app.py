@@ -15,6 +15,7 @@ from farm.cli import (
     purge,
     shares,
     simulate,
+    speed,
     submit,
     watch,
     why,
@@ -55,6 +56,7 @@ for body in (
     fleet.cards,
     fleet.nodes,
     simulate.simulate,
+    speed.speed,
     head.version,
 ):
     app.command()(body)

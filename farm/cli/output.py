@@ -49,11 +49,13 @@ def code_of(error: FarmError) -> int:
     """The exit code of an error."""
     from farm.client.errors import BadRequest, FarmUnreachable, Refused
     from farm.config import ConfigError
+    from farm.plan.bench_record import BadRecord
     from farm.sim.faults import BadFaults
     from farm.sim.fleet import BadCards
 
     usage = (
         BadRequest, Refused, ConfigError, AmbiguousName, RequestConflict, BadFaults, BadCards,
+        BadRecord,
     )  # fmt: skip
     if isinstance(error, FarmUnreachable):
         return UNREACHABLE
@@ -105,15 +107,29 @@ def console(*, err: bool = False) -> Console:
     return Console(file=stream, width=width, highlight=False, soft_wrap=False)
 
 
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: set[int]) -> None:
-    """A plain table; the columns numbered in `right` are numbers."""
+def print_table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    right: set[int],
+    *,
+    narrow: bool = False,
+) -> None:
+    """A plain table; the columns numbered in `right` are numbers.
+
+    A narrow one has many of them: only its first column may wrap.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=narrow)
     for i, header in enumerate(headers):
-        table.add_column(header, justify="right" if i in right else "left", overflow="fold")
+        table.add_column(
+            header,
+            justify="right" if i in right else "left",
+            overflow="fold",
+            no_wrap=narrow and i > 0,
+        )
     for row in rows:
         table.add_row(*(Text(one_line(cell)) for cell in row))
     console().print(table)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from farm.cli import output
+from farm.cli.bench_files import Bench, read_calibrations
 from farm.cli.options import Json, command, pairs
 from farm.cli.submit import Map, Set
 from farm.cli.words import plural
@@ -71,6 +72,7 @@ def simulate(
     start: Start = "",
     model: Variant = "distilled",
     speed: Speeds = None,
+    bench: Bench = None,
     kwh_price: KwhPrice = 0.30,
     gantt: Gantt = None,
     as_json: Json = False,
@@ -79,7 +81,8 @@ def simulate(
 
     Says when the last clip would be done, what it would cost, and what ten more cards would
     change; with --by, how few cards would do. Nothing is rendered, and no farm has to run.
-    Cards' speeds are estimated until you give those that you measured.
+    Cards' speeds are estimated until you give those that you measured, or what
+    `farm-node bench` did.
     """
     from farm.sim.faults import parse_faults
     from farm.sim.fleet import parse_cards
@@ -87,7 +90,8 @@ def simulate(
 
     if gantt is not None and gantt.suffix.lower() not in ENDINGS:
         raise typer.BadParameter(f"{gantt}: use {' or '.join(ENDINGS)}", param_hint="--gantt")
-    fleet = parse_cards(cards, _speeds(speed or []), variant=model)
+    calibrations = read_calibrations(bench or [])
+    fleet = parse_cards(cards, _speeds(speed or []), model, calibrations)
     faults = parse_faults(failures)
     begin = _begin(start)
     specs = [_batch_spec(text, begin) for text in batch]
@@ -241,7 +245,7 @@ def _speeds_text(fleet: FleetPlan, found: Figures) -> str:
         f"{card.name} {card.speed.frames_per_second:.3g} FPS ({card.speed.basis})"
         for _, card in fleet.cards
     )
-    return f"estimated: {each}; give your own with --speed"
+    return f"{found.speeds}: {each}; give your own with --speed or --bench"
 
 
 def _title(fleet: FleetPlan, found: Figures) -> str:

@@ -37,12 +37,13 @@ class Card:
     bandwidth: float
     """GB/s of its memory."""
     link: float
-    """GB/s from pinned host memory to the card, as copies reach it."""
+    """GB/s from pinned host memory to the card: four fifths of PCIe 4.0 x8 (13), 4.0 x16 (25) or
+    5.0 x16 (50), as copies reach it. Estimated."""
     matmul_share: float
     """Of the peak that large matrix products reach, for as long as it renders (power and clocks
-    counted in)."""
+    counted in). Estimated; with an H100's its published frame rate comes out within 6%."""
     attention_share: float
-    """The same of the attention kernel."""
+    """The same of the attention kernel. Estimated where `source` does not say otherwise."""
     watts: float
     """Board limit."""
     source: str

@@ -8,16 +8,15 @@ beside the next chunk and takes no time of the card.
     pass  = max(matmul + attention + elementwise, streamed bytes / link)
     chunk = sum of passes + VAE
 
-All figures are *predicted* until `fitted` has seen measurements of the card.
+All figures are *predicted* until `farm.plan.card_fit` has seen measurements of the card.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from statistics import median
+from types import MappingProxyType
 from typing import Final
 
 from farm.domain.clip import CHUNK_FRAMES, Work
@@ -28,6 +27,7 @@ from farm.plan.economics import (
     history_tokens,
     main_tokens,
     steps_of,
+    tflop_per_chunk,
     tflop_per_pass,
 )
 
@@ -46,18 +46,23 @@ TINY_VAE_SPEED: Final = 10.0
 LOW_BIT_SHARE: Final = 0.84
 """What 8-bit matrix products reach of what bfloat16 ones do: activations are quantised on the way.
 Estimated."""
+WHOLE_BLOCKS: Final = 2
+"""The first and the last block, which the 8-bit profiles keep in bfloat16."""
 WORKING_BYTES: Final = 5 * 2.0**30
 """GPU memory that a chunk at 640x384 takes beside weights, and what streams them. Estimated."""
 MEMORY_SHARE: Final = 0.9
 """Of its memory's bandwidth that elementwise kernels reach. Estimated."""
 
 
-class Matmul(StrEnum):
-    """In what matrix products are computed."""
+class Profile(StrEnum):
+    """How a model is run: in what its blocks' matrix products are computed."""
 
-    BF16 = "bf16"
-    FP8 = "fp8"
-    INT8 = "int8"
+    EXACT = "exact"
+    """bfloat16."""
+    FAST = "fast"
+    """INT8, weights and activations; the first and the last block in bfloat16."""
+    FAST_FP8 = "fast-fp8"
+    """The same in FP8."""
 
 
 class Attention(StrEnum):
@@ -80,7 +85,7 @@ class Vae(StrEnum):
 class Run:
     """How a model is run on a card."""
 
-    matmul: Matmul = Matmul.BF16
+    profile: Profile = Profile.EXACT
     attention: Attention = Attention.BF16
     vae: Vae = Vae.BFLOAT16
     streamed_bytes: float = 0.0
@@ -90,13 +95,44 @@ class Run:
     elementwise_bytes: float = COMPACT_BYTES
 
 
+WAYS: Final[Mapping[str, Run]] = MappingProxyType(
+    {
+        "exact, float32 VAE": Run(vae=Vae.FLOAT32),
+        "exact": Run(),
+        "fast": Run(profile=Profile.FAST),
+        "fast+sage": Run(profile=Profile.FAST, attention=Attention.SAGE),
+        "fast+sage, tiny VAE": Run(profile=Profile.FAST, attention=Attention.SAGE, vae=Vae.TINY),
+        "fast-fp8+sage": Run(profile=Profile.FAST_FP8, attention=Attention.SAGE),
+    }
+)
+"""What is predicted where nobody says how: by profile; attention and VAE if not in bfloat16."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corrections:
-    """Measured time over predicted time, of the transformer, of the VAE and of the link."""
+    """Measured time over predicted time."""
 
     compute: float = 1.0
-    vae: float = 1.0
+    """Of everything that the transformer computes."""
+    low_bit: float = 1.0
+    """Of its 8-bit arithmetic, on top of `compute`."""
     link: float = 1.0
+    vae_float32: float = 1.0
+    vae_bfloat16: float = 1.0
+    vae_tiny: float = 1.0
+
+    def vae(self, vae: Vae) -> float:
+        """Of a decode."""
+        of = {
+            Vae.FLOAT32: self.vae_float32,
+            Vae.BFLOAT16: self.vae_bfloat16,
+            Vae.TINY: self.vae_tiny,
+        }
+        return of[vae]
+
+
+AS_PREDICTED: Final = Corrections()
+"""None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +147,14 @@ class ChunkTime:
     vae: float
 
     @property
+    def busy(self) -> float:
+        """Of the transformer, computing."""
+        return self.matmul + self.attention + self.elementwise
+
+    @property
     def seconds(self) -> float:
         """All of it."""
-        return self.matmul + self.attention + self.elementwise + self.waiting + self.vae
+        return self.busy + self.waiting + self.vae
 
     @property
     def frames_per_second(self) -> float:
@@ -121,69 +162,76 @@ class ChunkTime:
         return CHUNK_FRAMES / self.seconds
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """A steady chunk of one lane, as it was measured."""
-
-    run: Run
-    work: Work
-    seconds: float
-    vae_seconds: float
-    """Of `seconds`, what the decode took."""
-
-
 def predict(
     card: Card,
     run: Run,
     model: ModelShape,
     work: Work,
-    corrections: Corrections = Corrections(),
+    corrections: Corrections = AS_PREDICTED,
 ) -> ChunkTime:
     """Seconds for a chunk that is not amplified.
 
     Raises `ValueError` for steps that the model does not have, and for arithmetic that the card
     does not have.
     """
-    history = history_tokens(work)
     parts = ChunkTime(matmul=0, attention=0, elementwise=0, waiting=0, vae=0)
-    for steps, main in zip(steps_of(model, work), main_tokens(model, work), strict=True):
-        once = _pass(card, run, model, main, history, corrections)
-        passes = steps * model.passes_per_step
+    passes = pass_times(card, run, model, work, corrections)
+    for steps, once in zip(steps_of(model, work), passes, strict=True):
+        count = steps * model.passes_per_step
         parts = replace(
             parts,
-            matmul=parts.matmul + passes * once.matmul,
-            attention=parts.attention + passes * once.attention,
-            elementwise=parts.elementwise + passes * once.elementwise,
-            waiting=parts.waiting + passes * once.waiting,
+            matmul=parts.matmul + count * once.matmul,
+            attention=parts.attention + count * once.attention,
+            elementwise=parts.elementwise + count * once.elementwise,
+            waiting=parts.waiting + count * once.waiting,
         )
-    return replace(parts, vae=_vae_seconds(card, run.vae, work) * corrections.vae)
+    return replace(parts, vae=vae_seconds(card, run.vae, work) * corrections.vae(run.vae))
 
 
-def block_bytes(model: ModelShape, arithmetic: Matmul) -> float:
+def pass_times(
+    card: Card,
+    run: Run,
+    model: ModelShape,
+    work: Work,
+    corrections: Corrections = AS_PREDICTED,
+) -> list[ChunkTime]:
+    """Seconds of one pass at each stage, for one of its lanes. Raises like `predict`."""
+    history = history_tokens(work)
+    return [
+        _pass(card, run, model, main, history, corrections) for main in main_tokens(model, work)
+    ]
+
+
+def link_seconds(card: Card, run: Run) -> float:
+    """For the weights that are streamed in a pass, for one of its lanes."""
+    return run.streamed_bytes / (1e9 * card.link) / run.lanes
+
+
+def vae_seconds(card: Card, vae: Vae, work: Work) -> float:
+    """For the decode of a chunk."""
+    tflop = VAE_TFLOP * work.height * work.width / (384 * 640)
+    if vae is Vae.FLOAT32:
+        return tflop / (card.tf32 * VAE_SHARE)
+    return tflop / (card.bf16 * VAE_SHARE) / (TINY_VAE_SPEED if vae is Vae.TINY else 1)
+
+
+def roofline(peak: float, model: ModelShape, work: Work) -> float:
+    """Frames per second that no run can exceed: all arithmetic at `peak` TFLOPS, and no VAE."""
+    return CHUNK_FRAMES * peak / tflop_per_chunk(model, work)
+
+
+def block_bytes(model: ModelShape, profile: Profile) -> float:
     """Bytes of the weights that every pass needs: self-attention, the queries and the output of
     cross-attention, and the feed-forward. Keys and values of a prompt are made once for all."""
     each = 6 * model.dim**2 + 2 * model.dim * model.ffn_dim
-    return model.layers * each * (2 if arithmetic is Matmul.BF16 else 1)
+    whole = _whole_share(model, profile)
+    return model.layers * each * (2 * whole + (1 - whole))
 
 
 def offloaded(card: Card, run: Run, model: ModelShape) -> Run:
     """The run, with what has no room on the card beside `WORKING_BYTES` streamed in each pass."""
     room = max(0.0, card.vram_gib * 2.0**30 - WORKING_BYTES)
-    return replace(run, streamed_bytes=max(0.0, block_bytes(model, run.matmul) - room))
-
-
-def fitted(card: Card, model: ModelShape, measured: Sequence[Measured]) -> Corrections:
-    """What makes the predictions those that were measured: two measurements are enough.
-
-    Where weights were streamed and computing cannot explain the time, the link was the slower one.
-    """
-    vae = median(m.vae_seconds / _vae_seconds(card, m.run.vae, m.work) for m in measured)
-    by_compute = [m for m in measured if not predict(card, m.run, model, m.work).waiting]
-    by_link = [m for m in measured if predict(card, m.run, model, m.work).waiting]
-    compute = median([_ratio(card, model, m) for m in by_compute] or [1.0])
-    guess = Corrections(compute=compute, vae=vae)
-    links = [_link_ratio(card, model, m, guess) for m in by_link]
-    return replace(guess, link=median(links or [1.0]))
+    return replace(run, streamed_bytes=max(0.0, block_bytes(model, run.profile) - room))
 
 
 def _pass(
@@ -192,27 +240,36 @@ def _pass(
     """One pass, for one of its lanes."""
     attention_tflop = attention_tflop_per_pass(model, main, history)
     matmul_tflop = tflop_per_pass(model, main, history) - attention_tflop
-    slower = corrections.compute
-    matmul = slower * matmul_tflop / _matmul_tflops(card, run.matmul)
-    attention = slower * attention_tflop / _attention_tflops(card, run.attention)
+    whole = _whole_share(model, run.profile)
+    slower, low_bit = corrections.compute, corrections.compute * corrections.low_bit
+    matmul = slower * whole * matmul_tflop / (card.bf16 * card.matmul_share)
+    if whole < 1:
+        matmul += low_bit * (1 - whole) * matmul_tflop / _low_bit_tflops(card, run.profile)
+    attention = (low_bit if run.attention is Attention.SAGE else slower) * (
+        attention_tflop / _attention_tflops(card, run.attention)
+    )
     traffic = run.elementwise_bytes * (main + history) * model.dim * model.layers
     elementwise = slower * traffic / (1e9 * card.bandwidth * MEMORY_SHARE)
     busy = matmul + attention + elementwise
-    link = corrections.link * run.streamed_bytes / (1e9 * card.link) / run.lanes
     return ChunkTime(
         matmul=matmul,
         attention=attention,
         elementwise=elementwise,
-        waiting=max(0.0, link - busy),
+        waiting=max(0.0, corrections.link * link_seconds(card, run) - busy),
         vae=0.0,
     )
 
 
-def _matmul_tflops(card: Card, arithmetic: Matmul) -> float:
-    peak: float = {Matmul.BF16: card.bf16, Matmul.FP8: card.fp8, Matmul.INT8: card.int8}[arithmetic]
+def _whole_share(model: ModelShape, profile: Profile) -> float:
+    """Of the blocks, those in bfloat16."""
+    return 1.0 if profile is Profile.EXACT else min(1.0, WHOLE_BLOCKS / model.layers)
+
+
+def _low_bit_tflops(card: Card, profile: Profile) -> float:
+    peak = card.int8 if profile is Profile.FAST else card.fp8
     if not peak:
-        raise ValueError(f"{card.name} has no {arithmetic} arithmetic")
-    return peak * card.matmul_share * (1 if arithmetic is Matmul.BF16 else LOW_BIT_SHARE)
+        raise ValueError(f"{card.name} has no FP8 arithmetic, which {profile} needs")
+    return peak * card.matmul_share * LOW_BIT_SHARE
 
 
 def _attention_tflops(card: Card, kernel: Attention) -> float:
@@ -221,28 +278,3 @@ def _attention_tflops(card: Card, kernel: Attention) -> float:
     other = card.fp8 or card.bf16
     both = 2 / (1 / card.int8 + 1 / other)  # one half of the work after the other
     return both * card.attention_share * LOW_BIT_SHARE**2
-
-
-def _vae_seconds(card: Card, vae: Vae, work: Work) -> float:
-    tflop = VAE_TFLOP * work.height * work.width / (384 * 640)
-    if vae is Vae.FLOAT32:
-        return tflop / (card.tf32 * VAE_SHARE)
-    return tflop / (card.bf16 * VAE_SHARE) / (TINY_VAE_SPEED if vae is Vae.TINY else 1)
-
-
-def _ratio(card: Card, model: ModelShape, m: Measured) -> float:
-    predicted = predict(card, m.run, model, m.work)
-    return (m.seconds - m.vae_seconds) / (predicted.seconds - predicted.vae)
-
-
-def _link_ratio(card: Card, model: ModelShape, m: Measured, guess: Corrections) -> float:
-    """By bisection, for passes wait for the link or not, each for itself."""
-    low, high = 0.1, 10.0
-    for _ in range(40):
-        middle = math.sqrt(low * high)
-        tried = predict(card, m.run, model, m.work, replace(guess, link=middle))
-        if tried.seconds - tried.vae < m.seconds - m.vae_seconds:
-            low = middle
-        else:
-            high = middle
-    return math.sqrt(low * high)

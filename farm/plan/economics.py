@@ -35,6 +35,8 @@ class Basis(StrEnum):
 
     PUBLISHED = "published"
     MEASURED = "measured"
+    CALIBRATED = "calibrated"
+    """Estimated, and corrected by measurements."""
     ESTIMATED = "estimated"
 
 

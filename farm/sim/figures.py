@@ -16,7 +16,7 @@ CARDS_TRIED_MAX: Final = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """A simulation in numbers. Speeds are estimated unless every card's was measured."""
+    """A simulation in numbers. Speeds are estimated unless every card was measured."""
 
     cards: int
     finished: bool
@@ -37,7 +37,7 @@ class Figures:
     deaths: int
     yields: int
     speeds: str
-    """measured or estimated."""
+    """measured, calibrated or estimated."""
 
     @property
     def delivered(self) -> int:
@@ -65,7 +65,7 @@ def figures(plan: FleetPlan, outcome: Outcome, *, kwh_price: float) -> Figures:
         price=sum(number * card.price for number, card in plan.cards),
         deaths=outcome.record.counts["death"],
         yields=outcome.record.counts["yield"],
-        speeds="measured" if plan.is_measured else "estimated",
+        speeds=plan.speeds.value,
     )
 
 

@@ -1,7 +1,7 @@
 """What is simulated: cards by type, how fast they render, what they cost.
 
 A type's speed is predicted from what the card is made of (`farm.plan.card_time`), or published,
-until somebody measures a card and says so.
+until somebody measures a card and says so: by a rate, or by bench records that correct predictions.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import Final
 
 from farm.domain.clip import CHUNK_FRAMES, Work
 from farm.domain.errors import FarmError
+from farm.plan.bench_record import Calibration
 from farm.plan.card_table import CARDS
-from farm.plan.card_time import Run, offloaded, predict
+from farm.plan.card_time import AS_PREDICTED, Corrections, Run, offloaded, predict
 from farm.plan.economics import (
     H100,
     HELIOS,
@@ -28,6 +29,7 @@ from farm.plan.economics import (
 
 CARDS_MAX: Final = 100_000
 CARDS_PER_NODE: Final = 1
+TOLD_BY_THE_CARD: Final = frozenset({Basis.MEASURED, Basis.CALIBRATED})
 
 
 class BadCards(FarmError):
@@ -48,31 +50,40 @@ class CardType:
     watts_idle: float
     price: float
     """Of one card, new, in US dollars: a figure to put one's own in place of."""
+    corrections: Corrections = AS_PREDICTED
+    """Of its predictions, where it was measured."""
 
     def chunk_seconds(self, work: Work, model: ModelShape) -> float:
         """Seconds for one chunk. Raises `ValueError` for steps that the model does not have."""
-        return _chunk_seconds(self.speed, work, model)
+        return _chunk_seconds(self.speed, self.corrections, work, model)
 
 
 @cache
-def _chunk_seconds(speed: Baseline, work: Work, model: ModelShape) -> float:
-    if speed.basis is Basis.ESTIMATED:
+def _chunk_seconds(
+    speed: Baseline, corrections: Corrections, work: Work, model: ModelShape
+) -> float:
+    if speed.basis in (Basis.ESTIMATED, Basis.CALIBRATED):
         card = CARDS[speed.name]
-        return predict(card, offloaded(card, Run(), model), model, work).seconds
+        return predict(card, offloaded(card, Run(), model), model, work, corrections).seconds
     return CHUNK_FRAMES / like_for_like(speed, model, work).frames_per_second
 
 
-def _predicted(name: str) -> Baseline:
+def _predicted(
+    name: str,
+    corrections: Corrections = AS_PREDICTED,
+    basis: Basis = Basis.ESTIMATED,
+    source: str = "predicted from the vendor's peaks (farm.plan.card_time), profile exact",
+) -> Baseline:
     """The speed of a card of the table with the profile `exact`."""
     card, model = CARDS[name], HELIOS["distilled"]
-    time = predict(card, offloaded(card, Run(), model), model, H100.work)
+    time = predict(card, offloaded(card, Run(), model), model, H100.work, corrections)
     return Baseline(
         name=name,
         frames_per_second=time.frames_per_second,
         variant=model.variant,
         work=H100.work,
-        basis=Basis.ESTIMATED,
-        source="predicted from the vendor's peaks (farm.plan.card_time), profile exact",
+        basis=basis,
+        source=source,
     )
 
 
@@ -123,9 +134,12 @@ class FleetPlan:
         return sum(number for number, _ in self.cards)
 
     @property
-    def is_measured(self) -> bool:
-        """Every speed was measured."""
-        return all(card.speed.basis is Basis.MEASURED for _, card in self.cards)
+    def speeds(self) -> Basis:
+        """What all speeds are at least: measured, calibrated or estimated."""
+        bases = {card.speed.basis for _, card in self.cards}
+        if bases <= {Basis.MEASURED}:
+            return Basis.MEASURED
+        return Basis.CALIBRATED if bases <= TOLD_BY_THE_CARD else Basis.ESTIMATED
 
     def with_first(self, number: int) -> FleetPlan:
         """The same fleet with `number` cards of its first type."""
@@ -144,16 +158,21 @@ _PART = re.compile(r"(?:([0-9]{1,6})\s*x\s*)?([a-z0-9][a-z0-9.-]*)")
 
 
 def parse_cards(
-    text: str, speeds: Mapping[str, float] | None = None, variant: str = "distilled"
+    text: str,
+    speeds: Mapping[str, float] | None = None,
+    variant: str = "distilled",
+    calibrations: Mapping[str, Calibration] | None = None,
 ) -> FleetPlan:
     """`62xrtx-4060-ti,1xh100` to a fleet that renders with a Helios of this variant.
 
     `speeds` are measured frames per second by type: of Helios-Distilled at 640x384 with steps
-    1,1,1. Raises `BadCards`.
+    1,1,1; `calibrations` correct the predictions of types without. Raises `BadCards`.
     """
     if variant not in HELIOS:
         raise BadCards(f"{variant!r} is no model that can be simulated: use {', '.join(HELIOS)}")
     types = dict(CARD_TYPES)
+    for name, calibration in (calibrations or {}).items():
+        types[name] = _calibrated(calibration)
     for name, fps in (speeds or {}).items():
         types[name] = _measured(name, fps)
     parts = [_part(part.strip().lower(), types) for part in text.split(",") if part.strip()]
@@ -180,6 +199,18 @@ def _known(name: str, types: Mapping[str, CardType]) -> CardType:
         known = ", ".join(sorted(types))
         raise BadCards(f"{name} is no card type known here: use {known}, or give its speed")
     return types[name]
+
+
+def _calibrated(calibration: Calibration) -> CardType:
+    card, fit, model = calibration.card, calibration.fit, HELIOS["distilled"]
+    covered = fit.covers(card, offloaded(card, Run(), model), model, H100.work)
+    speed = _predicted(
+        card.name,
+        fit.corrections,
+        Basis.CALIBRATED if covered else Basis.ESTIMATED,
+        f"predicted, corrected by {len(calibration.measured)} bench measurements, profile exact",
+    )
+    return replace(CARD_TYPES[card.name], speed=speed, corrections=fit.corrections)
 
 
 def _measured(name: str, fps: float) -> CardType:

@@ -13,10 +13,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from node_agent.cli.options import MODELS, ModelsDir, Pageable, Ram, Vram
+from node_agent.cli.options import MODELS, Compile, ModelsDir, Pageable, Ram, Vram
 from node_agent.files import write_atomic
 from node_agent.lane_widths import WIDTHS_NAME, keep, width_of
-from node_agent.memory_size import memory_words
+from node_agent.memory_size import compile_words, memory_words
 
 Record = dict[str, Any]
 
@@ -49,6 +49,7 @@ def bench(
     vram: Vram = None,
     ram: Ram = None,
     pageable: Pageable = False,
+    compiled: Compile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the record to this file.")] = None,
 ) -> None:
@@ -66,6 +67,7 @@ def bench(
             *(word for each in steps or default_steps for word in ("--steps", each)),
             *("--chunks", str(chunks), "--threads", str(threads)),
             *memory_words(vram, ram, pageable=pageable),
+            *compile_words(compiled),
             *(["--tune"] if tune else []),
         ]
     )

@@ -63,6 +63,14 @@ Pageable = Annotated[
         help="Stream weights from ordinary memory, where the system refuses to page-lock it.",
     ),
 ]
+Compile = Annotated[
+    bool | None,
+    typer.Option(
+        "--compile/--no-compile",
+        help="Compile the transformer's blocks: faster, close to the pictures without, not equal.",
+        show_default="on a GPU",
+    ),
+]
 
 
 def stamps(models_dir: Path) -> Path:

@@ -12,9 +12,9 @@ from typing import Annotated
 import typer
 
 from node_agent.cli import parse
-from node_agent.cli.options import MODELS, Json, ModelsDir, Pageable, Ram, Vram
+from node_agent.cli.options import MODELS, Compile, Json, ModelsDir, Pageable, Ram, Vram
 from node_agent.cli.render import Blend, Fresh, Out, Vae
-from node_agent.cli.rendering import Asked, Memory, check_model, facts, finish, follow, take_up
+from node_agent.cli.rendering import Asked, Machine, check_model, facts, finish, follow, take_up
 from node_agent.models import describe, load_manifest
 from node_agent.reel.codecs import CodecName
 from node_agent.reel.operations import all_again, branched, extended
@@ -43,6 +43,7 @@ def extend(
     vram: Vram = None,
     ram: Ram = None,
     pageable: Pageable = False,
+    compiled: Compile = None,
     models_dir: ModelsDir = MODELS,
     fresh: Fresh = False,
     as_json: Json = False,
@@ -57,9 +58,9 @@ def extend(
         longer = extended(record, target.stem, frames, prompt=prompt, blend_chunks=blend_chunks)
     except ReelError as error:
         raise Asked(f"{film}: {error}") from error
-    memory = Memory(vram, ram, pageable)
+    machine = Machine(vram, ram, pageable, compiled)
     _go_on(
-        source, target, longer, models_dir=models_dir, fresh=fresh, as_json=as_json, memory=memory
+        source, target, longer, models_dir=models_dir, fresh=fresh, as_json=as_json, machine=machine
     )
 
 
@@ -78,6 +79,7 @@ def branch(
     vram: Vram = None,
     ram: Ram = None,
     pageable: Pageable = False,
+    compiled: Compile = None,
     models_dir: ModelsDir = MODELS,
     fresh: Fresh = False,
     as_json: Json = False,
@@ -91,9 +93,9 @@ def branch(
         )
     except ReelError as error:
         raise Asked(f"{film}: {error}") from error
-    memory = Memory(vram, ram, pageable)
+    machine = Machine(vram, ram, pageable, compiled)
     _go_on(
-        source, target, other, models_dir=models_dir, fresh=fresh, as_json=as_json, memory=memory
+        source, target, other, models_dir=models_dir, fresh=fresh, as_json=as_json, machine=machine
     )
 
 
@@ -114,6 +116,7 @@ def redecode(
     vram: Vram = None,
     ram: Ram = None,
     pageable: Pageable = False,
+    compiled: Compile = None,
     models_dir: ModelsDir = MODELS,
     fresh: Annotated[bool, typer.Option("--fresh", help="Replace the file that is there.")] = False,
     as_json: Json = False,
@@ -142,8 +145,8 @@ def redecode(
         with Output(target, chosen, fps=record.fps, crf=crf, folder=Path(pieces)) as output:
             placed = Reel(source.folder, record)
             log = source.folder / LOG_NAME
-            memory = Memory(vram, ram, pageable)
-            follow(placed, start, log, models_dir=models_dir, keep=output.add, memory=memory)
+            machine = Machine(vram, ram, pageable, compiled)
+            follow(placed, start, log, models_dir=models_dir, keep=output.add, machine=machine)
         take = output.take()
     sidecar = target.with_name(f"{target.name}.json")
     write_sidecar(record, take, sidecar, encoder=output.encoder_id)
@@ -174,7 +177,7 @@ def _go_on(
     models_dir: Path,
     fresh: bool,
     as_json: bool,
-    memory: Memory,
+    machine: Machine,
 ) -> None:
     if reel_of(film) == source.folder:
         raise Asked(f"{film} is the film itself; choose another --out")
@@ -186,4 +189,4 @@ def _go_on(
         raise Asked(f"{record.spec.clip_id}: {error}") from error
     placed = replace(record, recipe=json.loads(json.dumps(recipe.record())))
     reel = take_up(film, placed, fresh=fresh, source=source.folder)
-    finish(reel, film, models_dir=models_dir, as_json=as_json, memory=memory)
+    finish(reel, film, models_dir=models_dir, as_json=as_json, machine=machine)

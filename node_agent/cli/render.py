@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from node_agent.cli import parse
-from node_agent.cli.options import MODELS, Json, ModelsDir, Pageable, Ram, Vram
-from node_agent.cli.rendering import Asked, Memory, finish, take_up
+from node_agent.cli.options import MODELS, Compile, Json, ModelsDir, Pageable, Ram, Vram
+from node_agent.cli.rendering import Asked, Machine, finish, take_up
 from node_agent.files import sha256_of_file
 from node_agent.models import describe, load_manifest
 from node_agent.reel.presets import help_text
@@ -97,6 +97,7 @@ def render(
     vram: Vram = None,
     ram: Ram = None,
     pageable: Pageable = False,
+    compiled: Compile = None,
     fresh: Fresh = False,
     as_json: Json = False,
 ) -> None:
@@ -125,8 +126,8 @@ def render(
     threads = threads or threads_of(film)
     wanted = record_of(spec, fps, model.absolute(), parse.device(device), threads)
     reel = take_up(film, wanted, fresh=fresh)
-    memory = Memory(vram, ram, pageable)
-    finish(reel, film, models_dir=models_dir, as_json=as_json, memory=memory)
+    machine = Machine(vram, ram, pageable, compiled)
+    finish(reel, film, models_dir=models_dir, as_json=as_json, machine=machine)
 
 
 def threads_of(film: Path) -> int:

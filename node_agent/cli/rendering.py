@@ -31,12 +31,13 @@ INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """What rendering may take of this machine: see `render.child.ChildOptions`."""
+class Machine:
+    """What rendering may take of this machine, and how: see `render.child.ChildOptions`."""
 
     vram_bytes: int | None
     ram_bytes: int | None
     pageable: bool
+    compiled: bool | None
 
 
 class Asked(typer.BadParameter):
@@ -72,7 +73,7 @@ def take_up(film: Path, wanted: Record, *, fresh: bool, source: Path | None = No
     return Reel.create(folder, wanted, source)
 
 
-def finish(reel: Reel, film: Path, *, models_dir: Path, as_json: bool, memory: Memory) -> None:
+def finish(reel: Reel, film: Path, *, models_dir: Path, as_json: bool, machine: Machine) -> None:
     """Make what is left of the clip, then the film and its sidecar, and say so."""
     from node_agent.reel.take import make_take  # PyAV: only where it is needed
 
@@ -81,7 +82,7 @@ def finish(reel: Reel, film: Path, *, models_dir: Path, as_json: bool, memory: M
         reel.check_files()
         start = remaining(reel.record, reel.folder)
         if start is not None:
-            follow(reel, start, reel.folder / LOG_NAME, models_dir=models_dir, memory=memory)
+            follow(reel, start, reel.folder / LOG_NAME, models_dir=models_dir, machine=machine)
         take = make_take(reel, film)
     facts(reel.record, take, reel.folder, time.monotonic() - began, as_json=as_json)
 
@@ -92,7 +93,7 @@ def follow(
     log: Path,
     *,
     models_dir: Path,
-    memory: Memory,
+    machine: Machine,
     keep: Callable[[ChunkDone], None] | None = None,
 ) -> None:
     """Let a render child do `start` and show its chunks; `keep` takes them, by default the reel.
@@ -112,9 +113,10 @@ def follow(
         threads=record.threads,
         stamps=stamps(models_dir),
         loras=models_dir.expanduser(),
-        vram_bytes=memory.vram_bytes,
-        ram_bytes=memory.ram_bytes,
-        pageable=memory.pageable,
+        vram_bytes=machine.vram_bytes,
+        ram_bytes=machine.ram_bytes,
+        pageable=machine.pageable,
+        compiled=machine.compiled,
     )
     with progress_of(start.spec.clip_id, chunks) as progress:
 

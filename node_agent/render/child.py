@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, BinaryIO, Self, cast
 
-from node_agent.memory_size import memory_words
+from node_agent.memory_size import compile_words, memory_words
 from node_agent.render.messages import (
     Command,
     ProtocolError,
@@ -58,6 +58,8 @@ class ChildOptions:
     """The most of the host's memory to take; None is what is free."""
     pageable: bool = False
     """Weights are streamed from ordinary memory, not from page-locked."""
+    compiled: bool | None = None
+    """Blocks are compiled; None is what suits the device."""
     unrecorded_max: int = 2
     """Chunks that may be begun and not yet recorded; 2 is what the farm promises."""
 
@@ -103,6 +105,7 @@ class ChildOptions:
             if path is not None:
                 arguments += [flag, str(path)]
         arguments += memory_words(self.vram_bytes, self.ram_bytes, pageable=self.pageable)
+        arguments += compile_words(self.compiled)
         return arguments + (["--streamed"] if self.streamed else [])
 
 

@@ -40,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.getLogger("node_agent").setLevel(logging.INFO)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, str(options.threads))
+    if options.stamps:  # what is compiled outlives a restart, and is nobody else's to write
+        kernels = options.stamps.absolute().with_name("kernels")
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(kernels))
     leave(_serve(options, commands, reports))
 
 
@@ -130,6 +133,7 @@ def _renderer(options: argparse.Namespace) -> Renderer:
         vram_bytes=options.vram,
         ram_bytes=options.ram,
         pageable=options.pageable,
+        compiled=options.compiled,
     )
 
 
@@ -149,6 +153,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--ram", type=int, help="bytes of the host to take at most (helios)")
     parser.add_argument(
         "--pageable", action="store_true", help="stream from ordinary memory (helios)"
+    )
+    parser.add_argument(
+        "--compile",
+        dest="compiled",
+        action=argparse.BooleanOptionalAction,
+        help="compile the transformer's blocks; by default on a GPU (helios)",
     )
     parser.add_argument("--loras", type=Path, help="directory of pinned LoRAs (helios)")
     parser.add_argument("--seconds-per-chunk", type=float, default=0.0, help="testcard's pace")

@@ -30,6 +30,7 @@ def test_the_record_of_a_gpu(card, model_directory):
     jsonschema.Draft202012Validator(SCHEMA).validate(record)
     total = record["card"]["bytes_vram_total"]
     assert all(0 < case["bytes_vram_peak"] <= total for case in record["cases"])
+    assert record["card"]["type"] not in ("", "cpu")
     assert [each["precision"] for each in record["decode"]] == list(VAES[:3])
     for case in record["cases"]:
         assert (case["arithmetic"], case["vae"]) == ("bfloat16", "bfloat16")

@@ -91,12 +91,16 @@ def test_the_record_is_what_the_schema_says(measured, command_line, model):
     for record in (measured, command_line[1]):
         jsonschema.Draft202012Validator(SCHEMA).validate(record)
         assert record["model"]["weights"] == model[1]
+        assert record["model"]["bytes_streamed_per_pass"] == 0
+        assert record["model"]["profile"] == "exact"
+        assert record["card"]["type"] == "cpu"
 
 
 def test_every_measured_number_has_its_unit_in_its_name(measured):
     unit = re.compile(r"(seconds|bytes|frames|joules|share)(_|/|$)")
     plain = {"width", "height", "lanes", "steps", "count", "cores", "threads", "format_version"}
     plain |= {"guidance_scale", "passes_per_round", "blocks", "blocks_resident"}
+    plain |= {"heads", "head_dim", "ffn_dim"}
     for path, _ in numbers(measured):
         assert unit.search(path) or path.rsplit("/", 1)[1] in plain, path
 
@@ -134,9 +138,11 @@ def test_the_command_of_the_record_measures_the_same_again(measured, model):
     assert words[:2] == ["farm-node", "bench"]
     again, _ = parse([*words[2:], "--parent", "1"])
     assert again == options(model[0], steps=((2, 1, 1),), lanes=(1, 2))
-    capped = options(model[0], vram_bytes=8 * GB, ram_bytes=26 * GB, pageable=True)
-    again, _ = parse([*shlex.split(capped.command())[2:], "--parent", "1"])
-    assert again == capped
+    for compiled in (True, False):
+        more = {"vram_bytes": 8 * GB, "ram_bytes": 26 * GB, "pageable": True, "compiled": compiled}
+        capped = options(model[0], **more)
+        again, _ = parse([*shlex.split(capped.command())[2:], "--parent", "1"])
+        assert again == capped
 
 
 def test_a_person_gets_a_table(command_line):

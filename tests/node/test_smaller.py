@@ -42,3 +42,6 @@ def test_the_child_is_told() -> None:
     assert "--streamed" not in ChildOptions(renderer="helios").arguments()
     capped = ChildOptions(renderer="helios", vram_bytes=8, ram_bytes=26, pageable=True)
     assert capped.arguments()[-5:] == ["--vram", "8", "--ram", "26", "--pageable"]
+    for compiled, words in ((True, ["--compile"]), (False, ["--no-compile"]), (None, [])):
+        arguments = ChildOptions(renderer="helios", compiled=compiled).arguments()
+        assert [word for word in arguments if "compile" in word] == words

@@ -9,7 +9,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from farm.cli.app import app
+from farm.plan.card_time import Corrections
 from farm.sim.figures import CARDS_TRIED_MAX, fewest_cards
+from tests.unit.bench_records import bench_record
 
 
 def run(*arguments: object) -> Result:
@@ -114,3 +116,25 @@ def test_a_file_with_problems_is_refused_as_by_submit(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert f"{path}:2:frames:" in result.output
     assert "nothing was simulated" in result.output
+
+
+def test_bench_records_set_the_speed_of_their_card(batch: Path, tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+    file.write_text(json.dumps(bench_record("h200", truth=Corrections(compute=2.0))))
+    asked = ("--cards", "2xh200", "--batch", batch, "--start", "22:00")
+    plain, slower = run(*asked, "--json"), run(*asked, "--bench", file, "--json")
+    assert slower.exit_code == 0, slower.output
+    found = json.loads(slower.stdout)["figures"]
+    assert found["speeds"] == "calibrated"
+    assert found["seconds"] > 1.5 * json.loads(plain.stdout)["figures"]["seconds"]
+    assert "FPS (calibrated)" in run(*asked, "--bench", file).output
+    told = run(*asked, "--bench", file, "--speed", "h200=20", "--json")
+    assert json.loads(told.stdout)["figures"]["speeds"] == "measured"
+
+
+def test_a_record_that_does_not_tell_leaves_speeds_estimated(batch: Path, tmp_path: Path) -> None:
+    """An RTX 4060 Ti streams half of its weights; one that had them all says nothing of that."""
+    file = tmp_path / "bench.json"
+    file.write_text(json.dumps(bench_record("rtx-4060-ti")))
+    result = run("--cards", "1xrtx-4060-ti", "--batch", batch, "--bench", file, "--json")
+    assert json.loads(result.stdout)["figures"]["speeds"] == "estimated"

@@ -85,8 +85,8 @@ def test_a_fleet_is_written_by_type() -> None:
         (62, "rtx-4060-ti"),
         (1, "h100"),
     ]
-    assert not plan.is_measured
-    assert parse_cards("2xmine", {"mine": 3.5}).is_measured
+    assert plan.speeds == "estimated"
+    assert parse_cards("2xmine", {"mine": 3.5}).speeds == "measured"
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def measure(options: Options, meter: Meter | None = None) -> Record:
         "card": about.card(device),
         "host": about.host(),
         "versions": about.versions(),
-        "stack_id": stack_id(device),
+        "stack_id": stack_id(device, model.stack_words),
         "model": subject.describe(model, options.model),
         "width": options.width,
         "height": options.height,

@@ -13,15 +13,17 @@ import pynvml
 import torch
 
 from node_agent.render.bench.figures import Record
+from node_agent.telemetry import card_type
 
 
 def card(device: torch.device) -> Record:
     """What renders."""
     if device.type != "cuda":
-        return {"kind": "cpu", "name": _processor()}
+        return {"kind": "cpu", "type": card_type(None), "name": _processor()}
     properties = torch.cuda.get_device_properties(device)
     about: Record = {
         "kind": "cuda",
+        "type": card_type(properties.name),
         "name": properties.name,
         "bytes_vram_total": torch.cuda.mem_get_info(device)[1],
         "compute_capability": f"{properties.major}.{properties.minor}",

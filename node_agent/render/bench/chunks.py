@@ -126,7 +126,7 @@ def measure(
         "steps": list(steps),
         "lanes": lanes,
         "guidance_scale": recipe.guidance_scale,
-        "arithmetic": str(model.dtype).removeprefix("torch."),
+        "arithmetic": recipe.arithmetic,
         "vae": recipe.vae,
         **_figures(rounds, lanes),
         "stages": _stages(model, passes, len(rounds)),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from node_agent.memory_size import memory_size, memory_words
+from node_agent.memory_size import compile_words, memory_size, memory_words
 from node_agent.render.bench.figures import REPEATS_MIN
 
 
@@ -36,6 +36,8 @@ class Options:
     """The most of the host's memory to take; None is what is free."""
     pageable: bool = False
     """Weights are streamed from ordinary memory, not from page-locked."""
+    compiled: bool | None = None
+    """Blocks are compiled; None is what suits the device."""
     tune: bool = False
     """Find the number of lanes that is worth it, with the first setting of `steps`."""
 
@@ -49,6 +51,7 @@ class Options:
                 *("--size", f"{self.width}x{self.height}", *steps, "--lanes", joined(self.lanes)),
                 *("--chunks", str(self.chunks), "--threads", str(self.threads)),
                 *memory_words(self.vram_bytes, self.ram_bytes, pageable=self.pageable),
+                *compile_words(self.compiled),
                 *(["--tune"] if self.tune else []),
             ]
         )
@@ -88,6 +91,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[Options, int]:
     parser.add_argument("--vram", type=memory_size)
     parser.add_argument("--ram", type=memory_size)
     parser.add_argument("--pageable", action="store_true")
+    parser.add_argument("--compile", dest="compiled", action=argparse.BooleanOptionalAction)
     parser.add_argument("--tune", action="store_true")
     parser.add_argument("--parent", type=int, required=True)
     given = parser.parse_args(arguments)
@@ -106,6 +110,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[Options, int]:
         vram_bytes=given.vram,
         ram_bytes=given.ram,
         pageable=given.pageable,
+        compiled=given.compiled,
         tune=given.tune,
     )
     return options, given.parent

@@ -40,7 +40,12 @@ def load(options: Options, device: torch.device) -> HeliosModel:
         ModelFiles(options.model) if options.model else random_parts(device, room(device, caps))
     )
     return HeliosModel(
-        parts, device, vram_bytes=caps.vram, ram_bytes=caps.ram, pageable=options.pageable
+        parts,
+        device,
+        vram_bytes=caps.vram,
+        ram_bytes=caps.ram,
+        pageable=options.pageable,
+        compiled=options.compiled,
     )
 
 
@@ -49,10 +54,15 @@ def describe(model: HeliosModel, directory: Path | None) -> Record:
     return {
         "name": model.manifest.name,
         "variant": model.info.variant,
+        "profile": model.profile.name,
         "weights": model.manifest.digest if directory else RANDOM,
         "placement": model.placement.name,
         "blocks": model.placement.blocks,
         "blocks_resident": model.placement.resident,
+        "bytes_streamed_per_pass": model.placement.bytes_streamed,
+        "heads": model.info.heads,
+        "head_dim": model.info.head_dim,
+        "ffn_dim": model.info.ffn_dim,
     }
 
 

@@ -19,6 +19,7 @@ from transformers.utils import logging as transformers_logging
 from node_agent.models import ModelError, ModelInfo
 from node_agent.render.helios.card import Card, marks_of
 from node_agent.render.helios.cross_attention import PromptProjections
+from node_agent.render.helios.fusion import Fusion, fusion_for, stack_words
 from node_agent.render.helios.loras import LoraFolder
 from node_agent.render.helios.parts import ModelFiles, Parts, PromptReader
 from node_agent.render.helios.placement import Caps, Placement, give_back, plan_for, room
@@ -54,6 +55,7 @@ class HeliosModel:
         ram_bytes: int | None = None,
         streamed: bool = False,
         pageable: bool = False,
+        compiled: bool | None = None,
         profile: Profile = EXACT,
     ) -> None:
         """Load the parts, or those of a directory, which is verified first.
@@ -64,8 +66,9 @@ class HeliosModel:
         `vram_bytes` and `ram_bytes` are the most that may be taken of either memory, None is what
         is free; `streamed` keeps as few of the transformer's blocks on the device as can be, and
         `pageable` streams them from ordinary memory instead of page-locked. On a CPU all is
-        resident, unless `vram_bytes` rehearses a GPU of that size. `profile` is what is loaded
-        first. Raises `ModelError` when files do not match the manifest, or do not fit.
+        resident, unless `vram_bytes` rehearses a GPU of that size. `compiled` is as in
+        `fusion_for`. `profile` is what is loaded first. Raises `ModelError` when files do not match
+        the manifest, or do not fit.
         """
         hide_progress_bars()
         parts = ModelFiles(source, stamps=stamps) if isinstance(source, Path) else source
@@ -89,6 +92,9 @@ class HeliosModel:
         """Whether it has so little memory that it decodes in tiles."""
         self._streamed = streamed
         self._page_locked = not pageable
+        self._compiled = compiled
+        self.stack_words = stack_words(device, self.dtype, compiled)
+        """What a stack id says of how blocks are run."""
         self._lora_folder = LoraFolder(loras, stamps)
         self.profile = profile
         """What the transformer is loaded for now."""
@@ -196,6 +202,7 @@ class HeliosModel:
             self._lora_folder.fuse(stock, self.loras)
             transformer = lean(stock.requires_grad_(False))
             projections = PromptProjections(transformer).requires_grad_(False)
+            self._fusion().apply(transformer)
             self._streamer = homes.stream(transformer)
         except BaseException:  # whoever asks next has it loaded, when this one is out of memory
             homes.close()
@@ -214,13 +221,17 @@ class HeliosModel:
             self._streamer = None
         give_back(self.device)
 
+    def _fusion(self) -> Fusion:
+        lossy = self.profile.lossy
+        return fusion_for(self.device, self.dtype, compiled=self._compiled, lossy_attention=lossy)
+
     def _plan(self, stock: Any) -> Plan:
         sizes = Parted.of(stock).sizes
         if self.device.type == "cpu" and self._caps.vram is None:
             plan = resident(sizes)
         else:
             plan = plan_for(sizes, room(self.device, self._caps), streamed=self._streamed)
-        self.placement = Placement(len(sizes.blocks), plan.resident)
+        self.placement = Placement(len(sizes.blocks), plan.resident, plan.bytes_streamed)
         logger.info(
             "transformer of %.1f GB: %s; weights take %.1f GB of GPU memory and %.1f GB of the"
             " host's",

@@ -42,6 +42,8 @@ class Placement:
     blocks: int
     resident: int
     """Of the blocks, those that are always on the device; the others are streamed."""
+    bytes_streamed: int
+    """Of the others together: what comes over the link in every pass."""
 
     @property
     def name(self) -> str:

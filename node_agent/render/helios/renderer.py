@@ -61,14 +61,15 @@ class HeliosRenderer:
         vram_bytes: int | None = None,
         ram_bytes: int | None = None,
         pageable: bool = False,
+        compiled: bool | None = None,
     ) -> None:
         """Verify and load the model in `directory`. Raises `ModelError`.
 
         `threads` of the CPU are used by this process, None leaves torch's own setting; sums differ
         in the last bit with their number, so it is part of the stack id. `stamps` is a file that
         remembers the hashes of the model between starts, `embeddings` a folder that keeps encoded
-        prompts, `loras` a directory of pinned LoRAs. The last four say where the transformer's
-        weights may live: see `HeliosModel`.
+        prompts, `loras` a directory of pinned LoRAs. The last five say where the transformer's
+        weights may live, and whether it is compiled: see `HeliosModel`.
         """
         if threads is not None:
             torch.set_num_threads(threads)
@@ -81,11 +82,12 @@ class HeliosRenderer:
             vram_bytes=vram_bytes,
             ram_bytes=ram_bytes,
             pageable=pageable,
+            compiled=compiled,
         )
         self._prompts = PromptEncoder(self._model, embeddings)
         self.model_digest = self._model.manifest.digest
         self.model_name = self._model.manifest.name
-        self.stack_id = stack_id(self._model.device)
+        self.stack_id = stack_id(self._model.device, self._model.stack_words)
         self.profiles: tuple[str, ...] = (self._model.profile.name,)
         self.placement = self._model.placement.name
         self.clock = self._model.clock
@@ -145,8 +147,11 @@ class HeliosRenderer:
         self._prompts.take_over(embeddings)
 
 
-def stack_id(device: torch.device) -> str:
-    """What decides a pixel's last bit beside model and profile: equal ids, equal pictures."""
+def stack_id(device: torch.device, fusion: Sequence[str] = ()) -> str:
+    """What decides a pixel's last bit beside model and profile: equal ids, equal pictures.
+
+    `fusion` is `fusion.stack_words`.
+    """
     packages = [
         f"{name}-{version(name).partition('+')[0]}"
         for name in ("torch", "diffusers", "transformers")
@@ -156,4 +161,4 @@ def stack_id(device: torch.device) -> str:
     else:
         name = torch.cuda.get_device_name(device).replace(" ", "-").lower()
         place = f"cuda-{torch.version.cuda}-{name}"
-    return ",".join([*packages, place, f"threads-{torch.get_num_threads()}"])
+    return ",".join([*packages, place, f"threads-{torch.get_num_threads()}", *fusion])

@@ -6,26 +6,27 @@ them to a row for every token, 1.4 GB in float32 at the full stage of the real m
 and values of cross-attention depend on the prompt alone: `cross_attention.py` computes them once
 for each prompt, and the weights that make them leave the blocks.
 
-The classes are the stock ones with another forward, so whatever diffusers hooks to them (compiled
-blocks, attention backends) goes on working. Weights that are streamed are asked for around each
-block, not by hooks within it, so that a block can be compiled.
+The classes are the stock ones with another forward, so whatever diffusers hooks to them (group
+offloading, attention backends) goes on working. Weights that are streamed are asked for around each
+block, not by hooks within it, so that a block can be compiled (`fusion.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from diffusers import HeliosTransformer3DModel
-from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.transformers.transformer_helios import (
     HeliosTransformerBlock,
+    apply_rotary_emb_transposed,
     center_down_sample_3d,
     pad_for_3d_conv,
 )
 from torch import Tensor
 
+from node_agent.render.helios.attention import attend
 from node_agent.render.helios.slabs.streamer import AllResident, BlockWeights
 
 KeysValues = tuple[Tensor, Tensor]
@@ -35,6 +36,12 @@ Rows = tuple[Tensor, Tensor]
 """A modulation for history tokens and one for the chunk's: each (lanes, 1, dimension), float32."""
 
 
+def run_block(block: Any, *inputs: Any) -> Tensor:
+    """A block's output, as the block is written."""
+    out: Tensor = block(*inputs)
+    return out
+
+
 class LeanTransformer(HeliosTransformer3DModel):  # type: ignore[misc]
     """A stock transformer after `lean`."""
 
@@ -42,6 +49,8 @@ class LeanTransformer(HeliosTransformer3DModel):  # type: ignore[misc]
 
     weights: BlockWeights = AllResident()
     """Has each block's weights on the device while it is at work."""
+    run_block: Callable[..., Tensor] = staticmethod(run_block)
+    """Runs a block: as it is written, or compiled."""
 
     def forward(
         self,
@@ -74,7 +83,7 @@ class LeanTransformer(HeliosTransformer3DModel):  # type: ignore[misc]
         tokens, places = tokens.contiguous(), places.contiguous()
         for number, (block, key_value) in enumerate(zip(self.blocks, keys_values, strict=True)):
             with self.weights.block(number):
-                tokens = block(tokens, key_value, modulation, places, split)
+                tokens = self.run_block(block, tokens, key_value, modulation, places, split)
 
         tokens = self.proj_out(self.norm_out(tokens, time.unsqueeze(1), chunk_tokens))
         patches = tokens.view(lanes, frames, height, width, *self.config.patch_size, -1)
@@ -117,25 +126,36 @@ class LeanBlock(HeliosTransformerBlock):  # type: ignore[misc]
             for rows in (self.scale_shift_table.unsqueeze(0) + modulation.float()).split(1, dim=2)
         )
         normal = _modulated(self.norm1(tokens.float()), scale, shift, split).type_as(tokens)
-        attended = self.attn1(normal, None, None, places, tokens.shape[1] - split)
+        attended = self._look_around(normal, places)
         tokens = _gated(attended, gate, split).add_(tokens).type_as(tokens)
 
-        history, chunk = tokens[:, :split], tokens[:, split:]
-        chunk = chunk + self._look_at_prompt(self.norm2(chunk.float()).type_as(chunk), *key_value)
-        tokens = torch.cat([history, chunk], dim=1)
+        chunk = tokens[:, split:]
+        chunk += self._look_at_prompt(self.norm2(chunk.float()).type_as(chunk), *key_value)
 
         normal = _modulated(self.norm3(tokens.float()), late_scale, late_shift, split)
         fed = self.ffn(normal.type_as(tokens))
         return _gated(fed, late_gate, split).add_(tokens).type_as(tokens)
 
+    def _look_around(self, tokens: Tensor, places: Tensor) -> Tensor:
+        """Self-attention: each token looks at all."""
+        attention = self.attn1
+        queries, keys, values = (
+            rows.unflatten(2, (attention.heads, -1))
+            for rows in (
+                attention.norm_q(attention.to_q(tokens)),
+                attention.norm_k(attention.to_k(tokens)),
+                attention.to_v(tokens),
+            )
+        )
+        queries = apply_rotary_emb_transposed(queries, places)
+        keys = apply_rotary_emb_transposed(keys, places)
+        return _seen(attention, queries, keys, values)
+
     def _look_at_prompt(self, chunk: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Cross-attention."""
         attention = self.attn2
         queries = attention.norm_q(attention.to_q(chunk)).unflatten(2, (attention.heads, -1))
-        seen = dispatch_attention_fn(
-            queries, keys, values, backend=attention.processor._attention_backend
-        )
-        out: Tensor = attention.to_out[0](seen.flatten(2, 3).type_as(queries))
-        return out
+        return _seen(attention, queries, keys, values)
 
 
 def lean(transformer: HeliosTransformer3DModel) -> Any:
@@ -148,6 +168,7 @@ def lean(transformer: HeliosTransformer3DModel) -> Any:
         "guidance_cross_attn": True,
         "zero_history_timestep": True,
         "has_multi_term_memory_patch": True,
+        "is_amplify_history": False,
     }
     for name, value in expected.items():
         if transformer.config[name] != value:
@@ -156,6 +177,13 @@ def lean(transformer: HeliosTransformer3DModel) -> Any:
         block.__class__ = LeanBlock
     transformer.__class__ = LeanTransformer
     return transformer
+
+
+def _seen(attention: Any, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """What queries see of values, (lanes, queries, dimension): each is (lanes, …, heads, …)."""
+    seen = attend(queries, keys, values, attention.processor._attention_backend)
+    out: Tensor = attention.to_out[0](seen.flatten(2, 3).type_as(queries))
+    return out
 
 
 def _sequence(grid: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ def test_the_clip_and_the_system_keep_their_share():
     ],
 )
 def test_a_placement_in_words(resident, name, words):
-    placement = Placement(40, resident)
+    placement = Placement(40, resident, 0)
     assert (placement.name, str(placement)) == (name, words)
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from node_agent.models import ModelError
+from node_agent.render.helios.fusion import CompiledBlocks
 from node_agent.render.helios.lanes import render_chunks
 from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.placement import WORKING_BYTES
@@ -33,12 +34,15 @@ CHUNKS = 3
 loras = test_helios_loras.loras
 
 
+SIZES = Parted.of(RandomWeights(SMALL).empty_transformer(torch.float32)).sizes
+BLOCK_BYTES = SIZES.blocks[0]
+
+
 def budgets():
     """VRAM for weights by the number of blocks that it keeps: from none to all."""
-    sizes = Parted.of(RandomWeights(SMALL).empty_transformer(torch.float32)).sizes
-    plenty = 9 * sizes.total
-    least = plan(sizes, Budget(vram=plenty, ram=plenty), least=True).vram_bytes
-    return {kept: least + kept * sizes.blocks[0] for kept in (0, 1, 2)} | {BLOCKS: plenty}
+    plenty = 9 * SIZES.total
+    least = plan(SIZES, Budget(vram=plenty, ram=plenty), least=True).vram_bytes
+    return {kept: least + kept * BLOCK_BYTES for kept in (0, 1, 2)} | {BLOCKS: plenty}
 
 
 BUDGETS = budgets()
@@ -75,6 +79,7 @@ def streamed(late):
         vram = WORKING_BYTES + BUDGETS[kept]
         model = HeliosModel(RandomWeights(SMALL, SMALL_VAE), CPU, vram_bytes=vram)
         assert (model.placement.blocks, model.placement.resident) == (BLOCKS, kept)
+        assert model.placement.bytes_streamed == (BLOCKS - kept) * BLOCK_BYTES
         assert len(late) == (0 if kept == BLOCKS else 1)
         return model
 
@@ -156,20 +161,19 @@ def test_the_first_blocks_of_a_clip_are_there_before_it_begins(streamed, late, c
     assert len(late[0].copied) == passes * BLOCKS + 2
 
 
-def test_compiled_blocks_are_compiled_once(streamed, clip_spec, whole, assert_equal_chunks):
+def test_compiled_blocks_are_compiled_once(streamed, clip_spec, whole, render, assert_equal_chunks):
     """All blocks and slots share one graph for each size: where weights lie is not part of it."""
-    torch._dynamo.reset()
-    model, graphs = streamed(0), []
+    torch.compiler.reset()
+    model, graphs = streamed(1), []
 
     def compiled(graph, _inputs):
         graphs.append(graph)
         return graph.forward
 
-    for block in model.transformer.blocks:
-        block.compile(backend=compiled, fullgraph=True, dynamic=False)
-    assert_equal_chunks([start(model, clip_spec).step(lambda: False)], whole[:1])
+    model.transformer.run_block = CompiledBlocks(compiled)
+    assert_equal_chunks(render(start(model, clip_spec), CHUNKS), whole)
     assert len(graphs) == 3
-    torch._dynamo.reset()
+    torch.compiler.reset()
 
 
 def test_what_was_dropped_is_finished(streamed, late):

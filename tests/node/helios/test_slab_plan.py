@@ -49,6 +49,7 @@ def test_the_bytes_are_those_of_what_is_where(sizes, slots):
         room_for_visitors = min(slots, len(travelling)) * max(travelling, default=0)
         prompt_on_card = sizes.prompt if each.prompt_resident else 0
         assert each.vram_bytes == staying + room_for_visitors + prompt_on_card
+        assert each.bytes_streamed == sum(travelling)
         assert each.ram_bytes == sum(travelling) + sizes.prompt - prompt_on_card
 
 

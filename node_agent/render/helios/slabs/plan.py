@@ -69,18 +69,21 @@ class Plan:
         return max((self.sizes.blocks[number] for number in self.streamed), default=0)
 
     @cached_property
+    def bytes_streamed(self) -> int:
+        """Of the blocks that travel, together."""
+        return sum(self.sizes.blocks[number] for number in self.streamed)
+
+    @cached_property
     def vram_bytes(self) -> int:
         """What the weights take on the device."""
-        travelling = sum(self.sizes.blocks[number] for number in self.streamed)
         prompt = self.sizes.prompt if self.prompt_resident else 0
-        staying = self.sizes.fixed + sum(self.sizes.blocks) - travelling + prompt
+        staying = self.sizes.fixed + sum(self.sizes.blocks) - self.bytes_streamed + prompt
         return staying + self.slots * self.slot_bytes
 
     @cached_property
     def ram_bytes(self) -> int:
         """What the weights take on the host; while they are loaded one tensor more."""
-        travelling = sum(self.sizes.blocks[number] for number in self.streamed)
-        return travelling + (0 if self.prompt_resident else self.sizes.prompt)
+        return self.bytes_streamed + (0 if self.prompt_resident else self.sizes.prompt)
 
 
 def plan(sizes: Sizes, budget: Budget, *, slots: int = SLOTS, least: bool = False) -> Plan:
