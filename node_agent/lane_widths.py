@@ -52,7 +52,7 @@ def width_of(record: Mapping[str, Any]) -> Width:
     return Width(
         card_type=record["card"]["type"],
         model_digest=record["model"]["weights"],
-        profile=tuned["profile"],
+        profile=record["model"]["profile"],
         size=f"{record['width']}x{record['height']}",
         lanes=tuned["lanes"],
         why=tuned["why"],

@@ -57,12 +57,11 @@ def test_lanes_grow_while_they_add_something_and_fit(
 
     monkeypatch.setattr(chunks, "measure", measure)
     monkeypatch.setattr(chunks, "PromptEncoder", lambda _model: None)
-    model = SimpleNamespace(profile=SimpleNamespace(name="exact"))
     options = SimpleNamespace(steps=((1, 1, 1),), lanes=tuple(paces))
-    records, chunk, found = chunks.tuned(model, options, None)
+    records, chunk, found = chunks.tuned(None, options, None)
     assert [record["lanes"] for record in records] == list(paces)[:tried]
     assert chunk == f"chunk of {lanes}"
-    assert found == {"profile": "exact", "lanes": lanes, "why": why}
+    assert found == {"lanes": lanes, "why": why}
 
 
 def test_a_model_that_fits_in_no_lane_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,7 @@ def tuned(
             break
         chunk, best = made, lanes
     assert chunk is not None
-    return records, chunk, {"profile": model.profile.name, "lanes": best, "why": why}
+    return records, chunk, {"lanes": best, "why": why}
 
 
 def _gain(records: list[Record]) -> float:
