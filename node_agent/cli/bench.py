@@ -15,7 +15,6 @@ from rich.table import Table
 
 from node_agent.cli.options import MODELS, Compile, ModelsDir, Pageable, Ram, Vram
 from node_agent.files import write_atomic
-from node_agent.lane_widths import WIDTHS_NAME, keep, width_of
 from node_agent.memory_size import compile_words, memory_words
 
 Record = dict[str, Any]
@@ -72,6 +71,8 @@ def bench(
         ]
     )
     if tune:
+        from node_agent.lane_widths import WIDTHS_NAME, keep, width_of  # the driver's binding
+
         keep(models_dir.expanduser() / WIDTHS_NAME, width_of(json.loads(content)))
     if out is not None:
         write_atomic(out, content)
