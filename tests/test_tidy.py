@@ -128,7 +128,7 @@ def declared() -> set[str]:
 def test_what_is_imported_is_declared():
     """What only happens to be there, as a part of something else, may be gone tomorrow."""
     scripts = {path.stem for folder in ("bench", "tools") for path in (ROOT / folder).glob("*.py")}
-    own = {"farm", "node_agent", "heliostat", "tests", "tools", *scripts}
+    own = {"bench", "farm", "node_agent", "heliostat", "tests", "tools", *scripts}
     providers = packages_distributions() | {"google": ["protobuf"]}
     names = declared()
     undeclared = [

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, ValidationError
 from farm.domain.clip import Work
 from farm.domain.errors import FarmError
 from farm.plan.card_fit import Fit, Measured, fitted
-from farm.plan.card_table import CARDS, Card
+from farm.plan.card_table import CARDS, Card, card_of
 from farm.plan.card_time import Profile, Run, Vae
 from farm.plan.economics import HELIOS, ModelShape, shape_of, steps_of
 
@@ -164,10 +164,8 @@ def _card(file: str, said: _Card) -> Card:
             f"{file}: card.kind: {said.kind}: a CPU says nothing of a card; measure one with"
             " `farm-node bench --random-weights --device cuda:0 --out FILE`"
         )
-    gib = round(said.bytes_vram_total / 2**30)
-    for name in (f"{said.type}-{gib}gb", said.type):
-        if name in CARDS:
-            return CARDS[name]
+    if card := card_of(said.type, said.bytes_vram_total):
+        return card
     raise BadRecord(
         f"{file}: card.type: {said.type} ({said.name}) is not in the card table"
         f" (farm/plan/card_table.py), which has {', '.join(sorted(CARDS))}; add its peaks there"

@@ -115,3 +115,11 @@ CARDS: Final[Mapping[str, Card]] = MappingProxyType(
     }
 )  # fmt: skip
 """By name, as nodes call their cards. Shares of the peak are estimated until a card is measured."""
+
+
+def card_of(kind: str, vram_bytes: int) -> Card | None:
+    """The card that a driver calls so, told from others of its kind by its memory; None if unknown.
+
+    `kind` is as `node_agent.telemetry.card_type` gives it.
+    """
+    return CARDS.get(f"{kind}-{round(vram_bytes / 2**30)}gb") or CARDS.get(kind)

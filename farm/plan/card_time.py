@@ -31,11 +31,14 @@ from farm.plan.economics import (
     tflop_per_pass,
 )
 
-COMPACT_BYTES: Final = 64.0
-"""Traffic of memory per token, channel and block beside matrix products and attention: 3.6 GB in a
-block of the full stage. Estimated by counting the reads and writes of our forward."""
-STOCK_BYTES: Final = 390.0
-"""The same of the stock forward, which expands modulation to every token: 22 GB."""
+COMPILED_BYTES: Final = 49.0
+"""Traffic of memory per token, channel and block beside matrix products and attention: 2.8 GB in a
+block of the full stage. Counted from the kernels that a compiled block is made of, as are the next
+two from the operators of blocks that are not compiled (docs/rendering.md)."""
+EAGER_BYTES: Final = 235.0
+"""The same where blocks run as they are written."""
+STOCK_BYTES: Final = 371.0
+"""The same of the stock forward, which expands modulation to every token: 21 GB."""
 VAE_TFLOP: Final = 69.0
 """Of one chunk of 384x640; it grows with the pixels. Counted from `AutoencoderKLWan`."""
 VAE_SHARE: Final = 0.36
@@ -92,7 +95,7 @@ class Run:
     """Weights that come over the link in each pass; what is resident does not."""
     lanes: int = 1
     """Clips in lockstep: they share what is streamed."""
-    elementwise_bytes: float = COMPACT_BYTES
+    elementwise_bytes: float = COMPILED_BYTES
 
 
 WAYS: Final[Mapping[str, Run]] = MappingProxyType(

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import jsonschema
@@ -14,12 +15,15 @@ from typer.testing import CliRunner
 
 from node_agent.cli import app
 from node_agent.models import ModelError
+from node_agent.render.bench import chunks
 from node_agent.render.bench.__main__ import measure
 from node_agent.render.bench.figures import figure
 from node_agent.render.bench.memory import MemoryWatch
 from node_agent.render.bench.options import Options, parse
 from node_agent.render.bench.subject import device_named, random_parts
+from node_agent.render.helios.model import HeliosModel
 from node_agent.render.helios.placement import Room, plan_for
+from node_agent.render.helios.prompts import PromptEncoder
 from node_agent.render.helios.slabs.homes import Parted
 from node_agent.render.helios.tiny import build_tiny
 
@@ -123,6 +127,29 @@ def test_a_case_counts_its_passes_chunks_and_joules(measured):
         assert 0 < case["idle_share"] < 1
     rounds, chunks = together["seconds_per_round"], together["seconds_per_chunk"]
     assert rounds["max"] == 2 * chunks["max"]
+
+
+def test_rounds_are_watched_and_one_more_can_be_rendered_apart(model):
+    loaded, seen = HeliosModel(model[0], torch.device("cpu")), []
+
+    @contextmanager
+    def watch(name="counted"):
+        seen.append(name)
+        yield
+        seen.append("over")
+
+    record, _ = chunks.measure(
+        loaded,
+        PromptEncoder(loaded),
+        options(model[0], chunks=2),
+        (1, 1, 1),
+        1,
+        watch=watch,
+        apart=watch("apart"),
+    )
+    assert seen == ["counted", "over", "counted", "over", "apart", "over"]
+    assert record["seconds_per_round"]["count"] == 2
+    assert record["stages"][0]["seconds_per_pass"]["count"] == 2
 
 
 def test_what_a_cpu_does_not_have_is_absent(command_line):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -99,10 +101,13 @@ def measure(
     steps: tuple[int, ...],
     lanes: int,
     meter: Meter | None = None,
+    watch: Callable[[], AbstractContextManager[object]] = nullcontext,
+    apart: AbstractContextManager[object] | None = None,
 ) -> tuple[Record, RenderedChunk]:
     """A record of `options.chunks` rounds after one that warms up, and a chunk of the last one.
 
-    Raises `PromptError` for steps or a size that the model cannot render.
+    `watch` makes what else watches each of these rounds; within `apart` one more is rendered, which
+    does not count. Raises `PromptError` for steps or a size that the model cannot render.
     """
     clips = [
         HeliosClip(model, prompts, _spec(options, steps, lane), checkpoint=None)
@@ -115,13 +120,17 @@ def measure(
         model.clock.start()
         rounds, before = [], None
         for _ in range(options.chunks):
-            with energy.of(lanes) as spent:
-                pending = render_chunks(model, clips, _never)
-            if before is not None:  # waited for beside the next one's passes, as in a render child
-                rounds.append(_round(*before))
-            before = pending, spent
+            with watch():
+                with energy.of(lanes) as spent:
+                    pending = render_chunks(model, clips, _never)
+                if before is not None:  # beside the next one's passes, as in a render child
+                    rounds.append(_round(*before))
+                before = pending, spent
         rounds.append(_round(pending, spent))
         passes = timer.taken()
+        if apart is not None:
+            with apart:
+                _whole(render_chunks(model, clips, _never))
     record: Record = {
         "steps": list(steps),
         "lanes": lanes,

@@ -15,12 +15,20 @@ import torch
 from node_agent.render.bench.figures import Record
 
 SAMPLE_SECONDS = 0.01
+RAM_EVERY = 10
+"""Samples between two looks at the machine's memory, which take a sixth of a millisecond."""
 
 
 def vram_used(device: torch.device) -> int:
     """Bytes of a GPU's memory in use, by all processes and the driver."""
     free, total = torch.cuda.mem_get_info(device)
     return total - free
+
+
+def ram_used() -> int:
+    """Bytes of the host's memory in use, by all processes; what is cached of files is free."""
+    memory = psutil.virtual_memory()
+    return memory.total - memory.available
 
 
 class MemoryWatch:
@@ -35,6 +43,8 @@ class MemoryWatch:
         """Host memory of this process."""
         self.bytes_vram_peak = 0
         """Memory in use on the GPU, also by others; 0 without one."""
+        self.bytes_ram_peak = 0
+        """Host memory in use, by all; page-locked memory may be in no process's own."""
 
     def __enter__(self) -> Self:
         self._sample()
@@ -59,10 +69,14 @@ class MemoryWatch:
         return peaks
 
     def _watch(self) -> None:
+        samples = 0
         while not self._ended.wait(SAMPLE_SECONDS):
-            self._sample()
+            samples += 1
+            self._sample(ram=samples % RAM_EVERY == 0)
 
-    def _sample(self) -> None:
+    def _sample(self, *, ram: bool = True) -> None:
         self.bytes_rss_peak = max(self.bytes_rss_peak, self._process.memory_info().rss)
+        if ram:
+            self.bytes_ram_peak = max(self.bytes_ram_peak, ram_used())
         if self._device.type == "cuda":
             self.bytes_vram_peak = max(self.bytes_vram_peak, vram_used(self._device))

@@ -26,6 +26,7 @@ from node_agent.render.helios.placement import Caps, Placement, give_back, plan_
 from node_agent.render.helios.slabs.homes import Homes, Parted
 from node_agent.render.helios.slabs.plan import Plan, resident
 from node_agent.render.helios.slabs.streamer import Streamer
+from node_agent.render.helios.slabs.streams import OrderOn, order_on
 from node_agent.render.helios.transformer import lean
 from node_agent.render.profiles import EXACT, Profile
 from node_agent.render.renderer import LoraUse
@@ -57,6 +58,7 @@ class HeliosModel:
         pageable: bool = False,
         compiled: bool | None = None,
         profile: Profile = EXACT,
+        order_on: OrderOn = order_on,
     ) -> None:
         """Load the parts, or those of a directory, which is verified first.
 
@@ -67,8 +69,8 @@ class HeliosModel:
         is free; `streamed` keeps as few of the transformer's blocks on the device as can be, and
         `pageable` streams them from ordinary memory instead of page-locked. On a CPU all is
         resident, unless `vram_bytes` rehearses a GPU of that size. `compiled` is as in
-        `fusion_for`. `profile` is what is loaded first. Raises `ModelError` when files do not match
-        the manifest, or do not fit.
+        `fusion_for`. `profile` is what is loaded first, `order_on` makes what orders the copies of
+        weights. Raises `ModelError` when files do not match the manifest, or do not fit.
         """
         hide_progress_bars()
         parts = ModelFiles(source, stamps=stamps) if isinstance(source, Path) else source
@@ -92,6 +94,7 @@ class HeliosModel:
         """Whether it has so little memory that it decodes in tiles."""
         self._streamed = streamed
         self._page_locked = not pageable
+        self._order_on = order_on
         self._compiled = compiled
         self.stack_words = stack_words(device, self.dtype, compiled)
         """What a stack id says of how blocks are run."""
@@ -203,7 +206,7 @@ class HeliosModel:
             transformer = lean(stock.requires_grad_(False))
             projections = PromptProjections(transformer).requires_grad_(False)
             self._fusion().apply(transformer)
-            self._streamer = homes.stream(transformer)
+            self._streamer = homes.stream(transformer, self._order_on)
         except BaseException:  # whoever asks next has it loaded, when this one is out of memory
             homes.close()
             self.loras = ()

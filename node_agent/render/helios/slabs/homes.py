@@ -20,7 +20,7 @@ from node_agent.render.helios.slabs.layout import Layout, tensors_of
 from node_agent.render.helios.slabs.plan import Plan, Sizes
 from node_agent.render.helios.slabs.sockets import Sockets
 from node_agent.render.helios.slabs.streamer import Home, Streamer
-from node_agent.render.helios.slabs.streams import order_on
+from node_agent.render.helios.slabs.streams import OrderOn, order_on
 
 CPU = torch.device("cpu")
 
@@ -82,7 +82,7 @@ class Homes:
             self._host.close()
             raise
 
-    def stream(self, transformer: Any) -> Streamer | None:
+    def stream(self, transformer: Any, order_on: OrderOn = order_on) -> Streamer | None:
         """What brings the blocks in turn, once all weights are written; None where all stay.
 
         `transformer` is the stock one after `lean`. What has been put in a weight's place meanwhile

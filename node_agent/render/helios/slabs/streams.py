@@ -6,6 +6,7 @@ other by events that the device itself watches; the host waits for neither.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -84,6 +85,10 @@ class CudaStreams:
 
 def _event() -> torch.cuda.Event:
     return torch.cuda.Event()  # type: ignore[no-untyped-call]
+
+
+OrderOn = Callable[[torch.device, int], Order]
+"""Makes the order of a device with so many slots."""
 
 
 def order_on(device: torch.device, slots: int) -> Order:
