@@ -18,7 +18,6 @@ from node_agent.render.helios.placement import WORKING_BYTES
 from node_agent.render.helios.prompts import PromptEncoder
 from node_agent.render.helios.random_weights import RandomWeights
 from node_agent.render.helios.renderer import HeliosRenderer, SoloClip
-from node_agent.render.helios.slabs import homes
 from node_agent.render.helios.slabs.homes import Parted
 from node_agent.render.helios.slabs.plan import Budget, plan
 from node_agent.render.renderer import Checkpoint, LoraUse, RenderCancelled, needed_negatives
@@ -57,7 +56,7 @@ def late(monkeypatch):
         orders.append(LateCopies(random.Random(len(orders))))
         return orders[-1]
 
-    monkeypatch.setattr(homes, "order_on", order_on)
+    monkeypatch.setitem(HeliosModel.__init__.__kwdefaults__, "order_on", order_on)
     return orders
 
 
