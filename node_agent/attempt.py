@@ -286,6 +286,7 @@ class Attempt:
             energy_joules=report.energy_joules,
             lanes=report.lanes,
             steered=report.steered,
+            profile=report.profile or None,
         )
         files = [(SEGMENT, report.segment)]
         if report.init is not None and report.chunk == 0:
@@ -309,6 +310,7 @@ class Attempt:
             energy_joules=report.energy_joules,
             lanes=report.lanes,
             steered=mark_messages(report.steered),
+            profile=report.profile,
         )
         await self._delivery.deliver(artifacts, node_pb.OutboxEntry(chunk=entry))
         await self._tools.engine.recorded(self.key, report.chunk)

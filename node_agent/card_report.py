@@ -49,6 +49,7 @@ def card_report(
         lanes=engine.options.lanes,
         power_cap_watts=senses.sample.power_limit_watts or 0.0,
         examination=examination,
+        profiles=about.profiles if about else (),
     )
 
 

@@ -69,6 +69,7 @@ async def fetch(
             energy_joules=chunk.energy_joules if chunk.HasField("energy_joules") else None,
             lanes=chunk.lanes or 1,
             steered=read_marks(chunk.steered),
+            profile=chunk.profile or None,
         )
         for source in chunk.artifacts:
             kind = source.artifact.kind

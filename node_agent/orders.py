@@ -33,6 +33,7 @@ def render_spec(clip_id: str, order: node_pb.ClipOrder, inputs: Inputs) -> Rende
         video_noise=sigmas_of(spec, "video_noise") or NOISE_SIGMAS,
         skip_first_chunk=spec.skip_first_chunk,
         loras=tuple(LoraUse(name=lora.name, scale=lora.scale) for lora in spec.loras),
+        profile=order.profile,
     )
 
 

@@ -35,6 +35,8 @@ class ChunkRecord:
     """Clips that were rendered in lockstep with it, itself included."""
     steered: tuple[PromptMark, ...] = ()
     """Changes of prompt that came while the clip rendered, up to and with this chunk."""
+    profile: str | None = None
+    """How its card ran the model for it; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +110,7 @@ class Sidecar:
 
 def sidecar_bytes(sidecar: Sidecar) -> bytes:
     """The sidecar's file. Raises ValueError for numbers that JSON does not have."""
-    content: dict[str, Any] = _known(asdict(sidecar))
+    content: dict[str, Any] = known(asdict(sidecar))
     content["format_version"] = FORMAT_VERSION
     content["prompt_sha256"] = hashlib.sha256(sidecar.prompt.encode()).hexdigest()
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=2, sort_keys=True)
@@ -121,8 +123,8 @@ def energy_of(chunks: Sequence[ChunkRecord]) -> float | None:
     return sum(known) if len(known) == len(chunks) else None
 
 
-def _known(value: Any) -> Any:
-    """A value without its fields that are None, at any depth."""
+def known(value: Any) -> Any:
+    """A value without its fields that are None, at any depth; tuples become lists."""
     if isinstance(value, dict):
-        return {name: _known(each) for name, each in value.items() if each is not None}
-    return [_known(each) for each in value] if isinstance(value, list | tuple) else value
+        return {name: known(each) for name, each in value.items() if each is not None}
+    return [known(each) for each in value] if isinstance(value, list | tuple) else value

@@ -13,6 +13,8 @@ from farm.plan.card_fit import Measured, fitted
 from farm.plan.card_table import Card
 from farm.plan.card_time import (
     AS_PREDICTED,
+    COMPILED_BYTES,
+    EAGER_BYTES,
     STOCK_BYTES,
     VAE_SHARE,
     Attention,
@@ -48,10 +50,10 @@ def predicted(
 ) -> ChunkTime | None:
     """A case's time; with `at_peak` it reaches the card's peak in all but 8 bits and elementwise.
 
-    None where the model knows no such card or profile; of blocks that are not compiled it has none.
+    None where the model knows no such card or profile.
     """
     card = card_of(results)
-    if card is None or case["eager"] or case["subject"] not in (STOCK, *Profile):
+    if card is None or case["subject"] not in (STOCK, *Profile):
         return None
     card = replace(card, link=card.link / case["copies"])
     if at_peak:
@@ -114,6 +116,7 @@ def run_of(case: Record) -> Run:
     sage = case["subject"] != Profile.EXACT and any("sage" in word for word in case["stack_words"])
     return replace(
         run,
+        elementwise_bytes=EAGER_BYTES if case["eager"] else COMPILED_BYTES,
         profile=Profile(case["subject"]),
         attention=Attention.SAGE if sage else Attention.BF16,
     )

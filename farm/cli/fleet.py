@@ -63,7 +63,7 @@ def cards(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> int:
-    """List the fleet's cards."""
+    """List the fleet's cards; of the profiles that each offers, the one that it loads first."""
     from farm.client.plain import plain
 
     found = settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir)
@@ -73,11 +73,23 @@ def cards(
         output.print_json([plain(card) for card in listed])
         return output.OK
     output.print_table(
-        ("card", "type", "device", "host", "state", "standing", "FPS", "renders", "seen"),
+        (
+            "card",
+            "type",
+            "profiles",
+            "device",
+            "host",
+            "state",
+            "standing",
+            "FPS",
+            "renders",
+            "seen",
+        ),
         (
             (
                 card.card_id,
                 card.card_type,
+                ", ".join(card.profiles),
                 card.device,
                 card.hostname,
                 "online" if card.online else "offline",
@@ -88,7 +100,7 @@ def cards(
             )
             for card in listed
         ),
-        {6},
+        {7},
     )
     return output.OK
 

@@ -28,7 +28,14 @@ Tag = Annotated[
     list[str] | None,
     typer.Option("--tag", help="Only on nodes with this tag; repeat for all of them."),
 ]
-Profile = Annotated[str | None, typer.Option(help="Only on cards that run this profile.")]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Render with this profile alone, on cards that offer it (`farm cards`): exact, fast, "
+        "fast-fp8.",
+    ),
+]
 Model = Annotated[
     str | None, typer.Option(help="Only on cards with this model: its name, or 8 digits of digest.")
 ]

@@ -248,7 +248,7 @@ class Books:
         return {
             card.row.card_id
             for card in self.cards.counted_on(now, self.policy.card_forgotten_seconds)
-            if matches(needs, card.facts)
+            if matches(needs, card.facts, clip.quality)
         }
 
     def keep_for_roomier(self, clip: Clip, card_id: str, now: float) -> None:

@@ -77,13 +77,14 @@ class Card:
             condition=self.condition,
             card_type=row.card_type,
             tags=row.tags,
-            profile=row.profile,
+            profile=next(iter(row.profiles), ""),
             models=row.models,
             lanes=row.lanes,
             power_cap_watts=row.power_cap_watts,
             standing=STANDINGS[self.standing],
             standing_reason=self.standing_reason,
             pace=row.pace,
+            profiles=row.profiles,
         )
 
 
@@ -261,7 +262,7 @@ def _row(said: node_pb.CardReport, before: CardRow | None) -> CardRow:
         frames_rendered=0,
         card_type=said.card_type,
         tags=tuple(said.tags),
-        profile=said.profile,
+        profiles=tuple(said.profiles) or tuple(filter(None, (said.profile,))),
         models=tuple(said.models),
         lanes=said.lanes or 1,
         power_cap_watts=said.power_cap_watts,
@@ -285,7 +286,7 @@ def _facts(row: CardRow) -> CardFacts:
         card_type=row.card_type,
         vram_bytes=row.vram_bytes,
         tags=row.tags,
-        profile=row.profile,
+        profiles=row.profiles,
         models=row.models,
         lanes=row.lanes,
         power_cap_watts=row.power_cap_watts,

@@ -136,6 +136,7 @@ class Reports:
                     PromptMark(mark.chunk, mark.prompt, mark.blend_chunks)
                     for mark in report.steered
                 ),
+                profile=report.profile,
             )
         )
         batch = books.clips.batch(clip.batch_id)

@@ -17,7 +17,7 @@ from farm.plan.answers import Answer
 from farm.plan.board import Entry
 from farm.plan.caps import limit_room, project_room
 from farm.plan.deadline import quick_bound, warning
-from farm.plan.match import unmet
+from farm.plan.match import lacks_profile, unmet
 from farm.plan.prospects import Prospects
 from farm.plan.why import BatchFacts, ClipFacts, explain_batch, explain_clip
 from farm.plan.why_fleet import explain_card, explain_node
@@ -142,7 +142,7 @@ class Explainer:
         lacking: Counter[str] = Counter()
         matching: list[Card] = []
         for card in known:
-            missing = unmet(batch.needs, card.facts)
+            missing = unmet(batch.needs, card.facts, clip.quality)
             lacking.update(missing)
             if not missing:
                 matching.append(card)
@@ -165,6 +165,9 @@ class Explainer:
             taking=len(taking),
             idle=sum(c.row.card_id not in board.busy for c in taking),
             lacking=tuple(text for text, _ in lacking.most_common(CLOSED_MAX)),
+            batch=batch.batch_id,
+            pinned=batch.needs.profile,
+            profile_lacks=any(lacks_profile(batch.needs, c.facts, clip.quality) for c in known),
             closed=tuple(
                 (
                     c.row.card_id,

@@ -138,6 +138,8 @@ class Clip:
     reason: str = ""
     loras: str = ""
     """The LoRAs that it renders with, as one word: part of what a card has loaded."""
+    quality: str = "standard"
+    """Decides which profiles it may be rendered with (`farm.domain.profiles`)."""
 
     @property
     def chunks_left(self) -> int:

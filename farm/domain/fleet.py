@@ -73,7 +73,8 @@ class CardFacts:
     """As its node names it: `rtx-4060-ti`, `h100`, `cpu`."""
     vram_bytes: int = 0
     tags: tuple[str, ...] = ()
-    profile: str = ""
+    profiles: tuple[str, ...] = ()
+    """All that it can render with, what it loads at its start first; empty is unknown."""
     models: tuple[str, ...] = ()
     """Names and digests of the models that it has; empty is unknown."""
     lanes: int = 1
@@ -94,6 +95,7 @@ class Needs:
     tags: tuple[str, ...] = ()
     """All of these."""
     profile: str = ""
+    """The only one that its clips are rendered with, whatever their quality."""
     model: str = ""
     """A model's name, or the beginning of its digest."""
 

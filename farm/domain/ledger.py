@@ -42,6 +42,8 @@ class ChunkRow:
     """Clips that were rendered in lockstep with it, itself included."""
     steered: tuple[PromptMark, ...] = ()
     """Changes of prompt that came while the clip rendered, up to and with this chunk."""
+    profile: str = ""
+    """How the card ran the model for it; "" where that is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +134,7 @@ class CardRow:
     """Of this incarnation, as far as the farm's totals have counted them."""
     card_type: str = ""
     tags: tuple[str, ...] = ()
-    profile: str = ""
+    profiles: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     lanes: int = 1
     power_cap_watts: float = 0.0

@@ -155,7 +155,7 @@ def _lacking(needs: Needs, cards: Sequence[types_pb.Card]) -> list[tuple[str, st
         if name not in tags:
             what = f"no card of the fleet has the tag {shown(name)}"
             found.append((f"--tag {name}", what, _there_is("tag", tags)))
-    profiles = {card.profile for card in cards if card.profile}
+    profiles = {profile for card in cards for profile in card.profiles}
     if needs.profile and needs.profile not in profiles:
         what = f"no card of the fleet has the profile {shown(needs.profile)}"
         there_is = _there_is("profile", profiles)

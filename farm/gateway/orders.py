@@ -25,6 +25,7 @@ def read_orders(
 ) -> dict[str, node_pb.ClipOrder]:
     """Orders by clip id, of the clips that there are. Blocks: call it in a thread."""
     rows = ledger.clip_rows(clip_ids)
+    batches = {i: ledger.find_batch(i) for i in {row.clip.batch_id for row in rows.values()}}
     return {
         clip_id: _order(
             row,
@@ -33,6 +34,7 @@ def read_orders(
             if row.clip.chunks_done
             else [],
             _inputs(row.spec, objects),
+            batches[row.clip.batch_id].needs.profile,
         )
         for clip_id, row in rows.items()
         if clip_id in places
@@ -83,6 +85,7 @@ def _order(
     place: Place,
     recorded: Sequence[node_pb.RecordedChunk],
     inputs: Sequence[node_pb.InputUrl],
+    profile: str,
 ) -> node_pb.ClipOrder:
     return node_pb.ClipOrder(
         spec=spec_view(row.spec),
@@ -95,6 +98,7 @@ def _order(
         row=row.row,
         recorded=recorded,
         inputs=inputs,
+        profile=profile,
     )
 
 
@@ -123,4 +127,5 @@ def _recorded(chunk: ChunkRow, objects: ObjectStore) -> node_pb.RecordedChunk:
         energy_joules=chunk.energy_joules,
         lanes=chunk.lanes,
         steered=mark_views(chunk.steered),
+        profile=chunk.profile,
     )

@@ -11,6 +11,7 @@ import heapq
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sortedcontainers import SortedList
 
@@ -19,8 +20,23 @@ from farm.domain.clip import Clip, ClipState, Work
 from farm.domain.project import Limit, Project
 from farm.plan.order import place
 
-Kind = tuple[Work, str]
-"""What makes clips alike for a card: their work, and the LoRAs that they render with."""
+
+class Kind(NamedTuple):
+    """What makes clips of a batch alike for a card."""
+
+    work: Work
+    loras: str
+    quality: str
+
+
+class Given(NamedTuple):
+    """What a clip has its card load: LoRAs, and a profile that follows from these and the card."""
+
+    loras: str
+    quality: str
+    pinned: str
+
+
 Place = tuple[int, int, str]
 """Where a clip stands in its queue, its id last; the smallest goes first."""
 
@@ -55,6 +71,10 @@ class Entry:
     queues: dict[Kind, SortedList] = field(default_factory=dict)
     chunks_left: Counter[Work] = field(default_factory=Counter)
     """Chunks that are not recorded, of open clips."""
+    qualities: Counter[str] = field(default_factory=Counter)
+    """Open clips of each."""
+    waiting: frozenset[str] = frozenset()
+    """Qualities of clips in the queues."""
 
     @property
     def is_open(self) -> bool:
@@ -72,8 +92,8 @@ class Board:
         self.leases: dict[str, Lease] = {}
         self.projects: dict[str, Project] = {}
         self.limits: dict[str, Limit] = {}
-        self.loaded: dict[str, str] = {}
-        """The LoRAs of the clip that each card was given last."""
+        self.given: dict[str, Given] = {}
+        """What the clip asked for that each card was given last."""
         self.reserved: dict[str, tuple[str, float]] = {}
         """Clip → the card that it is kept for, and until when (monotonic seconds): `reserve`."""
         self.home: dict[str, str] = {}
@@ -215,6 +235,7 @@ class Board:
         self._clips[clip.clip_id] = clip
         entry.open += 1
         entry.chunks_left[clip.work] += clip.chunks_left
+        entry.qualities[clip.quality] += 1
         if clip.state is ClipState.QUEUED:
             self._enqueue(entry, clip)
         elif clip.state is ClipState.LEASED and clip.holder is not None:
@@ -270,6 +291,7 @@ class Board:
         del self._clips[clip.clip_id]
         entry.open -= 1
         entry.chunks_left[clip.work] -= clip.chunks_left
+        entry.qualities[clip.quality] -= 1
         if clip.state is ClipState.QUEUED:
             self._dequeue(entry, clip)
         elif clip.holder is not None and clip.state is ClipState.LEASED:
@@ -284,10 +306,11 @@ class Board:
             self._join(entry, clip)
 
     def _join(self, entry: Entry, clip: Clip) -> None:
-        queue = entry.queues.get((clip.work, clip.loras))
+        kind = Kind(clip.work, clip.loras, clip.quality)
+        queue = entry.queues.get(kind)
         if queue is None:
-            queue = entry.queues[clip.work, clip.loras] = SortedList()
-            self.version += 1
+            queue = entry.queues[kind] = SortedList()
+            self._kinds_changed(entry)
         queue.add(self._place(entry, clip))
 
     def _dequeue(self, entry: Entry, clip: Clip) -> None:
@@ -295,19 +318,23 @@ class Board:
         if clip.clip_id in self._sleepers:
             self._sleepers.discard(clip.clip_id)
             return
-        kind = (clip.work, clip.loras)
+        kind = Kind(clip.work, clip.loras, clip.quality)
         queue = entry.queues[kind]
         queue.remove(self._place(entry, clip))
         if not queue:
             del entry.queues[kind]
-            self.version += 1
+            self._kinds_changed(entry)
+
+    def _kinds_changed(self, entry: Entry) -> None:
+        entry.waiting = frozenset(kind.quality for kind in entry.queues)
+        self.version += 1
 
     def _hold(self, entry: Entry, clip: Clip, card_id: str) -> None:
         entry.held += 1
         self._of_card[card_id][clip.clip_id] = None
         self._project_cards[entry.batch.project][card_id] += 1
         self.limits_used.update(entry.batch.limits)
-        self.loaded[card_id] = clip.loras
+        self.given[card_id] = Given(clip.loras, clip.quality, entry.batch.needs.profile)
         self.reserved.pop(clip.clip_id, None)
 
     def _release(self, entry: Entry, clip: Clip, card_id: str) -> None:

@@ -3,9 +3,9 @@
 1. The card itself may take clips: its circuit has power for it (`power`).
 2. Batches are asked in their order: priority, near deadlines, fair shares (`lineup`).
 3. Each may be hindered for this card: needs, project cap, named limits (`match`, `caps`).
-4. Of a batch, the clip that spares a change of LoRAs, fills the lanes with its like, and resumes
-   where it began, else the first of its order (`order`: by default the longest).
-5. Another project that is owed nearly as much goes first if that spares a change of LoRAs.
+4. Of a batch, the clip that spares a change of LoRAs or profile, fills the lanes with its like,
+   and resumes where it began, else the first of its order (`order`: by default the longest).
+5. Another project that is owed nearly as much goes first if that spares such a change.
 
 Caps are asked twice: what nobody else can use within their caps goes to whoever has a burst left.
 """
@@ -16,12 +16,13 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from farm.domain.clip import Clip
-from farm.domain.fleet import CardFacts
+from farm.domain.fleet import CardFacts, Needs
+from farm.domain.profiles import profile_for
 from farm.plan.blocked import is_blocked
 from farm.plan.board import Board, Entry, Kind
 from farm.plan.caps import limit_room, project_room
 from farm.plan.lineup import Lineup
-from farm.plan.match import matches, unmet
+from farm.plan.match import matches, renders, unmet
 from farm.plan.policy import Policy
 
 LOOK_AHEAD = 200
@@ -30,7 +31,10 @@ are not for this card."""
 HOME_LOOK = 8
 """Clips among which one that began on such a card is preferred."""
 AFFINITY_LOOK = 16
-"""Batches looked at further down the line for one that spares a change of LoRAs."""
+"""Batches looked at further down the line for one that spares a change of LoRAs or profile."""
+
+Load = tuple[str, str]
+"""LoRAs and profile that a card has to have loaded."""
 
 
 class Chooser:
@@ -82,7 +86,7 @@ class Chooser:
     def hindrances(self, entry: Entry, card: CardFacts) -> tuple[str, ...]:
         """Why no clip of a batch may go to a card now, in plain words; empty when one may."""
         batch, board = entry.batch, self._board
-        found = list(unmet(batch.needs, card))
+        found = list(unmet(batch.needs, card, *entry.waiting))
         if self._project_room(entry, card, others_wait=False) <= 0:
             found.append(f"project {batch.project} has all the cards that it may have")
         found += [
@@ -95,7 +99,7 @@ class Chooser:
     def may_have(self, entry: Entry, card: CardFacts, *, others_wait: bool = True) -> bool:
         """Whether a clip of a batch may go to a card: its needs, its project, its limits."""
         batch, board = entry.batch, self._board
-        if not matches(batch.needs, card):
+        if not matches(batch.needs, card, *entry.waiting):
             return False
         if batch.limits and limit_room(board.limits_used, batch.limits, board.limits) <= 0:
             return False
@@ -134,19 +138,26 @@ class Chooser:
         return None
 
     def _kinds(self, entry: Entry, card: CardFacts) -> list[Kind]:
-        """A batch's kinds of clips, those first that a card with these LoRAs and lanes wants."""
-        queues = entry.queues
+        """A batch's kinds of clips that a card can render, those first that suit what it has
+        loaded and its lanes."""
+        queues, needs = entry.queues, entry.batch.needs
         if len(queues) == 1:
             return list(queues)
-        loaded = self._board.loaded.get(card.card_id, "")
+        loaded = self._loaded(card)
         company = {clip.work for clip in self._board.held_by(card.card_id)}
 
         def wish(kind: Kind) -> tuple[bool, bool, tuple[int, int, str]]:
-            work, loras = kind
-            strange = card.lanes > 1 and bool(company) and work not in company
-            return (loras != loaded, strange, queues[kind][0])
+            strange = card.lanes > 1 and bool(company) and kind.work not in company
+            return (_load(kind, needs, card) != loaded, strange, queues[kind][0])
 
-        return sorted(queues, key=wish)
+        return sorted((k for k in queues if renders(needs, card, (k.quality,))), key=wish)
+
+    def _loaded(self, card: CardFacts) -> Load:
+        """What a card has loaded, going by what it was given last."""
+        given = self._board.given.get(card.card_id)
+        if given is None:
+            return "", next(iter(card.profiles), "")
+        return given.loras, profile_for(given.quality, card.profiles, given.pinned)
 
     def _is_for(
         self,
@@ -160,7 +171,8 @@ class Chooser:
             return False
         if card.card_id not in clip.blocked:
             return True
-        others = (c.card_id for c in cards.values() if matches(entry.batch.needs, c))
+        needs = entry.batch.needs
+        others = (c.card_id for c in cards.values() if matches(needs, c, clip.quality))
         return not is_blocked(clip, card.card_id, others)
 
     def _spared(
@@ -172,10 +184,12 @@ class Chooser:
         unix_now: float,
         lineup: Iterator[Entry],
     ) -> Clip | None:
-        """A clip a little further down the line that spares a change of LoRAs."""
-        loaded = self._board.loaded.get(card.card_id)
+        """A clip a little further down the line that spares a change of LoRAs or profile."""
         entry = self._board.entry(found.batch_id)
-        if loaded is None or found.loras == loaded or entry is None:
+        if entry is None or card.card_id not in self._board.given:
+            return None
+        loaded = self._loaded(card)
+        if _load(found, entry.batch.needs, card) == loaded:
             return None
         if self._lineup.is_urgent(found.batch_id):
             return None
@@ -186,10 +200,16 @@ class Chooser:
                 return None
             if self._lineup.had(other.batch.project, unix_now) > most:
                 return None
-            if not any(loras == loaded for _, loras in other.queues):
+            needs = other.batch.needs
+            if not any(_load(kind, needs, card) == loaded for kind in other.queues):
                 continue
             if self.may_have(other, card, others_wait=True):
                 clip = self._pick(other, card, cards)
-                if clip is not None and clip.loras == loaded:
+                if clip is not None and _load(clip, needs, card) == loaded:
                     return clip
         return None
+
+
+def _load(clip: Clip | Kind, needs: Needs, card: CardFacts) -> Load:
+    """What a card has to have loaded for a clip."""
+    return clip.loras, profile_for(clip.quality, card.profiles, needs.profile)

@@ -28,13 +28,13 @@ def outlook_of(
     `cards` are those that may take clips, `pace` says their seconds for a unit of cost, `ahead`
     is the cost of what goes before it on the same cards.
     """
-    batch = entry.batch
+    batch, qualities = entry.batch, tuple(+entry.qualities)
     if batch.deadline is None:
         return None
     return outlook(
         board.units_left(entry),
         board.longest(entry),
-        [pace(card_id) for card_id, card in cards.items() if matches(batch.needs, card)],
+        [pace(i) for i, card in cards.items() if matches(batch.needs, card, *qualities)],
         now=unix_now,
         deadline=batch.deadline,
         policy=policy,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from farm.domain.fleet import CardFacts, Needs
+from farm.domain.profiles import profile_for
 
 GIB: Final = 2**30
 VRAM_SHORT: Final = 0.07
@@ -18,20 +19,41 @@ DIGEST_LENGTH: Final = 64
 _HEX: Final = frozenset("0123456789abcdef")
 
 
-def matches(needs: Needs, card: CardFacts) -> bool:
-    """The card has all that is asked for: the same as an empty `unmet`, without the words."""
+def matches(needs: Needs, card: CardFacts, *qualities: str) -> bool:
+    """The card has all that is asked for: the same as an empty `unmet`, without the words.
+
+    Of the `qualities` of clips, if any are given, it can render at least one.
+    """
     return (
         (not needs.card_types or card.card_type in needs.card_types)
         and (not needs.vram_bytes or _has_vram(needs, card))
         and (not needs.tags or all(tag in card.tags for tag in needs.tags))
-        and (not needs.profile or needs.profile == card.profile)
+        and (not needs.profile or needs.profile in card.profiles)
         and (not needs.model or has_model(needs.model, card.models))
+        and (not qualities or renders(needs, card, qualities))
     )
 
 
-def unmet(needs: Needs, card: CardFacts) -> tuple[str, ...]:
+def unmet(needs: Needs, card: CardFacts, *qualities: str) -> tuple[str, ...]:
     """What the card lacks, each as the end of a sentence that begins with the card."""
-    return tuple(_unmet(needs, card))
+    return (*_unmet(needs, card), *_unmet_profile(needs, card, qualities))
+
+
+def lacks_profile(needs: Needs, card: CardFacts, *qualities: str) -> bool:
+    """The card has all that is asked for, except a profile."""
+    return not any(_unmet(needs, card)) and any(_unmet_profile(needs, card, qualities))
+
+
+def renders(needs: Needs, card: CardFacts, qualities: Iterable[str]) -> bool:
+    """Of a card that has all else: it can render one of these qualities.
+
+    A pin overrules them. A card that does not say what it offers has not loaded its model yet, or
+    is older than profiles: its node decides.
+    """
+    offered = card.profiles
+    if needs.profile or not offered:
+        return True
+    return any(profile_for(quality, offered) for quality in qualities)
 
 
 def has_model(wanted: str, models: Collection[str]) -> bool:
@@ -63,8 +85,15 @@ def _unmet(needs: Needs, card: CardFacts) -> Iterator[str]:
     for tag in needs.tags:
         if tag not in card.tags:
             yield f"lacks the tag {tag}"
-    if needs.profile and needs.profile != card.profile:
-        runs = f"renders with the profile {card.profile}" if card.profile else "has no profile"
-        yield f"{runs}, the batch wants {needs.profile}"
     if needs.model and not has_model(needs.model, card.models):
         yield f"has no model {needs.model}"
+
+
+def _unmet_profile(needs: Needs, card: CardFacts, qualities: Collection[str]) -> Iterator[str]:
+    offered = " or ".join(card.profiles)
+    has = f"renders with the profile {offered}" if offered else "has no profile"
+    if needs.profile:
+        if needs.profile not in card.profiles:
+            yield f"{has}, the batch wants {needs.profile}"
+    elif qualities and not renders(needs, card, qualities):
+        yield f"{has}, the clip's quality is {' or '.join(sorted(set(qualities)))}"

@@ -23,7 +23,7 @@ class Policy:
     """Wait after the first failure; doubles with each one in a row."""
     backoff_seconds_max: float = 60.0
     change_seconds: float = 60.0
-    """A change of model or LoRAs costs a card so long; estimated, until farms have measured it."""
+    """A change of profile or LoRAs takes a card so long; estimated, until farms measured it."""
     change_clips: int = 4
     """A project may go without so many changes' worth of time for the sake of sparing one."""
     round_trip_seconds: float = 5.0

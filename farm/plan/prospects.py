@@ -7,6 +7,7 @@ takes clips, a limit, a cap; else how long the line is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from farm.plan.answers import Answer, about, giving
 from farm.plan.words import count, doing
@@ -28,6 +29,12 @@ class Prospects:
     """Of those, what holds nothing."""
     lacking: tuple[str, ...] = ()
     """What the cards that do not match lack (`farm.plan.match`), the most frequent first."""
+    batch: str = ""
+    """Its batch's id."""
+    pinned: str = ""
+    """The profile that its batch asks for."""
+    profile_lacks: bool = False
+    """Some card would match but for a profile."""
     closed: tuple[tuple[str, str], ...] = ()
     """Matching cards or nodes that are here and take nothing, each with why, such as
     `("gpu7", "locked: new fans")`."""
@@ -40,6 +47,9 @@ class Prospects:
     """Clips that go before."""
     start_seconds: float | None = None
     """Until it should start: `quick_bound` of what goes before, on the cards that take clips."""
+
+
+_OTHER_NEEDS: Final = "add such a card, or cancel the batch and submit it with other needs"
 
 
 def for_a_card(seen: Prospects, who: str) -> Answer:
@@ -60,7 +70,7 @@ def _no_card(seen: Prospects, who: str) -> Answer | None:
             f"{who} waits for a card that the farm does not have: none of its "
             f"{count(seen.cards, 'card')} is what the batch asks for.",
             lacks,
-            ("add such a card, or cancel the batch and submit it with other needs",),
+            (*_other_profile(seen), _OTHER_NEEDS),
         )
     if not seen.here:
         return Answer(
@@ -78,6 +88,16 @@ def _no_card(seen: Prospects, who: str) -> Answer | None:
             opened,
         )
     return None
+
+
+def _other_profile(seen: Prospects) -> tuple[str, ...]:
+    """What helps where a profile is all that is lacking."""
+    if not seen.profile_lacks:
+        return ()
+    more = "a node with more memory may offer it (`farm-node doctor` there says what fits)"
+    if seen.pinned:
+        return (f"`farm amend {seen.batch} --profile NAME` asks for another one; {more}",)
+    return (f"submit it with the quality standard, which takes any profile; {more}",)
 
 
 def _no_room(seen: Prospects, who: str) -> Answer | None:

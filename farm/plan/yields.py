@@ -9,7 +9,7 @@ any card (`preempt`) or behind another on its own; and a clip that another card 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -129,7 +129,7 @@ def _for_rank(
             lineup.rank(entry),
             min(entry.queued - kept[entry.batch.batch_id], chooser.room(entry)),
             partial(_fits, chooser, entry, seats),
-            (entry.batch.needs, entry.batch.project, entry.batch.limits),
+            (entry.batch.needs, entry.batch.project, entry.batch.limits, entry.waiting),
         )
         for entry in waiting
     ]
@@ -184,14 +184,11 @@ def _from_the_tail(
         return
     cards = {card_id: seat.facts for card_id, seat in seats.items()}
     idle = [card_id for card_id in idle if not chooser.finds(cards[card_id], cards, unix_now)]
-    of_batch = _running(board, seats, gone)
-    for entry in board.entries():
-        if not (entry.held and entry.is_open):
-            continue
-        fitting = [c for c in idle if matches(entry.batch.needs, seats[c].facts)]
+    movable = [entry for entry in board.entries() if entry.held and entry.is_open]
+    for entry, quality, running in _alike(movable, _running(board, seats, gone)):
+        fitting = [c for c in idle if matches(entry.batch.needs, seats[c].facts, quality)]
         if not fitting:
             continue
-        running = of_batch.get(entry.batch.batch_id, [])
         places = [Idle(card_id, seats[card_id].pace) for card_id in fitting]
         for move in moves(running, places, resume_seconds=policy.resume_seconds):
             clip = board.get(move.clip_id)
@@ -210,17 +207,17 @@ def _for_deadlines(
     First the clip is given up where it is; once it waits, the card that it is kept for is.
     """
     near = [e for e in board.entries() if e.held and not e.queued and _is_near(lineup, e)]
-    of_batch, taken = _running(board, seats, gone) if near else {}, _promised(board)
-    for entry in sorted(near, key=lineup.rank):
-        running, why = of_batch.get(entry.batch.batch_id, []), _why(lineup, entry)
-        slowest = max((clip.pace for clip in running), default=0.0)
+    near.sort(key=lineup.rank)
+    running_of, taken = _running(board, seats, gone) if near else {}, _promised(board)
+    for entry, quality, running in _alike(near, running_of):
+        why, slowest = _why(lineup, entry), max(clip.pace for clip in running)
         lower = [
             (card_id, seat)
             for card_id, seat in seats.items()
             if seat.pace < slowest
             and card_id not in taken
             and seat.standing.takes_clips
-            and matches(entry.batch.needs, seat.facts)
+            and matches(entry.batch.needs, seat.facts, quality)
             and not _is_yielding(board, card_id, gone)
             and _is_below(board, lineup, card_id, entry)
         ]
@@ -268,9 +265,22 @@ def _is_below(board: Board, lineup: Lineup, card_id: str, entry: Entry) -> bool:
     return bool(ranks) and min(ranks) > lineup.rank(entry)
 
 
-def _running(board: Board, seats: Mapping[str, Seat], gone: set[str]) -> dict[str, list[Running]]:
-    """Clips that cards hold, by batch; one that waits behind others has their time to wait too."""
-    found: dict[str, list[Running]] = {}
+def _alike(
+    entries: Iterable[Entry], running: Mapping[tuple[str, str], list[Running]]
+) -> Iterator[tuple[Entry, str, list[Running]]]:
+    """Clips in render of some batches, those together that may have the same cards."""
+    for entry in entries:
+        for quality in +entry.qualities:
+            if clips := running.get((entry.batch.batch_id, quality)):
+                yield entry, quality, clips
+
+
+def _running(
+    board: Board, seats: Mapping[str, Seat], gone: set[str]
+) -> dict[tuple[str, str], list[Running]]:
+    """Clips that cards hold, by batch and quality; one that waits behind others has their time
+    to wait too."""
+    found: dict[tuple[str, str], list[Running]] = {}
     for card_id in board.busy:
         seat, ahead = seats.get(card_id), 0.0
         for clip in board.held_by(card_id) if seat else ():
@@ -278,7 +288,7 @@ def _running(board: Board, seats: Mapping[str, Seat], gone: set[str]) -> dict[st
             if seat is not None and not lease.yield_reason and clip.clip_id not in gone:
                 chunk = board.cost(clip.work)
                 running = Running(clip.clip_id, card_id, units, seat.pace, ahead, chunk)
-                found.setdefault(clip.batch_id, []).append(running)
+                found.setdefault((clip.batch_id, clip.quality), []).append(running)
             ahead += units
     return found
 

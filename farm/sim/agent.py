@@ -121,6 +121,8 @@ class SimAgent:
             card_type=card.type.name,
             lanes=LANES,
             power_cap_watts=card.type.watts,
+            profile="exact",
+            profiles=("exact",),
         )
 
     def _hear(self, turn: int, response: node_pb.ExchangeResponse | None) -> None:

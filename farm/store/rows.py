@@ -53,6 +53,7 @@ CLIP_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = (
     t.clips.c.holder_incarnation,
     t.clips.c.reason,
     t.clips.c.loras,
+    t.clips.c.quality,
 )
 """What a `Clip` is made of, in the order in which `read_clips` takes it."""
 
@@ -65,7 +66,7 @@ def read_clips(rows: Iterable[Sequence[Any]]) -> Iterator[Clip]:
         (
             clip_id, batch_id, ordinal, frames, height, width, steps, state, attempt, chunks_done,
             losses, failures, storage_failures, blocked, input_failed, card, incarnation, reason,
-            loras,
+            loras, quality,
         ) = row  # fmt: skip
         work = works.get((height, width, steps))
         if work is None:
@@ -87,6 +88,7 @@ def read_clips(rows: Iterable[Sequence[Any]]) -> Iterator[Clip]:
             holder=None if card is None else Holder(card, incarnation),
             reason=reason,
             loras=words.setdefault(loras, loras),
+            quality=words.setdefault(quality, quality),
         )
 
 
@@ -127,6 +129,7 @@ def read_chunk(row: Row[Any]) -> ChunkRow:
         energy_joules=row.energy_joules,
         lanes=row.lanes,
         steered=read_marks(row.steered),
+        profile=row.profile,
     )
 
 
@@ -149,7 +152,7 @@ def read_clip_row(row: Row[Any]) -> ClipRow:
             seed=value["seed"],
             steps=clip.work.steps,
             guidance_scale=value["guidance_scale"],
-            quality=value["quality"],
+            quality=clip.quality,
             mode=value["mode"],
             **options_of(value["options"]),
         ),
@@ -190,7 +193,8 @@ def read_request(connection: Connection, request_id: str) -> RequestRow | None:
 def read_card(row: Row[Any]) -> CardRow:
     """A card from a row of its table."""
     values = dict(row._mapping)
-    for name in ("tags", "models"):
+    del values["profile"]
+    for name in ("tags", "profiles", "models"):
         values[name] = tuple(values[name] or ())
     return CardRow(**{**values, "standing": Standing(row.standing)})
 
@@ -200,6 +204,8 @@ def card_values(card: CardRow) -> Values:
     return {
         **{name: getattr(card, name) for name in _OF_CARD},
         "tags": json_text(card.tags),
+        "profile": next(iter(card.profiles), ""),
+        "profiles": json_text(card.profiles),
         "models": json_text(card.models),
         "standing": card.standing.value,
     }
@@ -219,6 +225,7 @@ def chunk_values(chunk: ChunkRow, at: float) -> Values:
         "energy_joules": chunk.energy_joules,
         "steered": json_text(mark_values(chunk.steered)),
         "lanes": chunk.lanes,
+        "profile": chunk.profile,
     }
     objects = {stored.kind: stored for stored in chunk.objects}
     if len(objects) != len(chunk.objects) or not objects.keys() <= set(CHUNK_OBJECTS):

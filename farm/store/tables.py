@@ -230,6 +230,7 @@ chunks: Final = Table(
     Column("energy_joules", Double),
     Column("steered", _Json),
     Column("lanes", Integer, nullable=False, server_default="1"),
+    Column("profile", Text, nullable=False, server_default=""),
 )
 """Recorded chunks: each of a clip's chunks once, whoever rendered it."""
 
@@ -288,8 +289,10 @@ cards: Final = Table(
     Column("standing", Text, nullable=False, server_default="open"),
     Column("standing_reason", Text, nullable=False, server_default=""),
     Column("examination", BigInteger, nullable=False, server_default="0"),
+    Column("profiles", _Json),
 )
-"""Cards as they were last heard of, and what was decided of them."""
+"""Cards as they were last heard of, and what was decided of them. `profile` is the first of
+`profiles`, which the version before them asks for."""
 
 nodes: Final = Table(
     "nodes",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -13,6 +12,7 @@ from safetensors.numpy import save_file
 
 from node_agent.burnin.errors import GoldenError
 from node_agent.files import atomic_path
+from node_agent.quality import likeness
 from node_agent.render.renderer import CHUNK_FRAMES, Frames, RenderSpec
 
 PROMPT = (
@@ -121,10 +121,5 @@ def psnr_db(frames: Frames, reference: Frames) -> float | None:
     """
     if frames.shape != reference.shape:
         return 0.0
-    squares = 0
-    for one, other in zip(frames, reference, strict=True):  # a frame at a time: memory stays small
-        difference = one.astype(np.int32) - other
-        squares += int(np.square(difference).sum(dtype=np.int64))
-    if not squares:
-        return None
-    return 10 * math.log10(255**2 * frames.size / squares)
+    pairs = zip(frames, reference, strict=True)  # a frame at a time: memory stays small
+    return likeness.psnr_db(sum(likeness.squares(*pair) for pair in pairs) / frames.size)

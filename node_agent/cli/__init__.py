@@ -7,7 +7,7 @@ import sys
 import typer
 
 from node_agent.burnin.errors import BurnInError
-from node_agent.cli import bench, burn_in, doctor, inventory, join, model, reels, render
+from node_agent.cli import bench, burn_in, compare, doctor, inventory, join, model, reels, render
 from node_agent.cluster.errors import JoinError
 from node_agent.models import ModelError
 from node_agent.node_file import NodeFileError
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.add_typer(model.app, name="model")
 app.command()(bench.bench)
 app.command()(burn_in.burn_in)
+app.command()(compare.compare)
 app.command()(doctor.doctor)
 app.command()(inventory.inventory)
 app.command()(join.join)

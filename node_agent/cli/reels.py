@@ -146,7 +146,14 @@ def redecode(
             placed = Reel(source.folder, record)
             log = source.folder / LOG_NAME
             machine = Machine(vram, ram, pageable, compiled)
-            follow(placed, start, log, models_dir=models_dir, keep=output.add, machine=machine)
+            follow(
+                [(placed, start)],
+                log,
+                title=start.spec.clip_id,
+                models_dir=models_dir,
+                keep=output.add,
+                machine=machine,
+            )
         take = output.take()
     sidecar = target.with_name(f"{target.name}.json")
     write_sidecar(record, take, sidecar, encoder=output.encoder_id)

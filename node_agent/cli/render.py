@@ -18,6 +18,7 @@ from node_agent.models import describe, load_manifest
 from node_agent.reel.presets import help_text
 from node_agent.reel.reel import RECORD_NAME, Record, Reel, reel_of
 from node_agent.render.helios.recipe import recipe_for
+from node_agent.render.profiles import EXACT, PROFILES
 from node_agent.render.renderer import BLEND_CHUNKS, PromptError, RenderSpec
 
 HELP = f"""Render one clip, without a farm.
@@ -141,7 +142,8 @@ def record_of(spec: RenderSpec, fps: int, model: Path, device: str, threads: int
     """The record of a reel without chunks. Raises `Asked`, `ModelError`, OSError."""
     info, manifest = describe(model), load_manifest(model)
     try:
-        recipe = recipe_for(spec, info, on_gpu=device != "cpu")
+        arithmetic = PROFILES.get(spec.profile, EXACT)
+        recipe = recipe_for(spec, info, on_gpu=device != "cpu", profile=arithmetic)
     except PromptError as error:
         raise Asked(f"{spec.clip_id}: {error}") from error
     inputs = {"image": spec.image, "video": spec.video}

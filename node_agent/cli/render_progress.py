@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +13,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -66,15 +69,7 @@ class BarProgress(LineProgress):
 
     def __init__(self, clip_id: str, chunks: int) -> None:
         super().__init__(chunks)
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("chunks"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=self._console,
-        )
+        self._bar = Progress(*_columns(), console=self._console)
         self._row = self._bar.add_task(clip_id, total=chunks)
         self._bar.start()
 
@@ -91,3 +86,27 @@ def progress_of(clip_id: str, chunks: int) -> LineProgress:
     """What standard error is made for."""
     is_terminal = Console(stderr=True).is_terminal
     return BarProgress(clip_id, chunks) if is_terminal else LineProgress(chunks)
+
+
+@contextmanager
+def steps_of(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """Steps of other work, told by calling what this gives: a bar on a terminal, else one line."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    if not console.is_terminal:
+        console.print(f"{what}: {total} chunks")
+        yield lambda: None
+        return
+    with Progress(*_columns(), console=console) as bar:
+        row = bar.add_task(what, total=total)
+        yield lambda: bar.advance(row)
+
+
+def _columns() -> tuple[ProgressColumn, ...]:
+    return (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("chunks"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )

@@ -10,7 +10,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from node_agent.cli.render_progress import progress_of
 from node_agent.reel.operations import differences, remaining
 from node_agent.reel.reel import LOG_NAME, RECORD_NAME, Record, Reel, ReelError, reel_of
 from node_agent.render.messages import ChunkDone, Ready, Start
+from node_agent.render.profiles import stack_for
 
 if TYPE_CHECKING:
     from node_agent.encode import Take
@@ -82,21 +83,28 @@ def finish(reel: Reel, film: Path, *, models_dir: Path, as_json: bool, machine: 
         reel.check_files()
         start = remaining(reel.record, reel.folder)
         if start is not None:
-            follow(reel, start, reel.folder / LOG_NAME, models_dir=models_dir, machine=machine)
+            follow(
+                [(reel, start)],
+                reel.folder / LOG_NAME,
+                title=start.spec.clip_id,
+                models_dir=models_dir,
+                machine=machine,
+            )
         take = make_take(reel, film)
     facts(reel.record, take, reel.folder, time.monotonic() - began, as_json=as_json)
 
 
 def follow(
-    reel: Reel,
-    start: Start,
+    work: Sequence[tuple[Reel, Start]],
     log: Path,
     *,
+    title: str,
     models_dir: Path,
     machine: Machine,
     keep: Callable[[ChunkDone], None] | None = None,
 ) -> None:
-    """Let a render child do `start` and show its chunks; `keep` takes them, by default the reel.
+    """Let a render child do each reel's `Start` and show the chunks; `keep` takes them, by default
+    the reels. All are rendered with one model and device.
 
     `models_dir` has the LoRAs, and what is known of models' hashes and of encoded prompts. Raises
     `RenderFailed`, OSError; ends the command when Ctrl-C is pressed.
@@ -104,8 +112,10 @@ def follow(
     from node_agent.reel.run import run  # with the driver's binding: only where it is needed
     from node_agent.render.child import ChildOptions
 
-    record, stack = reel.record, ""
-    chunks = len(start.redecode) + start.spec.chunks - start.resume_chunk
+    reels, starts = [reel for reel, _ in work], [start for _, start in work]
+    of_clip = {reel.record.spec.clip_id: reel for reel in reels}
+    record, stacks = reels[0].record, dict[str, str]()
+    chunks = sum(len(s.redecode) + s.spec.chunks - s.resume_chunk for s in starts)
     options = ChildOptions(
         renderer=record.renderer,
         model=Path(record.model) if record.model else None,
@@ -118,34 +128,37 @@ def follow(
         pageable=machine.pageable,
         compiled=machine.compiled,
     )
-    with progress_of(start.spec.clip_id, chunks) as progress:
+    with progress_of(title, chunks) as progress:
 
         def ready(report: Ready) -> None:
-            nonlocal stack
-            stack = report.stack_id
-            check_model(record, report.model_digest)
+            loaded = report.profiles[0]
+            stacks.update({p: stack_for(report.stack_id, loaded, p) for p in report.profiles})
+            for reel in reels:
+                check_model(reel.record, report.model_digest)
             progress.begin()
-            if record.chunks and record.chunks[-1].stack_id != stack:
-                progress.say(
-                    "the stack is not the one that rendered the chunks before: what comes now is"
-                    f" close to them, not bit-equal ({record.chunks[-1].stack_id}; now {stack})"
-                )
+            last = (chunk for reel in reels for chunk in reel.record.chunks[-1:])
+            now = {chunk.stack_id: stacks.get(chunk.profile, report.stack_id) for chunk in last}
+            for before, stack in now.items():
+                if before != stack:
+                    progress.say(
+                        "the stack is not the one that rendered the chunks before: what comes now"
+                        f" is close to them, not bit-equal ({before}; now {stack})"
+                    )
 
         def taken(done: ChunkDone) -> None:
             if keep is None:
-                reel.add(done, stack)
+                of_clip[done.clip_id].add(done, stacks[done.profile])
             else:
                 keep(done)
             progress.chunk(done)
 
         try:
-            asyncio.run(run(options, start, log, ready=ready, record=taken))
+            asyncio.run(run(options, starts, log, ready=ready, record=taken))
         except KeyboardInterrupt:
             progress.close()
-            kept = f"{len(reel.record.chunks)} of {start.spec.chunks} chunks are kept"
-            typer.echo(
-                f"{start.spec.clip_id}: stopped; {kept}. To go on: {command_line()}", err=True
-            )
+            kept = sum(len(reel.record.chunks) for reel in reels)
+            of_all = f"{kept} of {sum(start.spec.chunks for start in starts)} chunks are kept"
+            typer.echo(f"{title}: stopped; {of_all}. To go on: {command_line()}", err=True)
             raise typer.Exit(INTERRUPTED) from None
 
 

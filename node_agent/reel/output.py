@@ -12,7 +12,7 @@ from node_agent.files import sha256_of_file
 from node_agent.film import CODECS, FilmWriter, read_lossless
 from node_agent.reel.codecs import CodecName
 from node_agent.render.messages import ChunkDone
-from node_agent.render.renderer import CHUNK_FRAMES
+from node_agent.render.renderer import CHUNK_FRAMES, Frames
 
 _BY_ENDING = {".mp4": CodecName.H264, ".mov": CodecName.PRORES, ".mkv": CodecName.FFV1}
 
@@ -40,7 +40,7 @@ def codec_for(path: Path, codec: CodecName | None, crf: int | None) -> CodecName
 
 
 class Output:
-    """Takes lossless pieces in their order, and deletes each once it is encoded.
+    """Takes chunks in their order; lossless pieces are deleted once they are encoded.
 
     H.264 goes through segments, so with the take's own settings it gives the take's own bytes.
     """
@@ -79,19 +79,22 @@ class Output:
     def add(self, done: ChunkDone) -> None:
         """The next chunk. Raises OSError when the disk is full."""
         piece = Path(done.segment.path)
-        frames = read_lossless(piece)
+        self.put(done.chunk, read_lossless(piece))
+        piece.unlink()
+
+    def put(self, chunk: int, frames: Frames) -> None:
+        """The next chunk's frames. Raises OSError when the disk is full."""
         if self._writer is not None:
             self._writer.add(frames)
         else:
-            first = done.chunk * CHUNK_FRAMES
+            first = chunk * CHUNK_FRAMES
             segment = encode_segment(
                 frames, start_frame=first, fps=self._fps, settings=self._settings
             )
             (self._folder / "init.mp4").write_bytes(segment.init)
-            self._segments.append(piece.with_suffix(".m4s"))
+            self._segments.append(self._folder / f"chunk-{chunk:05d}.m4s")
             self._segments[-1].write_bytes(segment.media)
         self._frames += len(frames)
-        piece.unlink()
 
     @property
     def encoder_id(self) -> str:

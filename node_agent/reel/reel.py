@@ -68,6 +68,8 @@ class ReelChunk:
     joules: float | None = None
     """GPU board only; None where the card cannot measure it."""
     steered: tuple[PromptMark, ...] = ()
+    profile: str = ""
+    """How the card ran the model for it; "" where that is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +198,7 @@ class Reel:
                     lanes=done.lanes,
                     joules=done.energy_joules,
                     steered=done.steered,
+                    profile=done.profile,
                 )
             )
         self.record = replace(

@@ -54,6 +54,7 @@ def write_sidecar(record: Record, take: Take, path: Path, *, encoder: str | None
             energy_joules=chunk.joules,
             lanes=chunk.lanes,
             steered=chunk.steered,
+            profile=chunk.profile or None,
         )
         for number, chunk in enumerate(record.chunks)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 from node_agent.render.messages import Failure
+from node_agent.render.profiles import ProfileError
 from node_agent.render.renderer import CheckpointError, PromptError
 
 MESSAGE_CHARACTERS_MAX = 2000
@@ -48,7 +49,7 @@ def is_fatal(error: BaseException) -> bool:
 def describe(error: BaseException) -> str:
     """The error in one message, its kind included where the words alone say too little."""
     text = str(error)
-    if not isinstance(error, (PromptError, CheckpointError)):
+    if not isinstance(error, (PromptError, CheckpointError, ProfileError)):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if len(text) > MESSAGE_CHARACTERS_MAX:
         text = text[: MESSAGE_CHARACTERS_MAX - 1] + "…"

@@ -74,6 +74,11 @@ def stack_with(stack_id: str, profile: str) -> str:
     return f"{stack_id},{profile}"
 
 
+def stack_for(stack_id: str, loaded: str, profile: str) -> str:
+    """That of a child (`Ready`), which names the profile that it has `loaded`, for another one."""
+    return stack_id.replace(f",{loaded},", f",{profile},")
+
+
 def profile_in(stack_id: str) -> str:
     """The profile that a whole stack id ends with; "" where it ends with something else."""
     name = stack_id.rpartition(",")[2]

@@ -190,12 +190,13 @@ class TestBatches:
         assert json_of("status", "f", code=2)["error"]["reason"] == "AMBIGUOUS_NAME"
 
     def test_the_fleet(self, running: RunningFarm) -> None:
-        running.run(SimulatedCard(running.rig).exchange())
+        running.run(SimulatedCard(running.rig, profiles=("exact", "fast")).exchange())
         line = farm_("status").stdout.splitlines()[0]
         assert line.startswith("1 of 1 card online · 0.00 FPS rendered, 0.00 delivered · 0 H100")
         assert "19.53 FPS at steps [1,1,1]" in line
         (card,) = json_of("cards")
         assert (card["card_id"], card["online"]) == ("node-0", True)
+        assert (card["profile"], card["profiles"]) == ("exact", ["exact", "fast"])
         assert "node-0" in farm_("cards").stdout
         (node,) = json_of("nodes")
         assert (node["node_id"], node["hostname"]) == ("node", "host")

@@ -166,6 +166,7 @@ class Ground:
         after: Mapping[int, Sequence[int]] | None = None,
         after_batches: tuple[str, ...] = (),
         lora: str = "",
+        quality: str = "standard",
         **more: object,
     ) -> None:
         """Submit a batch; `after` says which of its clips wait for which others."""
@@ -174,7 +175,9 @@ class Ground:
         fields["after"] = after_batches
         self.coordinator.begin(Batch(batch_id=batch_id, **fields))  # type: ignore[arg-type]
         loras = (LoraUse(lora),) if lora else ()
-        rows = [new_clip(i, frames=frames, loras=loras) for i in range(1, clips + 1)]
+        rows = [
+            new_clip(i, frames=frames, loras=loras, quality=quality) for i in range(1, clips + 1)
+        ]
         self.coordinator.stage(batch_id, [replace(row, waits=row.ordinal in after) for row in rows])
         if after:
             pairs = [(ordinal, on) for ordinal, others in after.items() for on in others]

@@ -29,6 +29,21 @@ def test_a_clip_that_no_card_can_have_says_what_they_lack(ground: Ground) -> Non
     assert "is a cpu, the batch wants h100" in why(ground, "b1-00001")
 
 
+def test_a_profile_that_no_card_offers_is_said_with_what_helps(ground: Ground) -> None:
+    ground.card("a", report={"profile": "fast"}).say()
+    ground.submit(1, quality="exact")
+    said = why(ground, "b1-00001")
+    assert "A card renders with the profile fast, the clip's quality is exact." in said
+    assert "submit it with the quality standard" in said
+    assert "none of 1 waiting clip may come here" in why(ground, "a")
+    ground.card("b", report={"profiles": ["fast", "exact"]}).say()
+    assert "Card b renders it" in why(ground, "b1-00001")
+    ground.submit(1, batch_id="b2", needs=Needs(profile="fast-fp8"))
+    said = why(ground, "b2-00001")
+    assert "A card renders with the profile fast or exact, the batch wants fast-fp8." in said
+    assert "`farm amend b2 --profile NAME`" in said
+
+
 def test_a_line_says_how_long_it_is_and_when_it_should_move(ground: Ground) -> None:
     ground.submit(5)
     card = ground.card("a", capacity=1, seconds=30.0)

@@ -56,13 +56,29 @@ async def test_a_path_needs_no_url(rig: Rig) -> None:
     assert (order.spec.video, list(order.inputs)) == ("/in/a.mp4", [])
 
 
+async def test_an_order_names_the_profile_that_the_batch_is_pinned_to(rig: Rig) -> None:
+    rows, fast = [{"id": "1", "prompt": "p", "quality": "exact"}], types_pb.Needs(profile="fast")
+    cards = [SimulatedCard(rig, card_id=f"node-{n}") for n in range(2)]
+    cards[0].profiles, cards[1].profiles = ("exact",), ("exact", "fast")
+    await cards[0].exchange()
+    answer = await rig.batches.Submit(submission(rows, needs=fast))
+    (warning,) = answer.warnings
+    assert warning.what == 'no card of the fleet has the profile "fast"'
+    assert warning.remedy == "its clips wait until one comes; there is exact"
+    for card in cards:
+        await card.exchange()
+    assert not cards[0].held
+    (order,) = cards[1].held.values()
+    assert (order.spec.quality, order.profile) == ("exact", "fast")
+
+
 async def test_what_a_chunk_was_measured_at_comes_back(stored_rig: Rig) -> None:
     card, key = await leased(stored_rig)
     files = {**chunk_files(key, 0), "embeddings": b"the prompts"}
     await card.upload(key, files)
     card.report_chunk(key, 0, files)
     report = card.outbox[0].chunk
-    report.energy_joules, report.lanes = 812.5, 4
+    report.energy_joules, report.lanes, report.profile = 812.5, 4, "fast"
     report.steered.add(chunk=0, prompt="it wakes", blend_chunks=1)
     assert outcomes(await card.exchange()) == ["RECORDED"]
     other = SimulatedCard(stored_rig, card_id="node-1")
@@ -70,7 +86,7 @@ async def test_what_a_chunk_was_measured_at_comes_back(stored_rig: Rig) -> None:
     await other.exchange()
     (order,) = other.held.values()
     (recorded,) = order.recorded
-    assert (recorded.energy_joules, recorded.lanes) == (812.5, 4)
+    assert (recorded.energy_joules, recorded.lanes, recorded.profile) == (812.5, 4, "fast")
     assert [(m.chunk, m.prompt, m.blend_chunks) for m in recorded.steered] == [(0, "it wakes", 1)]
     urls = {each.artifact.kind: each.url for each in recorded.artifacts}
     url = urls[types_pb.ARTIFACT_KIND_EMBEDDINGS]

@@ -165,6 +165,7 @@ async def test_another_card_goes_on_with_what_the_first_one_recorded(cards: Card
     assert [chunk["energy_joules"] for chunk in chunks] == [100.25] * 5
     assert sidecar["energy_joules"] == 5 * 100.25
     assert [chunk["lanes"] for chunk in chunks] == [2] * 5
+    assert [chunk["profile"] for chunk in chunks] == ["exact"] * 5
     mark = {"chunk": 1, "prompt": "It looks up.", "blend_chunks": 2}
     assert [chunk["steered"] for chunk in chunks] == [[], *[[mark]] * 4]
     rows = cards.rig.ledger.chunks(f"{batch_id}-00001")

@@ -78,6 +78,7 @@ def test_a_card_says_what_the_plan_matches_it_by(tmp_path: Path, monkeypatch) ->
     assert list(card.tags) == ["attic", "night", "quiet"]
     assert (card.lanes, card.power_cap_watts) == (1, 165.0)
     assert (list(card.models), card.profile) == ([], ""), "no renderer has said anything yet"
+    assert not card.profiles
     assert not card.HasField("examination")
 
 
@@ -109,3 +110,4 @@ def test_a_model_can_be_asked_for_by_every_name_that_it_has(tmp_path: Path) -> N
         card = told(tmp_path, None, about=about, child=child).card
         assert list(card.models) == expected
         assert (card.profile, card.lanes) == ("exact", 3)
+        assert list(card.profiles) == ["exact", "fast"]

@@ -8,6 +8,7 @@ import pytest
 
 from node_agent.render.failures import MESSAGE_CHARACTERS_MAX, classify, describe, is_fatal
 from node_agent.render.messages import Failure
+from node_agent.render.profiles import ProfileError
 from node_agent.render.renderer import CheckpointError, PromptError
 
 
@@ -31,6 +32,7 @@ class OutOfMemoryError(RuntimeError):
         (RuntimeError("CUDA error: an illegal memory access"), Failure.NODE),
         (ValueError("a prompt that says out of memory"), Failure.NODE),
         (KeyError("x"), Failure.NODE),
+        (ProfileError("quality exact needs the profile exact"), Failure.NODE),
     ],
 )
 def test_every_error_has_its_class(error, expected):
@@ -46,6 +48,7 @@ def test_only_a_poisoned_accelerator_is_fatal():
 
 def test_messages_are_for_a_person_and_have_a_limit():
     assert describe(PromptError("513 tokens, 512 fit")) == "513 tokens, 512 fit"
+    assert describe(ProfileError("no exact here")) == "no exact here"
     assert describe(KeyError("x")) == "KeyError: 'x'"
     assert describe(MemoryError()) == "MemoryError"
     assert len(describe(RuntimeError("x" * 100_000))) == MESSAGE_CHARACTERS_MAX

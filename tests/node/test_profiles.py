@@ -1,12 +1,17 @@
 """Which profile a clip is rendered with."""
 
+from itertools import permutations
+
 import pytest
 
+from farm.domain.profiles import profile_for
+from farm.domain.values import QUALITIES
 from node_agent.render.profiles import (
     PROFILES,
     ProfileError,
     choose,
     profile_in,
+    stack_for,
     stack_with,
 )
 
@@ -26,6 +31,19 @@ ALL = tuple(PROFILES)
 )
 def test_quality_card_and_host_choose(quality, offered, chosen):
     assert choose(quality, offered) == chosen
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+@pytest.mark.parametrize("pinned", ["", *ALL])
+def test_the_farm_expects_what_nodes_choose(quality, pinned):
+    for number in range(1, len(ALL) + 1):
+        for offered in permutations(ALL, number):
+            expected = profile_for(quality, offered, pinned)
+            if expected:
+                assert choose(quality, offered, pinned=pinned) == expected
+            else:
+                with pytest.raises(ProfileError):
+                    choose(quality, offered, pinned=pinned)
 
 
 def test_a_user_may_pin_one():
@@ -48,3 +66,8 @@ def test_a_clip_goes_on_as_it_was_begun_where_that_can_be():
 def test_the_stack_id_ends_with_the_profile():
     assert profile_in(stack_with("torch-2,cpu", "fast")) == "fast"
     assert profile_in("testcard-5") == ""
+
+
+def test_a_childs_stack_id_is_told_for_each_profile():
+    ready = f"{stack_with('torch-2,cpu', 'exact')},libx264,crf18"
+    assert stack_for(ready, "exact", "fast") == "torch-2,cpu,fast,libx264,crf18"

@@ -120,6 +120,15 @@ def test_it_follows_its_schema_and_carries_every_field():
     assert content["image_noise"] == [0.111, 0.135]
 
 
+def test_each_chunk_names_the_profile_that_it_was_rendered_with():
+    first = a_sidecar().chunks[0]
+    chunks = tuple(dataclasses.replace(first, profile=name) for name in ("exact", "fast"))
+    assert [each["profile"] for each in check(a_sidecar(chunks=chunks))["chunks"]] == [
+        "exact",
+        "fast",
+    ]
+
+
 def test_what_is_not_measured_is_absent():
     short = dataclasses.replace(SIGNALS, seam_flicker=None, drift=None)
     content = check(a_sidecar(signals=short, marks=()))
@@ -128,7 +137,7 @@ def test_what_is_not_measured_is_absent():
     assert content["marks"] == []
     unknown = EVERYTHING.keys() - {"schedule", "loras", "skip_first_chunk"}
     assert not unknown & content.keys()
-    assert "energy_joules" not in content["chunks"][0]
+    assert not {"energy_joules", "profile"} & content["chunks"][0].keys()
 
 
 def test_a_takes_energy_is_the_sum_where_each_chunk_was_measured():

@@ -73,7 +73,7 @@ def test_what_the_first_schema_held_is_there_in_the_newest(blank: str):
         {"shot": "010"},
     )
     assert (clip.spec.image, clip.spec.schedule, clip.spec.image_noise) == ("", (), None)
-    assert (chunk.lanes, chunk.energy_joules, chunk.steered) == (1, None, ())
+    assert (chunk.lanes, chunk.energy_joules, chunk.steered, chunk.profile) == (1, None, (), "")
     assert [stored.kind for stored in chunk.objects] == ["segment"]
 
 
@@ -98,6 +98,15 @@ def test_a_step_back_and_forward_keeps_all_that_both_schemas_know(blank: str, re
         "submit",
     ]
     ledger.close()
+
+
+def test_a_card_offers_what_it_had_loaded_until_it_speaks_again(blank: str):
+    fill(blank)
+    migrate(blank, "0005", back=True)
+    assert [card["profile"] for card in rows(blank)["cards"]] == ["fast"]
+    store = open_store(blank)
+    assert [card.profiles for card in store.cards()] == [("fast",)]
+    store.close()
 
 
 def test_the_whole_way_back_and_forward_leaves_a_ledger_that_works(blank: str):

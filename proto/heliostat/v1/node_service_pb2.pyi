@@ -88,6 +88,7 @@ class CardReport(message.Message):
     LANES_FIELD_NUMBER: builtins.int
     POWER_CAP_WATTS_FIELD_NUMBER: builtins.int
     EXAMINATION_FIELD_NUMBER: builtins.int
+    PROFILES_FIELD_NUMBER: builtins.int
     card_id: builtins.str
     node_id: builtins.str
     incarnation: builtins.str
@@ -103,6 +104,7 @@ class CardReport(message.Message):
     card_type: builtins.str
     """What the plan matches clips by: see `Card` in types.proto."""
     profile: builtins.str
+    """What it has loaded: the first of `profiles`."""
     lanes: builtins.int
     power_cap_watts: builtins.float
     @builtins.property
@@ -113,6 +115,8 @@ class CardReport(message.Message):
     def examination(self) -> Examination:
         """Result of the last examination that the farm asked for."""
 
+    @builtins.property
+    def profiles(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
     def __init__(
         self,
         *,
@@ -134,10 +138,11 @@ class CardReport(message.Message):
         lanes: builtins.int = ...,
         power_cap_watts: builtins.float = ...,
         examination: Examination | None = ...,
+        profiles: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["examination", b"examination"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["card_id", b"card_id", "card_type", b"card_type", "condition", b"condition", "device", b"device", "examination", b"examination", "hostname", b"hostname", "incarnation", b"incarnation", "lanes", b"lanes", "model_digest", b"model_digest", "models", b"models", "node_id", b"node_id", "power_cap_watts", b"power_cap_watts", "profile", b"profile", "renderer", b"renderer", "slot", b"slot", "stack_id", b"stack_id", "tags", b"tags", "vram_bytes", b"vram_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["card_id", b"card_id", "card_type", b"card_type", "condition", b"condition", "device", b"device", "examination", b"examination", "hostname", b"hostname", "incarnation", b"incarnation", "lanes", b"lanes", "model_digest", b"model_digest", "models", b"models", "node_id", b"node_id", "power_cap_watts", b"power_cap_watts", "profile", b"profile", "profiles", b"profiles", "renderer", b"renderer", "slot", b"slot", "stack_id", b"stack_id", "tags", b"tags", "vram_bytes", b"vram_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -248,6 +253,7 @@ class ChunkReport(message.Message):
     ENERGY_JOULES_FIELD_NUMBER: builtins.int
     LANES_FIELD_NUMBER: builtins.int
     STEERED_FIELD_NUMBER: builtins.int
+    PROFILE_FIELD_NUMBER: builtins.int
     chunk: builtins.int
     frames: builtins.int
     """Frames of its segment; fewer than 33 only in a clip's last chunk."""
@@ -257,6 +263,8 @@ class ChunkReport(message.Message):
     """GPU board only; absent where the card cannot measure it."""
     lanes: builtins.int
     """Clips that were rendered in lockstep with it, itself included; 0 counts as 1."""
+    profile: builtins.str
+    """How the card ran the model for it."""
     @builtins.property
     def artifacts(self) -> containers.RepeatedCompositeFieldContainer[types_pb2.Artifact]: ...
     @builtins.property
@@ -274,10 +282,11 @@ class ChunkReport(message.Message):
         energy_joules: builtins.float | None = ...,
         lanes: builtins.int = ...,
         steered: abc.Iterable[types_pb2.PromptMark] | None = ...,
+        profile: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "energy_joules", b"energy_joules"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "artifacts", b"artifacts", "chunk", b"chunk", "encode_seconds", b"encode_seconds", "energy_joules", b"energy_joules", "frames", b"frames", "lanes", b"lanes", "render_seconds", b"render_seconds", "steered", b"steered"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "artifacts", b"artifacts", "chunk", b"chunk", "encode_seconds", b"encode_seconds", "energy_joules", b"energy_joules", "frames", b"frames", "lanes", b"lanes", "profile", b"profile", "render_seconds", b"render_seconds", "steered", b"steered"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__energy_joules: _TypeAlias = typing.Literal["energy_joules"]  # noqa: Y015
     _WhichOneofArgType__energy_joules: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules"]  # noqa: Y015
@@ -595,12 +604,15 @@ class ClipOrder(message.Message):
     ROW_FIELD_NUMBER: builtins.int
     RECORDED_FIELD_NUMBER: builtins.int
     INPUTS_FIELD_NUMBER: builtins.int
+    PROFILE_FIELD_NUMBER: builtins.int
     project: builtins.str
     batch_id: builtins.str
     batch_name: builtins.str
     name: builtins.str
     version: builtins.int
     row: builtins.int
+    profile: builtins.str
+    """The only profile to render it with; empty leaves that to its quality, the card and its host."""
     @builtins.property
     def spec(self) -> types_pb2.ClipSpec: ...
     @builtins.property
@@ -626,10 +638,11 @@ class ClipOrder(message.Message):
         row: builtins.int = ...,
         recorded: abc.Iterable[RecordedChunk] | None = ...,
         inputs: abc.Iterable[InputUrl] | None = ...,
+        profile: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "batch_name", b"batch_name", "columns", b"columns", "inputs", b"inputs", "name", b"name", "project", b"project", "recorded", b"recorded", "row", b"row", "spec", b"spec", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "batch_name", b"batch_name", "columns", b"columns", "inputs", b"inputs", "name", b"name", "profile", b"profile", "project", b"project", "recorded", b"recorded", "row", b"row", "spec", b"spec", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -668,6 +681,7 @@ class RecordedChunk(message.Message):
     ENERGY_JOULES_FIELD_NUMBER: builtins.int
     LANES_FIELD_NUMBER: builtins.int
     STEERED_FIELD_NUMBER: builtins.int
+    PROFILE_FIELD_NUMBER: builtins.int
     chunk: builtins.int
     frames: builtins.int
     render_seconds: builtins.float
@@ -675,6 +689,7 @@ class RecordedChunk(message.Message):
     attempt: builtins.int
     energy_joules: builtins.float
     lanes: builtins.int
+    profile: builtins.str
     @builtins.property
     def artifacts(self) -> containers.RepeatedCompositeFieldContainer[ArtifactUrl]: ...
     @builtins.property
@@ -691,10 +706,11 @@ class RecordedChunk(message.Message):
         energy_joules: builtins.float | None = ...,
         lanes: builtins.int = ...,
         steered: abc.Iterable[types_pb2.PromptMark] | None = ...,
+        profile: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "energy_joules", b"energy_joules"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "artifacts", b"artifacts", "attempt", b"attempt", "card_id", b"card_id", "chunk", b"chunk", "energy_joules", b"energy_joules", "frames", b"frames", "lanes", b"lanes", "render_seconds", b"render_seconds", "steered", b"steered"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "artifacts", b"artifacts", "attempt", b"attempt", "card_id", b"card_id", "chunk", b"chunk", "energy_joules", b"energy_joules", "frames", b"frames", "lanes", b"lanes", "profile", b"profile", "render_seconds", b"render_seconds", "steered", b"steered"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__energy_joules: _TypeAlias = typing.Literal["energy_joules"]  # noqa: Y015
     _WhichOneofArgType__energy_joules: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules"]  # noqa: Y015

@@ -628,6 +628,7 @@ class Needs(message.Message):
     MODEL_FIELD_NUMBER: builtins.int
     vram_bytes: builtins.int
     profile: builtins.str
+    """The only profile that its clips are rendered with, whatever their quality."""
     model: builtins.str
     """A model's name, or the beginning of its digest."""
     @builtins.property
@@ -779,6 +780,7 @@ class Card(message.Message):
     STANDING_FIELD_NUMBER: builtins.int
     STANDING_REASON_FIELD_NUMBER: builtins.int
     PACE_FIELD_NUMBER: builtins.int
+    PROFILES_FIELD_NUMBER: builtins.int
     card_id: builtins.str
     node_id: builtins.str
     hostname: builtins.str
@@ -803,6 +805,7 @@ class Card(message.Message):
     card_type: builtins.str
     """rtx-4060-ti, h100, cpu, ..."""
     profile: builtins.str
+    """How it runs the model as it is loaded: the first of `profiles`."""
     lanes: builtins.int
     power_cap_watts: builtins.float
     standing: Standing.ValueType
@@ -821,6 +824,10 @@ class Card(message.Message):
     @builtins.property
     def models(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Names and digests of the models that it has."""
+
+    @builtins.property
+    def profiles(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """All that it can render with; empty until its model is loaded."""
 
     def __init__(
         self,
@@ -850,10 +857,11 @@ class Card(message.Message):
         standing: Standing.ValueType = ...,
         standing_reason: builtins.str = ...,
         pace: builtins.float = ...,
+        profiles: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["telemetry", b"telemetry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["card_id", b"card_id", "card_type", b"card_type", "clip_ids", b"clip_ids", "condition", b"condition", "device", b"device", "frames_per_second", b"frames_per_second", "hostname", b"hostname", "incarnation", b"incarnation", "lanes", b"lanes", "model_digest", b"model_digest", "models", b"models", "node_id", b"node_id", "online", b"online", "pace", b"pace", "power_cap_watts", b"power_cap_watts", "profile", b"profile", "renderer", b"renderer", "seen_seconds_ago", b"seen_seconds_ago", "slot", b"slot", "stack_id", b"stack_id", "standing", b"standing", "standing_reason", b"standing_reason", "tags", b"tags", "telemetry", b"telemetry", "vram_bytes", b"vram_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["card_id", b"card_id", "card_type", b"card_type", "clip_ids", b"clip_ids", "condition", b"condition", "device", b"device", "frames_per_second", b"frames_per_second", "hostname", b"hostname", "incarnation", b"incarnation", "lanes", b"lanes", "model_digest", b"model_digest", "models", b"models", "node_id", b"node_id", "online", b"online", "pace", b"pace", "power_cap_watts", b"power_cap_watts", "profile", b"profile", "profiles", b"profiles", "renderer", b"renderer", "seen_seconds_ago", b"seen_seconds_ago", "slot", b"slot", "stack_id", b"stack_id", "standing", b"standing", "standing_reason", b"standing_reason", "tags", b"tags", "telemetry", b"telemetry", "vram_bytes", b"vram_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -141,11 +141,13 @@ def test_a_reel_is_read_back_as_it_was_written_and_links_what_it_shares(tmp_path
         segment=FileRecord(path=str(path), size=1, sha256=digest),
         energy_joules=7.0,
         steered=(PromptMark(chunk=0, prompt="night"),),
+        profile="fast",
     )
     source.add(done, "stack")
     assert Reel.open(source.folder).record == source.record
     [chunk] = source.record.chunks
     assert (chunk.joules, chunk.stack_id, chunk.steered) == (7.0, "stack", done.steered)
+    assert chunk.profile == "fast"
 
     copy = Reel.create(tmp_path / "b.reel", source.record, source.folder)
     assert (copy.folder / path.name).samefile(path)

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.domain.fleet import CardFacts, Needs
-from farm.plan.match import GIB, has_model, matches, unmet
+from farm.domain.values import QUALITIES
+from farm.plan.match import GIB, has_model, lacks_profile, matches, unmet
 
 DIGEST = "0123abcd" * 8
 TYPES, TAGS = ("cpu", "rtx-4060-ti", "h100"), ("fast-disk", "lan", "den")
-PROFILES = ("int8", "bf16")
+PROFILES = ("exact", "fast", "of-another-farm")
 MODELS = ("helios", DIGEST)
 VRAM = st.sampled_from([0, 8 * GIB, 16 * GIB, 24 * GIB])
 
@@ -29,14 +30,16 @@ CARDS = st.builds(
     card_type=st.sampled_from(["", *TYPES]),
     vram_bytes=VRAM,
     tags=st.lists(st.sampled_from(TAGS), max_size=3).map(tuple),
-    profile=st.sampled_from(["", *PROFILES]),
+    profiles=st.lists(st.sampled_from(PROFILES), max_size=3, unique=True).map(tuple),
     models=st.lists(st.sampled_from(MODELS), max_size=2).map(tuple),
 )
 
 
-@given(NEEDS, CARDS)
-def test_the_fast_answer_and_the_words_never_differ(needs: Needs, card: CardFacts) -> None:
-    assert matches(needs, card) == (not unmet(needs, card))
+@given(NEEDS, CARDS, st.lists(st.sampled_from(QUALITIES), max_size=2))
+def test_the_fast_answer_and_the_words_never_differ(
+    needs: Needs, card: CardFacts, qualities: list[str]
+) -> None:
+    assert matches(needs, card, *qualities) == (not unmet(needs, card, *qualities))
 
 
 @given(CARDS)
@@ -49,7 +52,7 @@ def test_each_thing_that_is_lacking_is_said() -> None:
         card_types=("rtx-4060-ti", "h100"),
         vram_bytes=16 * GIB,
         tags=("lan", "fast-disk"),
-        profile="int8",
+        profile="fast",
         model="helios",
     )
     card = CardFacts(card_id="a", card_type="cpu", vram_bytes=8 * GIB, tags=("lan",))
@@ -57,9 +60,19 @@ def test_each_thing_that_is_lacking_is_said() -> None:
         "is a cpu, the batch wants rtx-4060-ti or h100",
         "has 8.0 GiB of VRAM, the batch wants 16.0",
         "lacks the tag fast-disk",
-        "has no profile, the batch wants int8",
         "has no model helios",
+        "has no profile, the batch wants fast",
     )
+
+
+def test_a_quality_needs_a_profile_that_may_serve_it() -> None:
+    card = CardFacts(card_id="a", profiles=("fast", "fast-fp8"))
+    assert matches(Needs(), card, "standard", "exact"), "one of the clips may come"
+    said = ("renders with the profile fast or fast-fp8, the clip's quality is exact",)
+    assert unmet(Needs(), card, "exact") == said
+    assert not unmet(Needs(profile="fast-fp8"), card, "exact"), "a pin overrules the quality"
+    assert lacks_profile(Needs(), card, "exact")
+    assert not lacks_profile(Needs(tags=("lan",)), card, "exact"), "it lacks more than that"
 
 
 @pytest.mark.parametrize(
