@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers import HeliosTransformer3DModel
 
+from node_agent.quality.likeness import psnr_db, squares
 from node_agent.render.helios import tiny
 from node_agent.render.helios.clip import HeliosClip
 from node_agent.render.helios.lanes import render_chunks
@@ -89,13 +89,12 @@ def films(model: HeliosModel, seeds: int, chunks: int, profile: Profile) -> Iter
     for seed in range(seeds):
         each = clip(model, seed, chunks, profile)
         made = [render_chunks(model, [each], lambda _: False)[0] for _ in range(chunks)]
-        yield [chunk.frames for chunk in made if chunk is not None]
+        yield [chunk.wait().frames for chunk in made if chunk is not None]
 
 
-def psnr(ours: Frames, theirs: Frames) -> float:
-    """Decibels."""
-    error = np.mean((ours.astype(np.float64) - theirs) ** 2)
-    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+def decibels(ours: Frames, theirs: Frames) -> float:
+    """PSNR."""
+    return psnr_db(squares(ours, theirs) / ours.size) or math.inf
 
 
 @torch.inference_mode()
@@ -155,7 +154,10 @@ def main() -> None:
                     list(films(model, given.seeds, given.chunks, each)) for each in (EXACT, FAST)
                 )
             lowest = [
-                min(psnr(one[chunk], other[chunk]) for one, other in zip(exact, fast, strict=True))
+                min(
+                    decibels(one[chunk], other[chunk])
+                    for one, other in zip(exact, fast, strict=True)
+                )
                 for chunk in range(given.chunks)
             ]
             cells = [f"{100 * error:.2g} %" for error in errors.values()]

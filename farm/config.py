@@ -71,7 +71,13 @@ class FarmConfig(BaseSettings):
         description="Directory of the model to render with. For CPU cards a small one is built.",
     )
     seconds_per_chunk: float = Field(0.0, ge=0, le=3600, description="The test card's pace.")
-    lanes: int = Field(1, ge=1, le=16, description="Clips that a card renders in lockstep.")
+    lanes: int = Field(
+        0,
+        ge=0,
+        le=16,
+        description="Clips that a card renders in lockstep; 0 is what `farm-node bench --tune` "
+        "found for it, else 1.",
+    )
     profile: Literal["", "exact", "fast", "fast-fp8"] = Field(
         "", description="The only profile of this machine's cards; empty: all that fit."
     )

@@ -274,6 +274,9 @@ class Attempt:
         counters.frames_rendered += report.frames_rendered
         counters.chunks_rendered += 1
         counters.render_seconds += report.render_seconds
+        counters.busy_seconds += report.busy_seconds
+        counters.idle_seconds += report.idle_seconds
+        self._files.vae = report.vae
         self._files.records[report.chunk] = ChunkRecord(
             chunk=report.chunk,
             frames=report.frames,

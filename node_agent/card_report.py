@@ -82,6 +82,8 @@ def telemetry_report(
         pcie_generation=sample.pcie_generation,
         pcie_width=sample.pcie_width,
         host_ram_used_bytes=senses.host_ram_used_bytes,
+        busy_seconds=counters.busy_seconds,
+        idle_seconds=counters.idle_seconds,
     )
 
 

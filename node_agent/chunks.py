@@ -30,6 +30,8 @@ class ChunkFiles:
     segments: dict[int, Path] = field(default_factory=dict)
     negatives: dict[int, Path] = field(default_factory=dict)
     records: dict[int, ChunkRecord] = field(default_factory=dict)
+    vae: str = ""
+    """What decoded those that were made here."""
 
     def keep(self, chunk: int, kind: types_pb.ArtifactKind.ValueType, path: Path) -> None:
         """Note a file."""

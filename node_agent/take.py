@@ -16,7 +16,7 @@ from node_agent.orders import amplify_of, read_marks, render_spec, sigmas_of
 from node_agent.outbox import AttemptKey
 from node_agent.quality.measure import measure
 from node_agent.quality.signals import Signals
-from node_agent.render.helios.recipe import recipe_for
+from node_agent.render.helios.recipe import as_made, recipe_for
 from node_agent.render.messages import FileRecord
 from node_agent.render.renderer import LoraUse
 from node_agent.sidecar import InputRecord, Sidecar, energy_of, sidecar_bytes
@@ -108,19 +108,21 @@ class TakeMaker:
             chunks=chunks,
             take_sha256=video.sha256,
             take_size_bytes=video.size,
-            recipe=self._recipe(),
+            recipe=self._recipe(chunks[-1].profile, files.vae),
             signals=signals,
             marks=marks,
             energy_joules=energy_of(chunks),
         )
 
-    def _recipe(self) -> dict[str, Any] | None:
+    def _recipe(self, profile: str | None, vae: str) -> dict[str, Any] | None:
         """What the clip's quality meant on this card; None for a renderer without a model."""
         options = self._tools.engine.options
         if options.model is None or options.renderer != "helios":
             return None
         spec = render_spec(self._key[0], self._order, self._inputs)
-        return recipe_for(spec, describe(options.model), on_gpu=options.device != "cpu").record()
+        on_gpu = options.device != "cpu"
+        recipe = recipe_for(spec, describe(options.model), on_gpu=on_gpu).record()
+        return as_made(recipe, profile or "", vae, on_gpu=on_gpu)
 
     def _input(self, name: str, place: str) -> InputRecord | None:
         """What is known of the image or video that the clip names."""

@@ -20,6 +20,8 @@ class Counters:
     chunks_rendered: int = 0
     clips_delivered: int = 0
     render_seconds: float = 0.0
+    busy_seconds: float = 0.0
+    idle_seconds: float = 0.0
     bytes_uploaded: int = 0
     upload_seconds: float = 0.0
     upload_retries: int = 0

@@ -37,7 +37,10 @@ Model = Annotated[
 ]
 Pace = Annotated[float | None, typer.Option(help="The test card's pace. [default: 0]")]
 Lanes = Annotated[
-    int | None, typer.Option(help="Clips that a card renders in lockstep, 1 to 16. [default: 1]")
+    int | None,
+    typer.Option(
+        help="Clips that a card renders in lockstep, 1 to 16. [default: as measured, or 1]"
+    ),
 ]
 Profile = Annotated[
     str | None,

@@ -49,8 +49,8 @@ class HeadSettings:
     model: Path | None = None
     seconds_per_chunk: float = 0.0
     """The test card's pace."""
-    lanes: int = 1
-    """Clips that a card renders in lockstep."""
+    lanes: int = 0
+    """Clips that a card renders in lockstep; 0 is what was measured for it on its node, else 1."""
     profile: str = ""
     """The only profile that this machine's cards offer; empty: all that fit."""
     loras: Path | None = None

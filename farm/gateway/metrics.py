@@ -56,6 +56,14 @@ _CARD_COUNTERS: Final = MappingProxyType(
         "frames_rendered": ("frames_rendered", "Frames rendered by this start of the agent."),
         "chunks_rendered": ("chunks_rendered", "Chunks rendered by this start of the agent."),
         "render_seconds": ("render_seconds", "Seconds spent rendering."),
+        "busy_seconds": (
+            "render_busy_seconds",
+            "Seconds in denoising passes and decodes, while clips were there to render.",
+        ),
+        "idle_seconds": (
+            "render_idle_seconds",
+            "Seconds in neither, while clips were there to render.",
+        ),
         "bytes_uploaded": ("uploaded_bytes", "Bytes uploaded to the object store."),
         "upload_seconds": ("upload_seconds", "Seconds spent uploading."),
         "upload_retries": ("upload_retries", "Uploads that had to be tried again."),

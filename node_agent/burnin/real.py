@@ -54,8 +54,9 @@ class HeliosLoad:
         """Render the chunk. Raises `PromptError` for a size that the model cannot do."""
         began = time.perf_counter()
         clip = self._renderer.start(self._spec)
-        (chunk,) = self._renderer.step([clip], lambda _clip: False)
-        assert chunk is not None, "nothing cancels it"
+        (pending,) = self._renderer.step([clip], lambda _clip: False)
+        assert pending is not None, "nothing cancels it"
+        chunk = pending.wait()
         return ChunkResult(chunk.frames, time.perf_counter() - began)
 
 

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from node_agent.cli.options import Compile, Pageable, Profile, Ram, Vram
+from node_agent.cli.options import MODELS, Compile, ModelsDir, Pageable, Profile, Ram, Vram
 from node_agent.files import write_atomic
 from node_agent.memory_size import compile_words, memory_words, profile_words
 
@@ -31,7 +31,18 @@ def bench(
         list[str] | None,
         typer.Option(help="Steps of each stage; may be given again. Default: 1,1,1 and 2,2,2."),
     ] = None,
-    lanes: Annotated[str, typer.Option(help="Clips in lockstep, with commas between.")] = "1,2",
+    lanes: Annotated[
+        str,
+        typer.Option(
+            help="Clips in lockstep, with commas between.",
+            show_default="1,2; to tune 1,2,4,8",
+        ),
+    ] = "",
+    tune: Annotated[
+        bool,
+        typer.Option("--tune", help="Find how many lanes are worth it; agents here take as many."),
+    ] = False,
+    models_dir: ModelsDir = MODELS,
     chunks: Annotated[int, typer.Option(help="Chunks that count, after one more.", min=2)] = 3,
     threads: Annotated[int, typer.Option(help="CPU threads for arithmetic.", min=1)] = 1,
     vram: Vram = None,
@@ -45,17 +56,26 @@ def bench(
     """Measure what a card can do with a model: seconds, bytes and, where it counts them, joules."""
     if (model is None) == (not random_weights):
         _refuse("name what to measure: either --model DIR or --random-weights")
+    if tune and model is None:
+        _refuse("--tune is for a model that is rendered with: --model DIR")
+    lanes = lanes or ("1,2,4,8" if tune else "1,2")
+    default_steps = ["2,2,2"] if tune else ["1,1,1", "2,2,2"]
     source = ["--model", str(model)] if model else ["--random-weights"]
     content = _measured(
         [
             *(*source, "--device", device, "--size", size, "--lanes", lanes),
-            *(word for each in steps or ["1,1,1", "2,2,2"] for word in ("--steps", each)),
+            *(word for each in steps or default_steps for word in ("--steps", each)),
             *("--chunks", str(chunks), "--threads", str(threads)),
             *memory_words(vram, ram, pageable=pageable),
             *compile_words(compiled),
             *profile_words(profile),
+            *(["--tune"] if tune else []),
         ]
     )
+    if tune:
+        from node_agent.lane_widths import WIDTHS_NAME, keep, width_of  # the driver's binding
+
+        keep(models_dir.expanduser() / WIDTHS_NAME, width_of(json.loads(content)))
     if out is not None:
         write_atomic(out, content)
     if as_json:
@@ -87,8 +107,8 @@ def print_record(record: Record, console: Console) -> None:
     where = f"{model['placement']}, {model['blocks_resident']} of {model['blocks']} blocks stay"
     console.print(f"{card['name']}, {model['name']}: {model['weights']}, {where}")
     table = Table(title=f"{record['width']}x{record['height']}, a chunk is 33 frames")
-    columns = ("steps", "lanes", "s/chunk", "frames/s", "s/pass by stage", "VRAM GB", "RAM GB")
-    for heading in (*columns, "J/chunk"):
+    columns = ("steps", "lanes", "s/chunk", "frames/s", "idle", "s/pass by stage")
+    for heading in (*columns, "VRAM GB", "RAM GB", "J/chunk"):
         table.add_column(heading, justify="right")
     for case in record["cases"]:
         table.add_row(
@@ -96,12 +116,15 @@ def print_record(record: Record, console: Console) -> None:
             str(case["lanes"]),
             _spread(case["seconds_per_chunk"]),
             f"{case['frames_per_second']:.2f}",
+            f"{case['idle_share']:.1%}",
             " ".join(f"{stage['seconds_per_pass']['median']:.3f}" for stage in case["stages"]),
             _gigabytes(case.get("bytes_vram_peak")),
             _gigabytes(case["bytes_rss_peak"]),
             _spread(case.get("joules_per_chunk")),
         )
     console.print(table)
+    if "tuned" in record:
+        console.print(f"lanes: {record['tuned']['lanes']}; {record['tuned']['why']}")
     for decode in record["decode"]:
         seconds = _spread(decode["seconds_per_chunk"])
         console.print(f"decode {decode['precision']}: {seconds} s/chunk")

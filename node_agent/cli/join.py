@@ -41,7 +41,9 @@ Model = Annotated[
 Pace = Annotated[float | None, typer.Option(min=0, help="The test card's pace. [default: 0]")]
 Lanes = Annotated[
     int | None,
-    typer.Option(min=1, max=16, help="Clips that a card renders in lockstep. [default: 1]"),
+    typer.Option(
+        min=0, max=16, help="Clips that a card renders in lockstep. [default: as measured, or 1]"
+    ),
 ]
 Loras = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Pinned LoRAs, a directory of this machine.")

@@ -13,7 +13,7 @@ import typer
 
 from node_agent.cli import parse
 from node_agent.cli.options import MODELS, Compile, Json, ModelsDir, Pageable, Ram, Vram
-from node_agent.cli.render import Blend, Fresh, Out
+from node_agent.cli.render import Blend, Fresh, Out, Vae
 from node_agent.cli.rendering import Asked, Machine, check_model, facts, finish, follow, take_up
 from node_agent.models import describe, load_manifest
 from node_agent.reel.codecs import CodecName
@@ -110,6 +110,7 @@ def redecode(
     crf: Annotated[
         int | None, typer.Option(help="Constant quality, lower is better; h264, h265 and av1.")
     ] = None,
+    vae: Annotated[Vae | None, typer.Option(show_default="the film's")] = None,
     model: Model = None,
     device: Device = "",
     threads: Threads = None,
@@ -133,6 +134,9 @@ def redecode(
     if target == film.absolute() or (target.exists() and not fresh):
         raise Asked(f"{target} is there; choose another --out")
     record = _placed(source.record, model, device, threads)
+    if vae is not None:
+        recipe = record.recipe | {"vae": vae.value}
+        record = replace(record, spec=replace(record.spec, vae=vae.value), recipe=recipe)
     with (
         source.held(),
         tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as pieces,

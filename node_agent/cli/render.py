@@ -39,6 +39,15 @@ class Quality(StrEnum):
     EXACT = "exact"
 
 
+class Vae(StrEnum):
+    """`recipe.VAES`."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    TILED = "bfloat16-tiled"
+    TINY = "tiny"
+
+
 Model = Annotated[Path, typer.Option(help="Directory of the model.", show_default=False)]
 Out = Annotated[Path, typer.Option(help="The film, an .mp4.", show_default=False)]
 Blend = Annotated[int, typer.Option(min=1, help="Chunks over which a new prompt takes over.")]
@@ -65,6 +74,9 @@ def render(
         str, typer.Option(help="Per stage, as 2,2,2.", show_default="the quality's")
     ] = "",
     quality: Annotated[Quality, typer.Option(help="See above.")] = Quality.STANDARD,
+    vae: Annotated[
+        Vae | None, typer.Option(help="What decodes.", show_default="the quality's and the card's")
+    ] = None,
     negative_prompt: Annotated[str, typer.Option(help="What guidance leads away from.")] = "",
     guidance_scale: Annotated[
         float | None, typer.Option(min=0, max=100, show_default="the model's")
@@ -107,6 +119,7 @@ def render(
         guidance_scale=guidance_scale,
         quality=quality.value,
         profile=profile or "",
+        vae=vae.value if vae else "",
         schedule=parse.schedule(schedule or (), fps, blend_chunks),
         image=str(image.absolute()) if image else "",
         video=str(video.absolute()) if video else "",

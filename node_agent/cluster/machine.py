@@ -31,7 +31,7 @@ DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType(
         "renderer": "helios",
         "model": None,
         "seconds_per_chunk": 0.0,
-        "lanes": 1,
+        "lanes": 0,
         "vram": None,
         "ram": None,
         "pageable": False,

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Final
 
+from node_agent.lane_widths import WIDTHS_NAME, lanes_for
 from node_agent.node_file import DEFAULT_PATH
 from node_agent.render.child import ChildOptions
 
@@ -31,7 +32,8 @@ class NodeSettings:
     model: Path | None = None
     seconds_per_chunk: float = 0.0
     """The test card's pace."""
-    lanes: int = 1
+    lanes: int = 0
+    """0 takes what was measured on this node for the card and the model, else 1."""
     vram_bytes: int | None = None
     """The most of each card's memory to take; None is what is free."""
     ram_bytes: int | None = None
@@ -65,13 +67,16 @@ class NodeSettings:
             stamps=self.stamps,
             device=self.device(slot),
             seconds_per_chunk=self.seconds_per_chunk,
-            lanes=self.lanes,
+            lanes=self.lanes or self._measured_lanes(slot),
             loras=self.loras,
             vram_bytes=self.vram_bytes,
             ram_bytes=self.ram_bytes,
             pageable=self.pageable,
             profile=self.profile,
         )
+
+    def _measured_lanes(self, slot: int) -> int:
+        return lanes_for(self.stamps.with_name(WIDTHS_NAME), self.device(slot), self.model)
 
     def save(self) -> None:
         """Write them in one step. Raises OSError."""

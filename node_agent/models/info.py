@@ -37,6 +37,8 @@ class ModelInfo:
     default_guidance_scale: float
     profile: str = ""
     """The only profile that its weights can be run with, where they are stored in fewer bits."""
+    tiny_vae: bool = False
+    """It comes with a tiny VAE for previews, in `tiny_vae/`."""
 
 
 def describe(directory: Path) -> ModelInfo:
@@ -58,6 +60,7 @@ def describe(directory: Path) -> ModelInfo:
             default_steps=steps,
             default_guidance_scale=1.0 if variant == "distilled" else 5.0,
             profile=_stored_profile(directory, transformer),
+            tiny_vae=any((directory / "tiny_vae").glob("*.safetensors")),
         )
     except KeyError as error:
         raise ModelError(f"{directory}/transformer/config.json: {error} is missing") from None

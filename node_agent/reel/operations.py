@@ -127,6 +127,8 @@ def differences(there: Record, wanted: Record) -> list[str]:
         pairs[name] = (getattr(there, name), getattr(wanted, name))
     for name in sorted(there.recipe.keys() | wanted.recipe.keys()):
         old, new = there.recipe.get(name), wanted.recipe.get(name)
+        if name == "vae" and not there.spec.vae:  # its card's choice
+            continue
         if name not in pairs or pairs[name][0] == pairs[name][1]:
             pairs[f"recipe's {name}"] = (old, new)
     pairs["chunks taken over"] = (_negatives(there, shared), _negatives(wanted, shared))

@@ -61,6 +61,5 @@ def help_text() -> str:
         for row in found
     ]
     cpu = preset("distilled", "standard", on_gpu=False)
-    return "\n".join(
-        [*lines, f"On a CPU: {cpu.arithmetic} arithmetic and a {cpu.vae} VAE, always."]
-    )
+    said = f"On a CPU: {cpu.arithmetic} arithmetic, and a {cpu.vae} VAE unless --vae names another."
+    return "\n".join([*lines, said])

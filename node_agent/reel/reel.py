@@ -27,6 +27,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from node_agent.files import atomic_path, sha256_of_file, write_atomic
+from node_agent.render.helios.recipe import as_made
 from node_agent.render.messages import ChunkDone, FileRecord
 from node_agent.render.renderer import PromptMark, RenderSpec
 
@@ -201,9 +202,11 @@ class Reel:
                     profile=done.profile,
                 )
             )
+        recipe, on_gpu = record.recipe, record.device != "cpu"
         self.record = replace(
             record,
             chunks=tuple(chunks),
+            recipe=recipe and as_made(recipe, done.profile, done.vae, on_gpu=on_gpu),
             init=_entry(done.init) or record.init,
             embeddings=_entry(done.embeddings) or record.embeddings,
         )

@@ -84,6 +84,8 @@ class Desk:
         self._held: dict[Key, Rendering] = {}
         self._unrecorded: set[tuple[Key, int]] = set()
         self._stopping = False
+        self.fit = True
+        """The accelerator can be used in this process."""
 
     def put(self, command: Command) -> None:
         """Take in a command. Raises ProtocolError when more waits than any agent should ask for."""
@@ -110,10 +112,10 @@ class Desk:
         return self._stopping
 
     def next(self) -> Rendering | None:
-        """Wait for the next thing to do; None when the child is to stop."""
+        """Wait for the next thing to do; None when the child is to stop, or cannot go on."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._stopping)
-            return None if self._stopping else self._waiting.popleft()
+            self._changed.wait_for(lambda: self._waiting or self._stopping or not self.fit)
+            return None if self._stopping or not self.fit else self._waiting.popleft()
 
     def next_waiting(self) -> Rendering | None:
         """The next thing to do, if one waits."""
@@ -129,7 +131,7 @@ class Desk:
         """Wait until these chunks may begin, one of each attempt; those that do not end instead."""
 
         def going_on() -> list[Rendering]:
-            return [each for each in chunks if not (each.abandoned or each.yielding)]
+            return [each for each in chunks if self.fit and not (each.abandoned or each.yielding)]
 
         def is_time() -> bool:
             wanted = going_on()
@@ -159,6 +161,12 @@ class Desk:
             first, rendering.broken = not rendering.broken, True
             self._changed.notify_all()
             return first
+
+    def condemn(self) -> None:
+        """The accelerator is beyond use in this process: nothing more is begun."""
+        with self._changed:
+            self.fit = False
+            self._changed.notify_all()
 
     def end(self, rendering: Rendering, *, forget: bool) -> None:
         """An attempt has ended; with `forget`, its unrecorded chunks hold nobody up any more."""

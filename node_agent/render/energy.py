@@ -25,7 +25,11 @@ class Spent:
 
 
 class Energy:
-    """Measures blocks of work; a block of several lanes is shared out evenly."""
+    """Measures blocks of work; a block of several lanes is shared out evenly.
+
+    A GPU is up to a pass and the decodes behind its host, where blocks begin and end: what a block
+    misses of its end, the next one has. Of work without a next block, that much is not counted.
+    """
 
     def __init__(self, meter: Meter | None) -> None:
         self._meter = meter

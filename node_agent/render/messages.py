@@ -187,6 +187,10 @@ class ChunkDone:
     """What it was rendered with."""
     energy_joules: float | None = None
     """GPU board only; None where the card cannot measure it."""
+    vae: str = ""
+    busy_seconds: float = 0.0
+    idle_seconds: float = 0.0
+    """These three as `renderer.RenderedChunk` has them."""
     steered: tuple[PromptMark, ...] = ()
     """Changes of prompt that came while the clip rendered, up to and with this chunk."""
 

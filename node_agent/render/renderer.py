@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from node_agent.render.work_clock import WorkClock
+
 if TYPE_CHECKING:  # commands that only ask for a clip need no numpy
     import numpy as np
     import numpy.typing as npt
@@ -103,6 +105,8 @@ class RenderSpec:
     loras: tuple[LoraUse, ...] = ()
     profile: str = ""
     """One of `profiles.PROFILES`; "" leaves the choice to quality, card and host."""
+    vae: str = ""
+    """One of `helios.recipe.VAES`; "" leaves the choice to quality, card and model."""
 
     @property
     def chunks(self) -> int:
@@ -165,11 +169,30 @@ class RenderedChunk:
     frames: Frames
     negative: Negative | None
     seconds: float
-    """Wall time of the chunk, decode included; of a chunk rendered beside others, its share."""
+    """What the card took for it, decode included; of a chunk rendered beside others, its share."""
     lanes: int = 1
     """Clips that were rendered in lockstep with it, itself included."""
     profile: str = "exact"
     """What it was rendered with."""
+    vae: str = ""
+    """What decoded it, one of `helios.recipe.VAES`; "" where that is not known."""
+    busy_seconds: float = 0.0
+    idle_seconds: float = 0.0
+    """Its share of what `work_clock.Worked` calls so."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingChunk:
+    """A chunk that is asked for: a GPU may still be at work on it while the next is prepared."""
+
+    index: int
+    wait: Callable[[], RenderedChunk]
+    """The chunk, once it is whole, for any thread. Raises whatever the hardware throws."""
+
+    @classmethod
+    def whole(cls, chunk: RenderedChunk) -> PendingChunk:
+        """A chunk that nobody has to wait for."""
+        return cls(chunk.index, lambda: chunk)
 
 
 class Clip(Protocol):
@@ -210,6 +233,8 @@ class Renderer(Protocol):
     placement: str
     """Where the weights are: `resident` on the card, `partly streamed` from the host or `streamed`;
     "" for a renderer without weights."""
+    clock: WorkClock
+    """How long the card is at work; who steps it starts the clock when clips come."""
 
     def expect(self, specs: Sequence[RenderSpec]) -> None:
         """Clips that will come: their prompts are encoded together with the next clip's."""
@@ -236,11 +261,12 @@ class Renderer(Protocol):
 
     def step(
         self, lanes: Sequence[Clip], cancelled: Callable[[Clip], bool]
-    ) -> list[RenderedChunk | None]:
+    ) -> list[PendingChunk | None]:
         """Render the next chunk of each lane, in lockstep; all of one `lane_group`.
 
         `cancelled` is asked for each lane between denoising passes: a lane that is gets None and
         keeps its state, the others go on. Raises whatever the hardware throws; no state has moved.
+        What it throws later is raised by `PendingChunk.wait`, when states have moved.
         """
         ...
 

@@ -1,7 +1,7 @@
-"""The thread that encodes, writes and reports chunks while the next one renders.
+"""The thread that waits for chunks, encodes, writes and reports them while the next one renders.
 
 It takes chunks and ends of attempts in order, so that an attempt's end is always reported after
-its last chunk. At most one chunk waits beside the one in hand.
+its last chunk. Nobody waits for it: what the desk lets begin is all that can lie here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from node_agent.failpoints import reach
 from node_agent.files import sha256_of_file, write_atomic
 from node_agent.full_disk import patiently
 from node_agent.render.desk import Desk, Rendering
-from node_agent.render.failures import classify, describe
+from node_agent.render.failures import classify, describe, is_fatal
 from node_agent.render.guard import ExitCode, leave
 from node_agent.render.messages import (
     Cancelled,
@@ -33,14 +33,20 @@ from node_agent.render.messages import (
     Yielded,
 )
 from node_agent.render.profiles import stack_with
-from node_agent.render.renderer import CHUNK_FRAMES, Frames, RenderedChunk, Renderer
+from node_agent.render.renderer import (
+    CHUNK_FRAMES,
+    Frames,
+    PendingChunk,
+    RenderedChunk,
+    Renderer,
+)
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    chunk: RenderedChunk
+    chunk: PendingChunk
     joules: float | None
     embeddings: bytes | None
 
@@ -58,19 +64,19 @@ class Scribe:
         self._renderer = renderer
         self._desk = desk
         self._report = report
-        self._queue: queue.Queue[tuple[Rendering, _Made | _End] | None] = queue.Queue(1)
+        self._queue: queue.SimpleQueue[tuple[Rendering, _Made | _End] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="scribe", daemon=True)
         self._thread.start()
 
     def write(
         self,
         rendering: Rendering,
-        chunk: RenderedChunk,
+        chunk: PendingChunk,
         *,
         joules: float | None = None,
         embeddings: bytes | None = None,
     ) -> None:
-        """Hand over a rendered chunk; waits while another one is waiting."""
+        """Hand over a chunk; the card may still be at work on it."""
         self._queue.put((rendering, _Made(chunk, joules, embeddings)))
 
     def end(
@@ -103,11 +109,14 @@ class Scribe:
             self._desk.lost_chunk(rendering, number)
             return
         try:
+            chunk = made.chunk.wait()
             done = patiently(
-                lambda: self._write(rendering, made), in_vain=lambda: rendering.abandoned
+                lambda: self._write(rendering, made, chunk), in_vain=lambda: rendering.abandoned
             )
         except Exception as error:
             logger.warning("chunk %d of %s was lost", number, rendering.key, exc_info=True)
+            if is_fatal(error):
+                self._desk.condemn()
             if self._desk.fail(rendering):
                 self._report(failure_of(rendering, error))
             return
@@ -116,8 +125,8 @@ class Scribe:
         self._report(done)
         reach("child.chunk.told")
 
-    def _write(self, rendering: Rendering, made: _Made) -> ChunkDone:
-        start, chunk, began = rendering.start, made.chunk, time.monotonic()
+    def _write(self, rendering: Rendering, made: _Made, chunk: RenderedChunk) -> ChunkDone:
+        start, began = rendering.start, time.monotonic()
         first = chunk.index * CHUNK_FRAMES
         kept = chunk.frames[: start.spec.frames - first]
         segment = _encoded(start, kept, first)
@@ -133,6 +142,9 @@ class Scribe:
             frames=segment.frames,
             frames_rendered=len(chunk.frames),
             render_seconds=chunk.seconds,
+            vae=chunk.vae,
+            busy_seconds=chunk.busy_seconds,
+            idle_seconds=chunk.idle_seconds,
             segment=_write_bytes(directory / f"{stem}{suffix}", segment.media),
             init=_write_bytes(directory / "init.mp4", segment.init) if with_init else None,
             negative=self._write_negative(directory / f"{stem}.safetensors", chunk, rendering),
@@ -178,14 +190,14 @@ class Scribe:
             self._report(ending)
 
 
-def failure_of(rendering: Rendering, error: BaseException, *, fatal: bool = False) -> Failed:
+def failure_of(rendering: Rendering, error: BaseException) -> Failed:
     """The report of an attempt that ended in `error`."""
     return Failed(
         clip_id=rendering.key[0],
         attempt=rendering.key[1],
         failure=classify(error),
         message=describe(error),
-        fatal=fatal,
+        fatal=is_fatal(error),
     )
 
 

@@ -1,5 +1,8 @@
 """The render thread's round: clips into lanes, their next chunks in lockstep, and out again.
 
+A chunk goes to the scribe before the card is done with it: the next one needs its latents alone, so
+the card finds that one waiting, and frames are copied, encoded and written beside it.
+
 Lanes join and leave between two chunks. Clips whose next chunks are alike (`Clip.lane_group`) are
 rendered together; of several groups the one that has waited longest goes first.
 """
@@ -20,6 +23,7 @@ from node_agent.render.renderer import (
     CheckpointError,
     Clip,
     Negative,
+    PendingChunk,
     RenderedChunk,
     Renderer,
 )
@@ -80,22 +84,23 @@ class Session:
         self._energy = energy or Energy(None)
         self._scribe = Scribe(renderer, desk, report)
         self._lanes: list[Lane] = []
-        self._fit = True
-        """The accelerator can be used in this process."""
 
     def run(self) -> bool:
         """Render until told to stop; False when a failure ended it before."""
-        while self._fit and self._fill():
+        while self._desk.fit and self._fill():
             self._round()
         for lane in self._lanes:
             self._scribe.end(lane.rendering)
         self._scribe.close()
-        return self._fit
+        return self._desk.fit
 
     def _fill(self) -> bool:
         """Let clips join; waits for one when there is none. False when the child is to stop."""
-        while len(self._lanes) < self._width and not self._desk.stopping:
-            item = self._desk.next_waiting() if self._lanes else self._desk.next()
+        while len(self._lanes) < self._width and self._desk.fit and not self._desk.stopping:
+            item = self._desk.next_waiting()
+            if item is None and not self._lanes:
+                item = self._desk.next()
+                self._renderer.clock.start()
             if item is None:
                 break
             self._join(item)
@@ -142,14 +147,12 @@ class Session:
             lane.rounds_waited = 0 if lane in group else lane.rounds_waited + 1
 
     def _step(self, group: list[Lane]) -> None:
+        again = bool(group[0].redecode)
         for lane in group:
             logger.info("%s attempt %d begins chunk %d", *lane.rendering.key, lane.next_chunk)
         try:
             with self._energy.of(len(group)) as spent:
-                if group[0].redecode:
-                    chunks = [self._decode_again(group[0])]
-                else:
-                    chunks = self._render(group)
+                chunks = [self._decode_again(group[0])] if again else self._render(group)
         except Exception as error:
             logger.warning("a chunk failed", exc_info=True)
             for lane in group:
@@ -159,27 +162,30 @@ class Session:
             if chunk is None:
                 self._leave(lane)
                 continue
-            self._hand_over(lane, chunk, spent.joules)
+            self._hand_over(lane, chunk, spent.joules, again=again)
             if lane.complete or lane.at_limit:
                 self._leave(lane, complete=not lane.at_limit)
 
-    def _render(self, group: list[Lane]) -> list[RenderedChunk | None]:
+    def _render(self, group: list[Lane]) -> list[PendingChunk | None]:
         renderings = {id(lane.clip): lane.rendering for lane in group}
         return self._renderer.step(
             [lane.clip for lane in group], lambda clip: renderings[id(clip)].abandoned
         )
 
-    def _hand_over(self, lane: Lane, chunk: RenderedChunk, joules: float | None) -> None:
-        is_first = chunk.index == 0 and chunk.negative is not None
+    def _hand_over(
+        self, lane: Lane, chunk: PendingChunk, joules: float | None, *, again: bool
+    ) -> None:
+        is_first = chunk.index == 0 and not again
         embeddings = self._renderer.embeddings(lane.clip) if is_first else None
         self._scribe.write(lane.rendering, chunk, joules=joules, embeddings=embeddings)
 
-    def _decode_again(self, lane: Lane) -> RenderedChunk | None:
+    def _decode_again(self, lane: Lane) -> PendingChunk | None:
         if lane.rendering.abandoned:
             return None
         number, negative = lane.redecode.pop(0)
         frames = self._renderer.decode(negative, lane.clip.spec)
-        return RenderedChunk(number, frames, negative=None, seconds=0.0, profile=negative.profile)
+        chunk = RenderedChunk(number, frames, negative=None, seconds=0.0, profile=negative.profile)
+        return PendingChunk.whole(chunk)
 
     def _steered(self, lane: Lane) -> bool:
         """Let a change of prompt take effect; False when it broke the attempt."""
@@ -201,9 +207,9 @@ class Session:
             self._scribe.end(lane.rendering, complete=complete)
 
     def _fail(self, rendering: Rendering, error: Exception) -> None:
-        fatal = is_fatal(error)
-        self._fit = self._fit and not fatal
-        self._scribe.end(rendering, failed=failure_of(rendering, error, fatal=fatal))
+        if is_fatal(error):
+            self._desk.condemn()
+        self._scribe.end(rendering, failed=failure_of(rendering, error))
 
 
 def _checkpoint(start: Start, model_digest: str) -> Checkpoint | None:

@@ -33,11 +33,13 @@ from node_agent.render.renderer import (
     Clip,
     Frames,
     Negative,
+    PendingChunk,
     PromptError,
     RenderCancelled,
     RenderedChunk,
     RenderSpec,
 )
+from node_agent.render.work_clock import WorkClock, Worked
 
 VERSION = 1
 """Raised whenever a card's pixels change."""
@@ -123,6 +125,7 @@ class TestCardRenderer:
         if seconds_per_chunk < 0:
             raise ValueError(f"seconds per chunk must be 0 or more, not {seconds_per_chunk}")
         self._seconds = seconds_per_chunk
+        self.clock = WorkClock()
 
     def expect(self, specs: Sequence[RenderSpec]) -> None:
         """Do nothing: a card needs no encoded prompt."""
@@ -139,16 +142,22 @@ class TestCardRenderer:
 
     def step(
         self, lanes: Sequence[Clip], cancelled: Callable[[Clip], bool]
-    ) -> list[RenderedChunk | None]:
+    ) -> list[PendingChunk | None]:
         """Draw the next cards of each lane, one lane after another."""
         chunks: list[RenderedChunk | None] = []
+        self.clock.begin()
         for lane in cast("Sequence[TestCardClip]", lanes):
             try:
-                chunk = lane.step(lambda lane=lane: cancelled(lane))  # type: ignore[misc]
+                with self.clock.working():
+                    chunk = lane.step(lambda lane=lane: cancelled(lane))  # type: ignore[misc]
                 chunks.append(replace(chunk, lanes=len(lanes)))
             except RenderCancelled:
                 chunks.append(None)
-        return chunks
+        made = [chunk for chunk in chunks if chunk]
+        if not made:
+            return [None] * len(lanes)
+        worked = self.clock.end()().share(len(made))
+        return [_timed(chunk, worked) if chunk else None for chunk in chunks]
 
     def decode(self, negative: Negative, spec: RenderSpec) -> Frames:  # noqa: ARG002
         """Raises `CheckpointError`: a card has no negatives."""
@@ -212,6 +221,10 @@ class TestCardClip:
         cells = _bits(self.spec, numbers).repeat(cell, axis=1).repeat(cell, axis=2)
         frames[:, top : top + _ROWS * cell, left : left + _COLUMNS * cell] = cells[..., None]
         return frames
+
+
+def _timed(chunk: RenderedChunk, worked: Worked) -> PendingChunk:
+    return PendingChunk.whole(replace(chunk, busy_seconds=worked.busy, idle_seconds=worked.idle))
 
 
 def _check(spec: RenderSpec) -> None:

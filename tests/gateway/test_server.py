@@ -75,6 +75,8 @@ class TestMetrics:
         assert found['heliostat_cards{state="online"}'] == 1
         assert found['heliostat_card_frames_rendered_total{card="node-0"}'] == 33
         assert found["heliostat_chunk_render_seconds_sum"] == 1.5
+        assert found['heliostat_card_render_busy_seconds_total{card="node-0"}'] == 1.25
+        assert found['heliostat_card_render_idle_seconds_total{card="node-0"}'] == 0.75
         assert found['heliostat_verifications_total{outcome="ok"}'] == 3
         assert found['heliostat_grants_total{kind="negative"}'] == 1
         assert found["heliostat_coordinator_epoch"] == 1

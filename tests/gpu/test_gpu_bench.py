@@ -8,6 +8,7 @@ import pytest
 
 from node_agent.render.bench.__main__ import measure
 from node_agent.render.bench.options import Options
+from node_agent.render.helios.recipe import VAES
 from tests.node.helios.stock import STOCK_GAMMA
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "bench.schema.json").read_text())
@@ -30,7 +31,7 @@ def test_the_record_of_a_gpu(card, model_directory):
     total = record["card"]["bytes_vram_total"]
     assert all(0 < case["bytes_vram_peak"] <= total for case in record["cases"])
     assert record["card"]["type"] not in ("", "cpu")
-    assert [each["precision"] for each in record["decode"]] == ["float32", "bfloat16"]
+    assert [each["precision"] for each in record["decode"]] == list(VAES[:3])
     for case in record["cases"]:
         assert (case["arithmetic"], case["vae"]) == ("bfloat16", "bfloat16")
         # Events on the stream and the wall clock tell of the same passes.

@@ -17,6 +17,7 @@ from node_agent.render.negatives import Origin, write_negative
 from node_agent.render.renderer import RenderCancelled
 from tests.gpu.compare import latents_of, latents_snr_db, psnr_db
 from tests.node.helios.stock import STOCK_GAMMA
+from tests.node.helios.waiting import whole_chunks
 
 RESUME_CHILD = Path(__file__).parents[1] / "node" / "helios" / "resume_child.py"
 LANES_DB_MIN = {"cpu": 90, "cuda": 30}
@@ -48,7 +49,7 @@ def test_a_clip_in_company_is_close_to_the_clip_alone(device, model_on, quick, s
     specs = [quick(seed=seed, prompt=f"A film about {seed} foxes") for seed in range(3)]
     alone = [rendered(model, spec) for spec in specs]
     clips = [start(model, spec) for spec in specs]
-    rounds = [render_chunks(model, clips, lambda _clip: False) for _ in range(2)]
+    rounds = [whole_chunks(render_chunks(model, clips, lambda _clip: False)) for _ in range(2)]
     for lane, chunks in enumerate(alone):
         together = [made[lane] for made in rounds]
         closeness = latents_snr_db(latents_of(together), latents_of(chunks))

@@ -125,6 +125,9 @@ async def test_an_attempt_that_has_its_chunks_already_begins_none(cards: Cards):
     happened = Counter(await check(cards, batch_id, 1))
     assert happened[EventKind.YIELD] == 2
     assert happened[EventKind.CHUNK] == 2 == farm.rendered
+    told = farm.agent.request().telemetry
+    assert told.busy_seconds > 0
+    assert told.idle_seconds > 0
 
 
 async def test_a_yield_is_through_within_a_chunk_and_asks_one_lane_only(cards: Cards):

@@ -225,8 +225,9 @@ class TestExamination:
         self, stage: Stage, wrong: bool, passed: bool
     ) -> None:
         renderer = TestCardRenderer()
-        (chunk,) = renderer.step([renderer.start(golden_spec(*CPU_SIZE))], lambda _clip: False)
-        assert chunk is not None
+        (made,) = renderer.step([renderer.start(golden_spec(*CPU_SIZE))], lambda _clip: False)
+        assert made is not None
+        chunk = made.wait()
         frames = chunk.frames.copy()
         frames[CHUNK_FRAMES - 1, 0, 0, 0] ^= wrong
         stack = stack_with(renderer.stack_id, "exact")

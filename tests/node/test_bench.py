@@ -102,7 +102,7 @@ def test_the_record_is_what_the_schema_says(measured, command_line, model):
 
 
 def test_every_measured_number_has_its_unit_in_its_name(measured):
-    unit = re.compile(r"(seconds|bytes|frames|joules)(_|/|$)")
+    unit = re.compile(r"(seconds|bytes|frames|joules|share)(_|/|$)")
     plain = {"width", "height", "lanes", "steps", "count", "cores", "threads", "format_version"}
     plain |= {"guidance_scale", "passes_per_round", "blocks", "blocks_resident"}
     plain |= {"heads", "head_dim", "ffn_dim"}
@@ -125,6 +125,7 @@ def test_a_case_counts_its_passes_chunks_and_joules(measured):
         )
         assert passes < case["seconds_per_round"]["max"]
         assert case["joules_per_chunk"]["median"] == 10 / case["lanes"]
+        assert 0 < case["idle_share"] < 1
     rounds, chunks = together["seconds_per_round"], together["seconds_per_chunk"]
     assert rounds["max"] == 2 * chunks["max"]
 

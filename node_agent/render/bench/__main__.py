@@ -55,7 +55,7 @@ def measure(options: Options, meter: Meter | None = None) -> Record:
     import torch
 
     from node_agent.render.bench import about, around, subject
-    from node_agent.render.bench.chunks import cases
+    from node_agent.render.bench.chunks import cases, tuned
     from node_agent.render.bench.memory import MemoryWatch
     from node_agent.render.helios.device import device_named
     from node_agent.render.helios.renderer import stack_id
@@ -67,7 +67,10 @@ def measure(options: Options, meter: Meter | None = None) -> Record:
     with MemoryWatch(device) as memory:
         model = subject.load(options, device)
     load = {"seconds": time.perf_counter() - began, **memory.record()}
-    measured, chunk = cases(model, options, meter)
+    if options.tune:
+        measured, chunk, found = tuned(model, options, meter)
+    else:
+        measured, chunk = cases(model, options, meter)
     record: Record = {
         "format_version": FORMAT_VERSION,
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -84,6 +87,8 @@ def measure(options: Options, meter: Meter | None = None) -> Record:
         "decode": around.decodes(model, chunk),
         "encode": around.encode(chunk.frames),
     }
+    if options.tune:
+        record["tuned"] = found
     if device.type == "cuda":
         record["copy"] = around.copies(device)
     return record

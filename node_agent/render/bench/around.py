@@ -12,6 +12,7 @@ from node_agent.render.bench.figures import Record, figure, seconds_of
 from node_agent.render.bench.memory import MemoryWatch
 from node_agent.render.helios.decode import decode
 from node_agent.render.helios.model import HeliosModel
+from node_agent.render.helios.recipe import VAES
 from node_agent.render.renderer import Frames, RenderedChunk
 
 REPEATS = 3
@@ -21,10 +22,12 @@ FPS = 24
 
 
 def decodes(model: HeliosModel, chunk: RenderedChunk) -> list[Record]:
-    """A chunk's latents to bytes on the host, in each precision that the device renders with."""
+    """A chunk's latents to bytes on the host, with each VAE that the device renders with."""
     assert chunk.negative is not None
     latents = torch.from_numpy(chunk.negative.latents).to(model.device)
-    precisions = ["float32", "bfloat16"] if model.device.type == "cuda" else ["float32"]
+    precisions = [each for each in VAES if each != "tiny" or model.info.tiny_vae]
+    if model.device.type != "cuda":
+        precisions = ["float32"]
     return [_decode(model, latents, precision) for precision in precisions]
 
 

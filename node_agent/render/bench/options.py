@@ -26,7 +26,7 @@ class Options:
     steps: tuple[tuple[int, ...], ...]
     """Each setting is measured."""
     lanes: tuple[int, ...]
-    """Each number of clips in lockstep is measured."""
+    """Each number of clips in lockstep is measured; to `tune`, as many of them as it takes."""
     chunks: int
     """Chunks of a clip that count, after one that warms up."""
     threads: int
@@ -41,6 +41,8 @@ class Options:
     """Blocks are compiled; None is what suits the device."""
     profile: str | None = None
     """How the model is run; None is the best that fits."""
+    tune: bool = False
+    """Find the number of lanes that is worth it, with the first setting of `steps`."""
 
     def command(self) -> str:
         """The command line that measures this."""
@@ -54,6 +56,7 @@ class Options:
                 *memory_words(self.vram_bytes, self.ram_bytes, pageable=self.pageable),
                 *compile_words(self.compiled),
                 *profile_words(self.profile),
+                *(["--tune"] if self.tune else []),
             ]
         )
 
@@ -94,6 +97,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[Options, int]:
     parser.add_argument("--pageable", action="store_true")
     parser.add_argument("--compile", dest="compiled", action=argparse.BooleanOptionalAction)
     parser.add_argument("--profile", choices=PROFILES)
+    parser.add_argument("--tune", action="store_true")
     parser.add_argument("--parent", type=int, required=True)
     given = parser.parse_args(arguments)
     if given.chunks < REPEATS_MIN:
@@ -113,5 +117,6 @@ def parse(arguments: Sequence[str] | None) -> tuple[Options, int]:
         pageable=given.pageable,
         compiled=given.compiled,
         profile=given.profile,
+        tune=given.tune,
     )
     return options, given.parent

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from types import TracebackType
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+
+from node_agent.render.helios.card import marks_of
+from node_agent.render.work_clock import Mark
 
 Size = tuple[int, int]
 """Height and width of latents."""
@@ -22,10 +24,10 @@ class PassTimer:
 
     def __init__(self, transformer: nn.Module, device: torch.device) -> None:
         self._transformer = transformer
-        self._device = device
-        self._marks: list[tuple[Size, Any, Any]] = []
+        self._clock = marks_of(device)
+        self._passes: list[tuple[Size, Mark, Mark]] = []
         self._hooks: list[Any] = []
-        self._began: Any = None
+        self._began: Mark = None
 
     def __enter__(self) -> Self:
         self._hooks = [
@@ -45,30 +47,15 @@ class PassTimer:
 
     def taken(self) -> dict[Size, list[float]]:
         """Seconds of the passes since the last call, in order, by the size of their latents."""
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
         by_size: dict[Size, list[float]] = defaultdict(list)
-        for size, began, ended in self._marks:
-            by_size[size].append(_seconds_between(began, ended))
-        self._marks.clear()
+        for size, began, ended in self._passes:
+            by_size[size].append(self._clock.between(began, ended))
+        self._passes.clear()
         return dict(sorted(by_size.items()))
 
     def _before(self, _module: nn.Module, _inputs: Any) -> None:
-        self._began = self._now()
+        self._began = self._clock.now()
 
     def _after(self, _module: nn.Module, inputs: tuple[Tensor, ...], _output: Any) -> None:
         height, width = inputs[0].shape[-2:]
-        self._marks.append(((height, width), self._began, self._now()))
-
-    def _now(self) -> Any:
-        if self._device.type != "cuda":
-            return time.perf_counter()
-        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        event.record(torch.cuda.current_stream(self._device))
-        return event
-
-
-def _seconds_between(began: Any, ended: Any) -> float:
-    if isinstance(began, float):
-        return float(ended - began)
-    return float(began.elapsed_time(ended)) / 1000
+        self._passes.append(((height, width), self._began, self._clock.now()))

@@ -17,12 +17,14 @@ by
     guidance         one denoising pass of some lanes, with and without their prompts
     stages           the passes of a chunk: a pyramid of sizes (Distilled, Mid) or one (Base)
     decode           latents to uint8 frames
+    tiny_vae         a small decoder for previews
     clip             a clip's state between two chunks
     lanes            one chunk of one or several clips, in lockstep
 
 and the model they work with by
 
     model            its parts in memory, on one device
+    card             copies and clock of that device, for which neither it nor the host waits
     parts            where they come from: a verified directory
     placement        where its weights live: on the card, or in part on the host
     slabs            blocks that are streamed from the host

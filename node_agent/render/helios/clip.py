@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 
 from PIL.Image import Image
@@ -47,7 +47,9 @@ class HeliosClip:
         self.model = model
         self.profile = profile or model.profile
         on_gpu = model.device.type == "cuda"
-        self.recipe = recipe_for(spec, model.info, on_gpu=on_gpu, profile=self.profile)
+        self.recipe = recipe_for(
+            spec, model.info, on_gpu=on_gpu, profile=self.profile, tight=model.tight
+        )
         self.shape = _latent_shape(model, spec)
         resumed = checkpoint is not None and checkpoint.chunk > 0
         steered = _last_negative(checkpoint).steered if checkpoint and resumed else ()
@@ -107,8 +109,11 @@ class HeliosClip:
         mark = PromptMark(chunk=self.next_chunk, prompt=prompt, blend_chunks=blend_chunks)
         self._track.steer(mark)
 
-    def negative_of(self, latents: Tensor, noise: ClipNoise) -> Negative:
-        """The negative of the next chunk, whose latents are on the CPU; all arrays are copies."""
+    def negative_of(self, noise: ClipNoise) -> Callable[[Tensor], Negative]:
+        """What makes the negative of the next chunk, once its latents are on the CPU.
+
+        Whatever has become of the clip by then. All arrays are copies.
+        """
         before, given = self._before, {}
         if before is not None and before.anchor is not None:
             filled = before.frames.flatten(3).any(dim=3)[0].any(dim=0)
@@ -117,9 +122,13 @@ class HeliosClip:
                 "anchor": before.anchor.cpu().numpy().copy(),
                 "before": before.frames[:, :, start:].cpu().numpy().copy(),
             }
-        steered, profile = self._track.steered, self.profile.name
-        array = latents.numpy().copy()
-        return Negative(array, noise.state, **given, steered=steered, profile=profile)
+        state, steered, profile = noise.state, self._track.steered, self.profile.name
+
+        def made(latents: Tensor) -> Negative:
+            array = latents.numpy().copy()
+            return Negative(array, state, **given, steered=steered, profile=profile)
+
+        return made
 
     def move_on(self, latents: Tensor, noise: ClipNoise) -> None:
         """The next chunk is rendered: latents and random stream become the state."""

@@ -12,6 +12,7 @@ from node_agent.render.helios.cross_attention import LaneKeys, PromptKeys
 from node_agent.render.helios.history import History, Memory
 from node_agent.render.helios.noise import ClipNoise
 from node_agent.render.renderer import RenderCancelled
+from node_agent.render.work_clock import WorkClock
 
 
 class Company:
@@ -31,11 +32,12 @@ class Company:
         guidance_scale: float,
         zero_star: bool,
         cancelled: Callable[[int], bool],
+        clock: WorkClock,
     ) -> None:
         """`negative_prompts` of None render without guidance, at half the cost.
 
         `zero_star` is CFG-Zero* (Mid): rescale the unguided direction, and start from none at all.
-        `cancelled` is asked with a lane's number.
+        `cancelled` is asked with a lane's number. Each pass is work on the `clock`.
         """
         self.lanes = list(range(len(histories)))
         """Numbers of the lanes that are left."""
@@ -47,6 +49,7 @@ class Company:
         self._guidance_scale = guidance_scale
         self._zero_star = zero_star
         self._cancelled = cancelled
+        self._clock = clock
 
     def left(self, *tensors: Tensor) -> list[Tensor]:
         """Let cancelled lanes go; the rows of `tensors` that are left.
@@ -87,13 +90,14 @@ class Company:
         return unconditional + self._guidance_scale * (conditional - unconditional)
 
     def _pass(self, latents: Tensor, time: Tensor, prompts: Sequence[PromptKeys]) -> Tensor:
-        velocity: Tensor = self._transformer(
-            latents.to(self._transformer.dtype),
-            time.expand(len(latents)),
-            LaneKeys(prompts),
-            self._memory.history,
-            self._memory.chunk_at,
-        )
+        with self._clock.working():
+            velocity: Tensor = self._transformer(
+                latents.to(self._transformer.dtype),
+                time.expand(len(latents)),
+                LaneKeys(prompts),
+                self._memory.history,
+                self._memory.chunk_at,
+            )
         return velocity
 
 

@@ -120,7 +120,7 @@ class Memory:
         long, mid, short = torch.split(frames, [LONG, MID, SHORT], dim=2)
         spans = [1, LONG, MID, SHORT, CHUNK_LATENT_FRAMES]
         anchor_at, long_at, mid_at, short_at, chunk_at = torch.split(
-            torch.arange(sum(spans)).unsqueeze(0), spans, dim=1
+            torch.arange(sum(spans), device=frames.device).unsqueeze(0), spans, dim=1
         )
         return cls(
             {

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKLWan
 from diffusers.utils import logging as diffusers_logging
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
 from node_agent.models import ModelError, ModelInfo
+from node_agent.render.helios.card import Card, marks_of
 from node_agent.render.helios.cross_attention import PromptProjections
 from node_agent.render.helios.device import check_profile
 from node_agent.render.helios.fusion import Fusion, fusion_for, stack_words
@@ -28,8 +29,10 @@ from node_agent.render.helios.slabs.plan import Plan
 from node_agent.render.helios.slabs.streamer import Streamer
 from node_agent.render.helios.slabs.streams import OrderOn, order_on
 from node_agent.render.helios.transformer import lean
+from node_agent.render.helios.vaes import Vaes
 from node_agent.render.profiles import PROFILES, Profile
 from node_agent.render.renderer import LoraUse, PromptError
+from node_agent.render.work_clock import WorkClock
 
 logger = logging.getLogger(__name__)
 
@@ -67,30 +70,30 @@ class HeliosModel:
         resident, unless `vram_bytes` rehearses a GPU of that size. `compiled` is as in
         `fusion_for`, `order_on` makes what orders the copies of weights. `profile` is the only one
         that is offered, None is all that the device allows. Raises `ModelError` when the device
-        cannot render, files do not match the manifest, or do not fit.
+        cannot render, files do not match, or do not fit.
         """
         hide_progress_bars()
-        if profile is not None:
-            check_profile(device, profile)  # before 80 GB are read to verify them
-        parts = ModelFiles(source, stamps=stamps) if isinstance(source, Path) else source
+        parts = _verified(source, device, profile, stamps)
         self.manifest = parts.manifest
         self.info: ModelInfo = parts.info
         self.device = device
+        self.card = Card(device, page_locked=not pageable)
+        self.clock = WorkClock(marks_of(device))
+        """Passes and decodes are its work."""
         self.dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
         self._parts = parts
         self.tokenizer = parts.tokenizer()
         self.schedule = parts.schedule()
         """HeliosDMDScheduler (Distilled) or HeliosScheduler (Base, Mid); set anew in each stage."""
-        self.vae = parts.vae().to(device).eval().requires_grad_(False)
-        """AutoencoderKLWan in float32, which encodes images and videos and decodes exactly."""
-        self._quick_vae: Any = None
-        self._caps = Caps(vram_bytes, ram_bytes)
-        self._caps.hold(device)
+        self._vaes = Vaes(parts, device)
+        self.vae = self._vaes.exact
+        self._caps = caps = Caps(vram_bytes, ram_bytes)
+        caps.hold(device)
         self._offer = Offer(
             parts=parts,
             device=device,
             dtype=self.dtype,
-            room=lambda: room(device, self._caps),
+            room=lambda: room(device, caps),
             capped=vram_bytes is not None,
             streamed=streamed,
         )
@@ -121,6 +124,11 @@ class HeliosModel:
         return self._load()[1]
 
     @property
+    def tight(self) -> bool:
+        """Whether the device has so little memory that it decodes in tiles."""
+        return self._caps.tight(self.device)
+
+    @property
     def distilled(self) -> bool:
         """Whether the schedule predicts clean latents and noises them again."""
         return self.info.variant == "distilled"
@@ -130,7 +138,7 @@ class HeliosModel:
         """Whether a chunk is denoised over stages of growing size."""
         return self.info.variant != "base"
 
-    @property
+    @cached_property
     def latent_scale(self) -> tuple[Tensor, Tensor]:
         """Mean and reciprocal deviation of the VAE's latents, (1, channels, 1, 1, 1), float32.
 
@@ -138,20 +146,14 @@ class HeliosModel:
         """
         config = self.vae.config
         mean, deviation = (
-            torch.tensor(values).view(1, config.z_dim, 1, 1, 1).to(self.device)
+            self.card.bring(torch.tensor(values).view(1, config.z_dim, 1, 1, 1))
             for values in (config.latents_mean, config.latents_std)
         )
         return mean, 1.0 / deviation
 
-    def decoder(self, precision: str) -> Any:
-        """The VAE in `float32` or `bfloat16`."""
-        if precision == "float32":
-            return self.vae
-        if self._quick_vae is None:
-            quick = AutoencoderKLWan.from_config(self.vae.config)
-            quick.load_state_dict(self.vae.state_dict())
-            self._quick_vae = quick.to(self.device, torch.bfloat16).eval().requires_grad_(False)
-        return self._quick_vae
+    def decoder(self, vae: str) -> Any:
+        """See `Vaes.decoder`."""
+        return self._vaes.decoder(vae)
 
     @contextmanager
     def text_encoder(self) -> Iterator[PromptReader]:
@@ -245,6 +247,14 @@ class HeliosModel:
             ),
         )
         return plan
+
+
+def _verified(
+    source: Path | Parts, device: torch.device, profile: Profile | None, stamps: Path | None
+) -> Parts:
+    if profile is not None:
+        check_profile(device, profile)  # before 80 GB are read to verify them
+    return ModelFiles(source, stamps=stamps) if isinstance(source, Path) else source
 
 
 def hide_progress_bars() -> None:

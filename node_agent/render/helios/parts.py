@@ -17,6 +17,7 @@ from node_agent.models.info import read_config
 from node_agent.render.helios.placement import Caps
 from node_agent.render.helios.slabs.files import Change, as_it_is, empty_transformer, fill
 from node_agent.render.helios.text_encoder import TextEncoder
+from node_agent.render.helios.tiny_vae import TinyVae, load_tiny_vae
 
 _LOCAL = {"local_files_only": True, "use_safetensors": True}
 
@@ -64,6 +65,10 @@ class Parts(Protocol):
         """AutoencoderKLWan in float32, on the CPU."""
         ...
 
+    def tiny_vae(self) -> TinyVae:
+        """In float32, on the CPU. Raises `ModelError` where there is none that can be used."""
+        ...
+
     def empty_transformer(self, dtype: torch.dtype) -> Any:
         """HeliosTransformer3DModel, the stock one, with weights that take no memory yet."""
         ...
@@ -105,6 +110,10 @@ class ModelFiles:
         return AutoencoderKLWan.from_pretrained(
             self._directory, subfolder="vae", dtype=torch.float32, **_LOCAL
         )
+
+    def tiny_vae(self) -> TinyVae:
+        """See `Parts`."""
+        return load_tiny_vae(self._directory / "tiny_vae")
 
     def empty_transformer(self, dtype: torch.dtype) -> Any:
         """See `Parts`."""

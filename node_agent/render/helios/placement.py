@@ -25,6 +25,12 @@ WORKING_BYTES = 4 << 30
 """GPU memory that a chunk at 640x384 takes beside the weights: activations of the largest stage
 and the VAE's decode. Estimated from the shapes; not measured yet."""
 
+TILED_BELOW_BYTES = 10 << 30
+"""A card, or a cap, of less decodes in tiles: beside the weights it has little more than
+`WORKING_BYTES`, of which a decode of a whole 640x384 chunk in bfloat16 takes an estimated 2.5 GB
+(the last convolutions hold 96 to 192 channels of four frames at full size, and remember two more),
+tiles of 256x256 about a quarter. Estimated from the shapes; not measured yet."""
+
 RAM_RESERVE_BYTES = 3 << 30
 """Host memory that stays free for the system, the encoder and the agent."""
 
@@ -64,6 +70,13 @@ class Caps:
         if self.vram is not None and device.type == "cuda":
             total = torch.cuda.mem_get_info(device)[1]
             torch.cuda.set_per_process_memory_fraction(min(1.0, self.vram / total), device)
+
+    def tight(self, device: torch.device) -> bool:
+        """Whether a GPU has so little memory that it decodes in tiles."""
+        if device.type != "cuda":
+            return False
+        total = torch.cuda.mem_get_info(device)[1]
+        return min(total, self.vram or total) < TILED_BELOW_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,13 @@ import torch
 from diffusers import AutoencoderKLWan, HeliosDMDScheduler
 from torch import Tensor
 
-from node_agent.models import MAX_PROMPT_TOKENS, Manifest, ModelInfo
+from node_agent.models import MAX_PROMPT_TOKENS, Manifest, ModelError, ModelInfo
 from node_agent.render.helios.placement import Caps
 from node_agent.render.helios.quantize import is_quantised, write
 from node_agent.render.helios.slabs.files import Change, as_it_is, empty_transformer
 from node_agent.render.helios.slabs.homes import settle_whole
 from node_agent.render.helios.tiny import make_tokenizer
+from node_agent.render.helios.tiny_vae import TinyVae
 
 SPREAD = 0.02
 """Standard deviation of the weights: activations keep their size over 40 blocks."""
@@ -74,6 +75,10 @@ class RandomWeights:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
             return AutoencoderKLWan(**self._vae_arguments)
+
+    def tiny_vae(self) -> TinyVae:
+        """Raises `ModelError`: there is none."""
+        raise ModelError("random weights come without a tiny VAE; choose another one")
 
     def empty_transformer(self, dtype: torch.dtype) -> Any:
         """See `Parts`."""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from node_agent.models import ModelInfo
-from node_agent.render.profiles import EXACT, Profile
+from node_agent.render.profiles import EXACT, PROFILES, Profile
 from node_agent.render.renderer import CHUNK_FRAMES, QUALITIES, PromptError, RenderSpec
 
 SEED_MAX = 2**63 - 1
+
+VAES = ("float32", "bfloat16", "bfloat16-tiled", "tiny")
+"""What decodes latents, the best first. `float32` is exact; `bfloat16` takes half the time, for a
+PSNR of 59 dB between the two (published by Helios's authors for an A100; not measured here); in
+tiles it takes less memory and more time; `tiny` is for previews, of models that come with one."""
 
 _STEPS: Final = {
     "distilled": {"draft": 1, "standard": 2, "exact": 2},
@@ -37,8 +43,7 @@ class Recipe:
     arithmetic: str
     """Of the transformer: `bfloat16`, on a CPU `float32`; in a lossy profile `int8` or `float8`."""
     vae: str
-    """Of the decode: `float32`, exact; or `bfloat16`, half the time for a PSNR of 59 dB between
-    the two (published by Helios's authors for an A100; not measured here)."""
+    """Of the decode: one of `VAES`."""
 
     @property
     def guided(self) -> bool:
@@ -58,9 +63,17 @@ def preset_steps(quality: str, model: ModelInfo) -> tuple[int, ...]:
 
 
 def recipe_for(
-    spec: RenderSpec, model: ModelInfo, *, on_gpu: bool = False, profile: Profile = EXACT
+    spec: RenderSpec,
+    model: ModelInfo,
+    *,
+    on_gpu: bool = False,
+    profile: Profile = EXACT,
+    tight: bool = False,
 ) -> Recipe:
-    """Fill in the preset of the clip's quality. Raises `PromptError` for what no card can do."""
+    """Fill in the preset of the clip's quality; `tight` is a GPU that decodes in tiles.
+
+    Raises `PromptError` for what no card can do with this model.
+    """
     default = model.default_guidance_scale
     guidance = default if spec.guidance_scale is None else spec.guidance_scale
     distilled = model.variant == "distilled"
@@ -77,7 +90,6 @@ def recipe_for(
         )
     _check_size(spec, stages=len(preset))
     _check_start(spec)
-    whole = "bfloat16" if on_gpu else "float32"
     amplify = distilled if spec.amplify_first_chunk is None else spec.amplify_first_chunk
     return Recipe(
         variant=model.variant,
@@ -86,9 +98,44 @@ def recipe_for(
         guidance_scale=guidance,
         amplify_first_chunk=amplify and distilled,
         profile=profile.name,
-        arithmetic=profile.arithmetic if profile.lossy else whole,
-        vae="bfloat16" if on_gpu and spec.quality != "exact" else "float32",
+        arithmetic=_arithmetic(profile, on_gpu=on_gpu),
+        vae=_vae(spec, model, on_gpu=on_gpu, tight=tight),
     )
+
+
+def as_made(recipe: Mapping[str, Any], profile: str, vae: str, *, on_gpu: bool) -> dict[str, Any]:
+    """The record of a recipe with what its card really took, where it had the choice.
+
+    Both are a chunk's; "" is not known.
+    """
+    made = dict(recipe)
+    if profile in PROFILES:
+        made |= {"profile": profile}
+        made |= {"arithmetic": _arithmetic(PROFILES[profile], on_gpu=on_gpu)}
+    return made | ({"vae": vae} if vae else {})
+
+
+def _arithmetic(profile: Profile, *, on_gpu: bool) -> str:
+    if profile.lossy:
+        return profile.arithmetic
+    return "bfloat16" if on_gpu else "float32"
+
+
+def _vae(spec: RenderSpec, model: ModelInfo, *, on_gpu: bool, tight: bool) -> str:
+    if spec.vae:
+        if spec.vae not in VAES:
+            raise PromptError(f"vae {spec.vae!r}: choose one of {', '.join(VAES)}")
+        if spec.vae == "tiny" and not model.tiny_vae:
+            raise PromptError(
+                "vae tiny: this model has none; put TAEHV's taew2_1.safetensors into its folder"
+                " tiny_vae and pin the model anew, or choose another VAE"
+            )
+        return spec.vae
+    if spec.quality == "draft" and model.tiny_vae:
+        return "tiny"
+    if not on_gpu or spec.quality == "exact":
+        return "float32"
+    return "bfloat16-tiled" if tight else "bfloat16"
 
 
 def _check_size(spec: RenderSpec, stages: int) -> None:

@@ -25,6 +25,7 @@ from node_agent.render.renderer import (
     Clip,
     Frames,
     Negative,
+    PendingChunk,
     PromptError,
     RenderCancelled,
     RenderedChunk,
@@ -40,7 +41,7 @@ class SoloClip(HeliosClip):
         [chunk] = render_chunks(self.model, [self], lambda _clip: cancelled())
         if chunk is None:
             raise RenderCancelled
-        return chunk
+        return chunk.wait()
 
 
 class HeliosRenderer:
@@ -92,6 +93,7 @@ class HeliosRenderer:
         self.stack_id = stack_id(self._model.device, self._model.stack_words)
         self.profiles = self._model.profiles
         self.placement = self._model.placement.name
+        self.clock = self._model.clock
 
     @property
     def info(self) -> ModelInfo:
@@ -122,7 +124,7 @@ class HeliosRenderer:
 
     def step(
         self, lanes: Sequence[Clip], cancelled: Callable[[Clip], bool]
-    ) -> list[RenderedChunk | None]:
+    ) -> list[PendingChunk | None]:
         """See `Renderer.step`."""
         return render_chunks(self._model, cast("Sequence[HeliosClip]", lanes), cancelled)
 
@@ -131,7 +133,9 @@ class HeliosRenderer:
         """See `Renderer.decode`."""
         on_gpu = self._model.device.type == "cuda"
         latents = torch.from_numpy(negative.latents.copy()).to(self._model.device)
-        return decode(self._model, latents, recipe_for(spec, self.info, on_gpu=on_gpu).vae)
+        recipe = recipe_for(spec, self.info, on_gpu=on_gpu, tight=self._model.tight)
+        with self.clock.working():
+            return decode(self._model, latents, recipe.vae)
 
     def digest(self, spec: RenderSpec) -> str:
         """See `Renderer.digest`. Raises `PromptError` for a LoRA that is not there."""

@@ -1,5 +1,8 @@
 """The denoising passes of one chunk, from noise to latents.
 
+Schedules stay on the host, their times and sigmas are brought to the device: so Distilled asks a
+GPU for nothing that the host waits for. The solver of Base and Mid does, for its few coefficients.
+
 Base denoises at full size. Distilled and Mid climb a pyramid: they start at a quarter of the
 height and width, and double both between stages, adding block noise to what was enlarged
 (pyramidal flow matching, arXiv 2410.05954).
@@ -25,17 +28,15 @@ ZERO_STAR_STEPS = 2
 
 def denoise_flat(model: HeliosModel, company: Company, shape: LatentShape, steps: int) -> Tensor:
     """Base: `steps` passes at full size. Returns latents (lanes left, …) of `shape`."""
-    latents = company.draw(lambda noise: noise.gaussian(shape)).to(model.device)
+    latents = model.card.bring(company.draw(lambda noise: noise.gaussian(shape)))
     schedule = model.schedule
     schedule.set_timesteps(
-        steps,
-        device=model.device,
-        sigmas=np.linspace(0.999, 0.0, steps + 1)[:-1],
-        mu=_shift(model, latents),
+        steps, sigmas=np.linspace(0.999, 0.0, steps + 1)[:-1], mu=_shift(model, latents)
     )
-    for time in schedule.timesteps:
+    times = model.card.bring(schedule.timesteps)
+    for step, time in enumerate(schedule.timesteps):
         [latents] = _left(schedule, company, latents)
-        flow = company.velocity(latents, time)
+        flow = company.velocity(latents, times[step])
         latents = schedule.step(flow, time, latents, return_dict=False)[0]
     return latents
 
@@ -53,7 +54,7 @@ def denoise_pyramid(
     Returns latents (lanes left, …) of `shape`. All sizes that the stages pass through divide
     evenly (`recipe_for`).
     """
-    latents = company.draw(lambda noise: noise.gaussian(shape)).to(model.device)
+    latents = model.card.bring(company.draw(lambda noise: noise.gaussian(shape)))
     for _ in steps[1:]:
         # Averaging 2x2 normal numbers halves their spread; twice the mean is standard normal.
         latents = _resized(latents, 0.5, "bilinear") * 2
@@ -61,7 +62,6 @@ def denoise_pyramid(
         model.schedule.set_timesteps(
             count,
             stage,
-            device=model.device,
             mu=_shift(model, latents),
             is_amplify_first_chunk=amplify,
         )
@@ -73,11 +73,14 @@ def denoise_pyramid(
 
 def _denoise_stage(model: HeliosModel, company: Company, start: Tensor, stage: int) -> Tensor:
     schedule, latents = model.schedule, start
+    times, sigmas = model.card.bring(schedule.timesteps), model.card.bring(schedule.sigmas)
     for step, time in enumerate(schedule.timesteps):
         latents, start = _left(schedule, company, latents, start)
         first_steps = stage == 0 and step < ZERO_STAR_STEPS
-        flow = company.velocity(latents, time.long(), first_steps=first_steps)
-        extra = _distilled_arguments(schedule, step, start) if model.distilled else {}
+        flow = company.velocity(latents, times[step].long(), first_steps=first_steps)
+        extra = {}
+        if model.distilled:
+            extra = _distilled_arguments(schedule, step, start, times, sigmas)
         latents = schedule.step(flow, time, latents, return_dict=False, **extra)[0]
     return latents
 
@@ -95,13 +98,19 @@ def _left(schedule: Any, company: Company, *tensors: Tensor) -> list[Tensor]:
     return left
 
 
-def _distilled_arguments(schedule: Any, step: int, start: Tensor) -> dict[str, Any]:
-    """HeliosDMDScheduler predicts the clean latents and re-noises them with the stage's start."""
+def _distilled_arguments(
+    schedule: Any, step: int, start: Tensor, times: Tensor, sigmas: Tensor
+) -> dict[str, Any]:
+    """HeliosDMDScheduler predicts the clean latents and re-noises them with the stage's start.
+
+    It looks up a single time among those of `all_timesteps`, on the host, and computes with
+    `times` and `sigmas`, the same on the device.
+    """
     return {
         "cur_sampling_step": step,
         "dmd_noisy_tensor": start,
-        "dmd_sigmas": schedule.sigmas,
-        "dmd_timesteps": schedule.timesteps,
+        "dmd_sigmas": sigmas,
+        "dmd_timesteps": times,
         "all_timesteps": schedule.timesteps,
     }
 
@@ -119,7 +128,7 @@ def _enlarged(model: HeliosModel, company: Company, latents: Tensor, stage: int)
     _, rows, columns = model.transformer.config.patch_size
     shape = (1, *latents.shape[1:])
     blocks = company.draw(lambda noise: noise.blocks(shape, (rows, columns), gamma))
-    renoised: Tensor = alpha * latents + beta * blocks.to(model.device, model.transformer.dtype)
+    renoised: Tensor = alpha * latents + beta * model.card.bring(blocks.to(model.transformer.dtype))
     return renoised
 
 

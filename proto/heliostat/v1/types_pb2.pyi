@@ -894,6 +894,8 @@ class CardTelemetry(message.Message):
     PCIE_GENERATION_FIELD_NUMBER: builtins.int
     PCIE_WIDTH_FIELD_NUMBER: builtins.int
     HOST_RAM_USED_BYTES_FIELD_NUMBER: builtins.int
+    BUSY_SECONDS_FIELD_NUMBER: builtins.int
+    IDLE_SECONDS_FIELD_NUMBER: builtins.int
     frames_rendered: builtins.int
     chunks_rendered: builtins.int
     render_seconds: builtins.float
@@ -929,6 +931,11 @@ class CardTelemetry(message.Message):
     """Lanes now."""
     host_ram_used_bytes: builtins.int
     """Of the whole machine."""
+    busy_seconds: builtins.float
+    """While clips were there to render: in denoising passes and decodes, and in neither. Known once a
+    chunk is reported.
+    """
+    idle_seconds: builtins.float
     def __init__(
         self,
         *,
@@ -955,10 +962,12 @@ class CardTelemetry(message.Message):
         pcie_generation: builtins.int | None = ...,
         pcie_width: builtins.int | None = ...,
         host_ram_used_bytes: builtins.int | None = ...,
+        busy_seconds: builtins.float = ...,
+        idle_seconds: builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "_fan_ratio", b"_fan_ratio", "_host_ram_used_bytes", b"_host_ram_used_bytes", "_memory_clock_hertz", b"_memory_clock_hertz", "_pcie_generation", b"_pcie_generation", "_pcie_width", b"_pcie_width", "_power_watts", b"_power_watts", "_sm_clock_hertz", b"_sm_clock_hertz", "_temperature_celsius", b"_temperature_celsius", "_throttled_seconds", b"_throttled_seconds", "_utilization_ratio", b"_utilization_ratio", "_vram_used_bytes", b"_vram_used_bytes", "_xid_errors", b"_xid_errors", "energy_joules", b"energy_joules", "fan_ratio", b"fan_ratio", "host_ram_used_bytes", b"host_ram_used_bytes", "memory_clock_hertz", b"memory_clock_hertz", "pcie_generation", b"pcie_generation", "pcie_width", b"pcie_width", "power_watts", b"power_watts", "sm_clock_hertz", b"sm_clock_hertz", "temperature_celsius", b"temperature_celsius", "throttled_seconds", b"throttled_seconds", "utilization_ratio", b"utilization_ratio", "vram_used_bytes", b"vram_used_bytes", "xid_errors", b"xid_errors"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "_fan_ratio", b"_fan_ratio", "_host_ram_used_bytes", b"_host_ram_used_bytes", "_memory_clock_hertz", b"_memory_clock_hertz", "_pcie_generation", b"_pcie_generation", "_pcie_width", b"_pcie_width", "_power_watts", b"_power_watts", "_sm_clock_hertz", b"_sm_clock_hertz", "_temperature_celsius", b"_temperature_celsius", "_throttled_seconds", b"_throttled_seconds", "_utilization_ratio", b"_utilization_ratio", "_vram_used_bytes", b"_vram_used_bytes", "_xid_errors", b"_xid_errors", "bytes_uploaded", b"bytes_uploaded", "child_restarts", b"child_restarts", "chunks_rendered", b"chunks_rendered", "energy_joules", b"energy_joules", "energy_method", b"energy_method", "fan_ratio", b"fan_ratio", "frames_rendered", b"frames_rendered", "gpu_uuid", b"gpu_uuid", "host_ram_used_bytes", b"host_ram_used_bytes", "memory_clock_hertz", b"memory_clock_hertz", "pcie_generation", b"pcie_generation", "pcie_width", b"pcie_width", "power_watts", b"power_watts", "render_seconds", b"render_seconds", "sm_clock_hertz", b"sm_clock_hertz", "spool_bytes", b"spool_bytes", "temperature_celsius", b"temperature_celsius", "throttled_seconds", b"throttled_seconds", "upload_retries", b"upload_retries", "upload_seconds", b"upload_seconds", "utilization_ratio", b"utilization_ratio", "vram_used_bytes", b"vram_used_bytes", "xid_errors", b"xid_errors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "_fan_ratio", b"_fan_ratio", "_host_ram_used_bytes", b"_host_ram_used_bytes", "_memory_clock_hertz", b"_memory_clock_hertz", "_pcie_generation", b"_pcie_generation", "_pcie_width", b"_pcie_width", "_power_watts", b"_power_watts", "_sm_clock_hertz", b"_sm_clock_hertz", "_temperature_celsius", b"_temperature_celsius", "_throttled_seconds", b"_throttled_seconds", "_utilization_ratio", b"_utilization_ratio", "_vram_used_bytes", b"_vram_used_bytes", "_xid_errors", b"_xid_errors", "busy_seconds", b"busy_seconds", "bytes_uploaded", b"bytes_uploaded", "child_restarts", b"child_restarts", "chunks_rendered", b"chunks_rendered", "energy_joules", b"energy_joules", "energy_method", b"energy_method", "fan_ratio", b"fan_ratio", "frames_rendered", b"frames_rendered", "gpu_uuid", b"gpu_uuid", "host_ram_used_bytes", b"host_ram_used_bytes", "idle_seconds", b"idle_seconds", "memory_clock_hertz", b"memory_clock_hertz", "pcie_generation", b"pcie_generation", "pcie_width", b"pcie_width", "power_watts", b"power_watts", "render_seconds", b"render_seconds", "sm_clock_hertz", b"sm_clock_hertz", "spool_bytes", b"spool_bytes", "temperature_celsius", b"temperature_celsius", "throttled_seconds", b"throttled_seconds", "upload_retries", b"upload_retries", "upload_seconds", b"upload_seconds", "utilization_ratio", b"utilization_ratio", "vram_used_bytes", b"vram_used_bytes", "xid_errors", b"xid_errors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__energy_joules: _TypeAlias = typing.Literal["energy_joules"]  # noqa: Y015
     _WhichOneofArgType__energy_joules: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules"]  # noqa: Y015

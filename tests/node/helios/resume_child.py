@@ -25,7 +25,8 @@ for lane, given in enumerate(request["specs"]):
     clips.append(renderer.start(spec, Checkpoint(chunk, negatives)))
 hashes = []
 while clips[0].next_chunk < clips[0].spec.chunks:
-    for made in renderer.step(clips, lambda _clip: False):
+    for pending in renderer.step(clips, lambda _clip: False):
+        made = pending.wait()
         content = made.frames.tobytes() + made.negative.latents.tobytes()
         hashes.append(hashlib.sha256(content).hexdigest())
 print(json.dumps(hashes))

@@ -22,6 +22,7 @@ from node_agent.render.helios.random_weights import RandomWeights
 from node_agent.render.helios.renderer import SoloClip, stack_id
 from tests.gpu.compare import frames_psnr_db
 from tests.node.helios.small import SMALL, SMALL_VAE
+from tests.node.helios.waiting import whole_chunks
 
 CPU = torch.device("cpu")
 STAGES = 3
@@ -127,8 +128,9 @@ def test_one_graph_for_each_stage_and_number_of_lanes(written, spec, assert_equa
             asked.append(one)
             return one is clips[1] and len(asked) > 14
 
-        both = render_chunks(model, [clip(model, each) for each in specs], lambda _clip: False)
-        left, gone = render_chunks(model, clips, cancelled)
+        lanes = [clip(model, each) for each in specs]
+        both = whole_chunks(render_chunks(model, lanes, lambda _clip: False))
+        left, gone = whole_chunks(render_chunks(model, clips, cancelled))
         assert gone is None
         return [alone, *both, left]
 

@@ -7,6 +7,7 @@ import pytest
 
 from node_agent.render.helios.renderer import HeliosRenderer
 from node_agent.render.renderer import Checkpoint, needed_negatives
+from tests.node.helios.waiting import whole_chunks
 
 CHUNKS = 3
 CLOSE = 1e-5
@@ -47,7 +48,7 @@ def alone(of_variant, specs, render):
 def together(of_variant, specs):
     """The chunks of all clips in lockstep, round by round."""
     clips = [of_variant.start(each) for each in specs]
-    return [of_variant.step(clips, never) for _ in range(CHUNKS)]
+    return [whole_chunks(of_variant.step(clips, never)) for _ in range(CHUNKS)]
 
 
 def assert_close(one, other):
@@ -70,7 +71,7 @@ def test_lanes_join_and_leave_between_chunks(of_variant, specs, alone):
     rounds = [[first], [first, second], [first, second, third], [second, third], [third]]
     made = {clip.spec.clip_id: [] for clip in (first, second, third)}
     for lanes in rounds:
-        for clip, chunk in zip(lanes, of_variant.step(lanes, never), strict=True):
+        for clip, chunk in zip(lanes, whole_chunks(of_variant.step(lanes, never)), strict=True):
             made[clip.spec.clip_id].append(chunk)
     for lane, chunks in made.items():
         for one, other in zip(chunks, alone[int(lane)], strict=True):
@@ -85,7 +86,7 @@ def test_the_same_company_gives_the_same_bits_after_a_resume(
         of_variant.start(each, Checkpoint(2, {n: negatives[lane][n] for n in needed_negatives(2)}))
         for lane, each in enumerate(specs)
     ]
-    assert_equal_chunks(of_variant.step(resumed, never), together[2])
+    assert_equal_chunks(whole_chunks(of_variant.step(resumed, never)), together[2])
 
 
 def test_who_is_cancelled_leaves_within_a_pass_and_the_others_go_on(of_variant, specs, alone):
@@ -96,7 +97,7 @@ def test_who_is_cancelled_leaves_within_a_pass_and_the_others_go_on(of_variant, 
         asked.append(clip.spec.clip_id)
         return clip is clips[1] and asked.count("1") > 2
 
-    made = of_variant.step(clips, cancelled)
+    made = whole_chunks(of_variant.step(clips, cancelled))
     assert made[1] is None
     assert clips[1].next_chunk == 0
     assert asked.count("1") == 3  # never asked again: it was gone at once

@@ -20,6 +20,7 @@ from node_agent.render.renderer import (
     PromptMark,
     needed_negatives,
 )
+from tests.node.helios.waiting import whole_chunks
 
 CHUNKS = 5
 NIGHT = PromptMark(chunk=1, prompt="Night falls over the snow.", blend_chunks=3)
@@ -91,7 +92,7 @@ def test_in_another_process(renderer, model_directory, spec, modes, tmp_path, mo
     resume_at = 4
     specs = [spec(frames=33 * CHUNKS, seed=lane, **modes[mode]) for lane in range(lanes)]
     clips = [renderer.start(each) for each in specs]
-    rounds = [renderer.step(clips, lambda _clip: False) for _ in range(CHUNKS)]
+    rounds = [whole_chunks(renderer.step(clips, lambda _clip: False)) for _ in range(CHUNKS)]
     for index, lane in itertools.product(range(resume_at), range(lanes)):
         (tmp_path / str(lane)).mkdir(exist_ok=True)
         path = tmp_path / str(lane) / f"{index}.safetensors"

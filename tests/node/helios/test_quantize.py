@@ -24,6 +24,7 @@ from node_agent.render.profiles import EXACT, FAST, FAST_FP8
 from node_agent.render.renderer import Checkpoint, needed_negatives
 from tests.node.helios import test_slab_clip, test_slab_files
 from tests.node.helios.small import SMALL, SMALL_VAE
+from tests.node.helios.waiting import whole_chunks
 
 BLOCKS = SMALL["num_layers"]
 CPU = torch.device("cpu")
@@ -167,7 +168,8 @@ def test_a_resumed_clip_is_the_uninterrupted_one(
 
 def test_a_clip_in_company_is_close_to_itself_alone(resident, spec):
     specs = [spec(clip_id=str(seed), seed=seed) for seed in range(3)]
-    together = render_chunks(resident, [start(resident, each) for each in specs], lambda _: False)
+    lanes = [start(resident, each) for each in specs]
+    together = whole_chunks(render_chunks(resident, lanes, lambda _: False))
     for own, lane in zip(specs, together, strict=True):
         alone = start(resident, own).step(lambda: False)
         assert np.abs(alone.negative.latents - lane.negative.latents).max() < 1e-2

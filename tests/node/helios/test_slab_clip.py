@@ -18,13 +18,13 @@ from node_agent.render.helios.placement import WORKING_BYTES
 from node_agent.render.helios.prompts import PromptEncoder
 from node_agent.render.helios.random_weights import RandomWeights
 from node_agent.render.helios.renderer import HeliosRenderer, SoloClip
-from node_agent.render.helios.slabs import homes
 from node_agent.render.helios.slabs.homes import Parted
 from node_agent.render.helios.slabs.plan import Budget, plan
 from node_agent.render.renderer import Checkpoint, LoraUse, RenderCancelled, needed_negatives
 from tests.fixtures.late_copies import LateCopies
 from tests.node.helios import test_helios_loras
 from tests.node.helios.small import SMALL, SMALL_VAE
+from tests.node.helios.waiting import whole_chunks
 
 BLOCKS = SMALL["num_layers"]
 CPU = torch.device("cpu")
@@ -56,7 +56,7 @@ def late(monkeypatch):
         orders.append(LateCopies(random.Random(len(orders))))
         return orders[-1]
 
-    monkeypatch.setattr(homes, "order_on", order_on)
+    monkeypatch.setitem(HeliosModel.__init__.__kwdefaults__, "order_on", order_on)
     return orders
 
 
@@ -141,8 +141,8 @@ def test_in_lanes(resident, streamed, spec, assert_equal_chunks, kept):
             asked.append(clip)
             return clip is clips[1] and len(asked) > 14
 
-        made = [render_chunks(model, clips, cancelled)]
-        return [*made, render_chunks(model, [clips[0], clips[2]], cancelled)]
+        made = [whole_chunks(render_chunks(model, clips, cancelled))]
+        return [*made, whole_chunks(render_chunks(model, [clips[0], clips[2]], cancelled))]
 
     expected, found = rounds(resident), rounds(streamed(kept))
     assert expected[0][1] is None

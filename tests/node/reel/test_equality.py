@@ -38,7 +38,7 @@ def rendered(studio: Studio) -> np.ndarray:
     )
     renderer = HeliosRenderer(studio.model, threads=1)
     clip = renderer.start(spec)
-    chunks = [renderer.step([clip], lambda _clip: False)[0] for _ in range(spec.chunks)]
+    chunks = [renderer.step([clip], lambda _clip: False)[0].wait() for _ in range(spec.chunks)]
     return np.concatenate([chunk.frames for chunk in chunks])[:90]
 
 
@@ -117,6 +117,17 @@ def test_decoded_again_as_a_take_is_encoded_it_is_the_take(studio, whole):
     again = studio.make("again.mp4", "redecode", whole)
     assert again.read_bytes() == whole.read_bytes()
     assert not list(studio.folder.glob(".again*")), "no piece stays behind"
+
+
+def test_a_clip_decoded_quickly_is_decoded_again_exactly(studio):
+    exact = studio.render("exact.mp4", "--frames", 33)
+    quick = studio.render("quick.mp4", "--frames", 33, "--vae", "bfloat16")
+    assert quick.read_bytes() != exact.read_bytes()
+    again = studio.make("exact_again.mp4", "redecode", quick, "--vae", "float32")
+    assert again.read_bytes() == exact.read_bytes()
+    names = (quick.with_suffix(".json"), again.with_name("exact_again.mp4.json"))
+    vaes = [json.loads(name.read_text())["recipe"]["vae"] for name in names]
+    assert vaes == ["bfloat16", "float32"]
 
 
 def test_sidecars_follow_the_farms_schema(whole, longer):

@@ -110,12 +110,15 @@ def test_another_clip_is_told_from_the_same_one():
     clip = record(99, 2)
     assert not differences(clip, record(99, 0))
     assert not differences(clip, replace(clip, device="cuda:0", threads=9, model="/moved"))
-    wanted = replace(record(99, 0, image="/b.png"), fps=25, recipe={"vae": "float32"})
+    wanted = replace(record(99, 0, image="/b.png"), fps=25, recipe={"arithmetic": "float32"})
     assert [each.split(" (")[0] for each in differences(clip, wanted)] == [
         "image '/b.png'",
         "fps 25",
-        "recipe's vae 'float32'",
+        "recipe's arithmetic 'float32'",
     ]
+    assert not differences(clip, replace(clip, recipe={"vae": "bfloat16-tiled"})), "the card's"
+    pinned = record(99, 0, vae="tiny")
+    assert [each.split(" (")[0] for each in differences(clip, pinned)] == ["vae 'tiny'"]
     assert differences(clip, replace(clip, fork=Fork(chunk=1, seed=1)))
 
 

@@ -153,6 +153,7 @@ def test_wrong_usage_says_what_would_be_right(studio: Studio, trimmed, tmp_path)
         (("--schedule", "9: x"), "schedule at chunks"),
         (("--lora", ":1"), "NAME:0.8"),
         (("--device", "gpu"), "cuda:0"),
+        (("--vae", "tiny"), "this model has none"),
         (("--guidance-scale", "3"), "distilled"),
     ):
         refused(farm_node(*studio.asked(*options), *out), 2, words)
