@@ -329,6 +329,7 @@ class Attempt:
             sidecar=data.message,
             signals=node_pb.Signals(**made.signals.known),
             marks=made.marks,
+            stack_id=made.stack_id,
         )
         await self._delivery.deliver(
             {video: Path(made.video.path), data: Path(made.sidecar.path)},

@@ -17,7 +17,8 @@ from node_agent.outbox import AttemptKey
 from node_agent.quality.measure import measure
 from node_agent.quality.signals import Signals
 from node_agent.render.helios.recipe import as_made, recipe_for
-from node_agent.render.messages import FileRecord
+from node_agent.render.messages import FileRecord, Ready
+from node_agent.render.profiles import stack_for
 from node_agent.render.renderer import LoraUse
 from node_agent.sidecar import InputRecord, Sidecar, energy_of, sidecar_bytes
 from node_agent.workbench import Workbench
@@ -31,6 +32,8 @@ class MadeTake:
     sidecar: FileRecord
     signals: Signals
     marks: tuple[str, ...]
+    stack_id: str
+    """The card's, with the profile of the last chunk."""
 
 
 class TakeMaker:
@@ -62,10 +65,11 @@ class TakeMaker:
         signals = measure(take.path, frames=take.frames)
         marks = self._tools.thresholds.marks(signals)
         path = directory / "take.json"
-        write_atomic(path, sidecar_bytes(self._sidecar(files, video, signals, marks)))
+        sidecar = self._sidecar(files, video, signals, marks)
+        write_atomic(path, sidecar_bytes(sidecar))
         size, digest = path.stat().st_size, sha256_of_file(path)
-        sidecar = FileRecord(path=str(path), size=size, sha256=digest)
-        return MadeTake(video, sidecar, signals, marks)
+        written = FileRecord(path=str(path), size=size, sha256=digest)
+        return MadeTake(video, written, signals, marks, sidecar.stack_id)
 
     def _sidecar(
         self, files: ChunkFiles, video: FileRecord, signals: Signals, marks: tuple[str, ...]
@@ -102,7 +106,7 @@ class TakeMaker:
             video_noise=sigmas_of(spec, "video_noise"),
             renderer=about.renderer if about else "",
             model_digest=about.model_digest if about else "",
-            stack_id=about.stack_id if about else "",
+            stack_id=_stack_id(about, chunks[-1].profile),
             card_id=self._tools.card_id,
             attempts=self._key[1],
             chunks=chunks,
@@ -130,3 +134,10 @@ class TakeMaker:
             return None
         file = self._inputs.files.get(name)
         return InputRecord(name=PurePosixPath(place).name, sha256=file.sha256 if file else None)
+
+
+def _stack_id(about: Ready | None, profile: str | None) -> str:
+    """The child's, with the profile of a chunk instead of the one that was loaded first."""
+    if about is None or not about.profiles or not profile:
+        return about.stack_id if about else ""
+    return stack_for(about.stack_id, about.profiles[0], profile)

@@ -163,7 +163,7 @@ class Reports:
                 card_id=card.card_id,
                 frames=report.frames,
                 model_digest=card.model_digest,
-                stack_id=card.stack_id,
+                stack_id=report.stack_id or card.stack_id,
                 video=_stored(report.video),
                 sidecar=_stored(report.sidecar),
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -99,3 +100,15 @@ def test_a_take_that_does_not_play_is_not_delivered(tmp_path, files):
     with pytest.raises(TakeError, match=r"take\.mp4"):
         maker(tmp_path, Thresholds()).make(files, tmp_path)
     assert not (tmp_path / "take.json").exists()
+
+
+def test_the_stack_is_named_with_the_profile_of_the_clip(tmp_path, files):
+    take = maker(tmp_path, Thresholds())
+    take._tools.engine.about = Ready(
+        renderer="helios", model_digest="", stack_id="torch,cpu,exact,x264",
+        profiles=("exact", "fast"),
+    )  # fmt: skip
+    files.records[1] = replace(files.records[1], profile="fast")
+    made = take.make(files, tmp_path)
+    assert made.stack_id == "torch,cpu,fast,x264"
+    assert json.loads(Path(made.sidecar.path).read_bytes())["stack_id"] == made.stack_id

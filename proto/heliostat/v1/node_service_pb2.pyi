@@ -303,7 +303,10 @@ class TakeReport(message.Message):
     SIDECAR_FIELD_NUMBER: builtins.int
     SIGNALS_FIELD_NUMBER: builtins.int
     MARKS_FIELD_NUMBER: builtins.int
+    STACK_ID_FIELD_NUMBER: builtins.int
     frames: builtins.int
+    stack_id: builtins.str
+    """The card's, with the profile of this clip."""
     @builtins.property
     def video(self) -> types_pb2.Artifact: ...
     @builtins.property
@@ -322,10 +325,11 @@ class TakeReport(message.Message):
         sidecar: types_pb2.Artifact | None = ...,
         signals: Signals | None = ...,
         marks: abc.Iterable[builtins.str] | None = ...,
+        stack_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["sidecar", b"sidecar", "signals", b"signals", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["frames", b"frames", "marks", b"marks", "sidecar", b"sidecar", "signals", b"signals", "video", b"video"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["frames", b"frames", "marks", b"marks", "sidecar", b"sidecar", "signals", b"signals", "stack_id", b"stack_id", "video", b"video"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
