@@ -41,6 +41,9 @@ ALIASES = {
     "Python Software Foundation License": "PSF-2.0",
 }
 
+# Their metadata names none; somebody has read the licence file that comes with them.
+READ = {"torchao": "BSD-3-Clause"}
+
 # The CUDA lock only: fetched by the user's own pip under NVIDIA's terms, never shipped by us.
 NVIDIA = re.compile(r"(nvidia|cuda)-")
 
@@ -55,6 +58,8 @@ def licence_of(distribution: Distribution) -> str:
     metadata = distribution.metadata
     if "License-Expression" in metadata:
         return metadata["License-Expression"]
+    if metadata["Name"] in READ:
+        return READ[metadata["Name"]]
     written = "".join(metadata.get_all("License") or [])
     classifiers = [
         entry.rsplit(" :: ", 1)[1]

@@ -17,7 +17,7 @@ from farm.domain.clip import Work
 from farm.domain.errors import FarmError
 from farm.plan.card_fit import Fit, Measured, fitted
 from farm.plan.card_table import CARDS, Card, card_of
-from farm.plan.card_time import Profile, Run, Vae
+from farm.plan.card_time import COMPILED_BYTES, EAGER_BYTES, Attention, Profile, Run, Vae
 from farm.plan.economics import HELIOS, ModelShape, shape_of, steps_of
 
 FORMAT_VERSION: Final = 1
@@ -64,6 +64,8 @@ class _Card(BaseModel):
 class _Model(BaseModel):
     variant: str
     profile: str
+    compiled: bool
+    attention: str
     blocks: int
     heads: int
     head_dim: int
@@ -209,16 +211,17 @@ def _measured(where: str, record: _Record, case: _Case, model: ModelShape) -> Me
             f"{where}.stages: {passes} passes for each chunk, and {model.variant} takes {wanted}"
             " with these steps; measure without guidance of your own"
         )
-    if case.vae not in {*Vae}:
+    decoder = case.vae.removesuffix("-tiled")  # the same work, but for the seams
+    if decoder not in {*Vae}:
         raise BadRecord(f"{where}.vae: {case.vae!r} is none of {', '.join(Vae)}; measure one")
     decodes = {
         Vae(each.precision): each.seconds_per_chunk.median
         for each in record.decode
         if each.precision in {*Vae}
     }
-    if Vae(case.vae) not in decodes:
+    if Vae(decoder) not in decodes:
         raise BadRecord(f"{where}.vae: {case.vae}, of which `decode` has no time; measure again")
-    seconds, vae = case.seconds_per_chunk.median, decodes[Vae(case.vae)]
+    seconds, vae = case.seconds_per_chunk.median, decodes[Vae(decoder)]
     if vae >= seconds:
         raise BadRecord(
             f"{where}.seconds_per_chunk: {seconds:.3g} s, less than the {vae:.3g} s of its decode"
@@ -228,9 +231,11 @@ def _measured(where: str, record: _Record, case: _Case, model: ModelShape) -> Me
         model=model,
         run=Run(
             profile=profile,
-            vae=Vae(case.vae),
+            attention=Attention.SAGE if "sage" in record.model.attention else Attention.BF16,
+            vae=Vae(decoder),
             streamed_bytes=record.model.bytes_streamed_per_pass,
             lanes=case.lanes,
+            elementwise_bytes=COMPILED_BYTES if record.model.compiled else EAGER_BYTES,
         ),
         work=work,
         passes=tuple(stage.seconds_per_pass.median / case.lanes for stage in case.stages),

@@ -98,6 +98,7 @@ def test_the_record_is_what_the_schema_says(measured, command_line, model):
         assert record["model"]["weights"] == model[1]
         assert record["model"]["bytes_streamed_per_pass"] == 0
         assert record["model"]["profile"] == "exact"
+        assert (record["model"]["compiled"], record["model"]["attention"]) == (False, "native")
         assert record["card"]["type"] == "cpu"
 
 
@@ -105,7 +106,7 @@ def test_every_measured_number_has_its_unit_in_its_name(measured):
     unit = re.compile(r"(seconds|bytes|frames|joules|share)(_|/|$)")
     plain = {"width", "height", "lanes", "steps", "count", "cores", "threads", "format_version"}
     plain |= {"guidance_scale", "passes_per_round", "blocks", "blocks_resident"}
-    plain |= {"heads", "head_dim", "ffn_dim"}
+    plain |= {"heads", "head_dim", "ffn_dim", "compiled"}
     for path, _ in numbers(measured):
         assert unit.search(path) or path.rsplit("/", 1)[1] in plain, path
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from farm.domain.clip import CHUNK_FRAMES, Work
 from farm.plan.card_table import CARDS
-from farm.plan.card_time import AS_PREDICTED, Corrections, Run, Vae, pass_times, predict
+from farm.plan.card_time import AS_PREDICTED, Attention, Corrections, Run, Vae, pass_times, predict
 from farm.plan.economics import HELIOS
 
 DISTILLED = HELIOS["distilled"]
@@ -44,6 +44,8 @@ def bench_record(
             "variant": "distilled",
             "profile": run.profile.value,
             "weights": "random weights, full size",
+            "compiled": True,
+            "attention": "sage" if run.attention is Attention.SAGE else "native",
             "placement": "streamed" if run.streamed_bytes else "resident",
             "blocks": 40,
             "blocks_resident": 0 if run.streamed_bytes else 40,

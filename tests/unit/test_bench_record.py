@@ -11,7 +11,7 @@ import pytest
 
 from farm.domain.clip import Work
 from farm.plan.bench_record import BadRecord, calibrations, card_record
-from farm.plan.card_time import Corrections, Profile, Run, Vae, block_bytes
+from farm.plan.card_time import EAGER_BYTES, Attention, Corrections, Profile, Run, Vae, block_bytes
 from farm.plan.economics import HELIOS
 from tests.unit.bench_records import DISTILLED, bench_record
 
@@ -103,6 +103,14 @@ def test_what_cannot_calibrate_a_card_is_refused_with_file_and_field(path, value
     with pytest.raises(BadRecord, match=said) as refusal:
         card_record("card.json", changed(path, value))
     assert str(refusal.value).startswith("card.json: ")
+
+
+def test_a_record_tells_which_kernels_its_card_ran() -> None:
+    sage = Run(profile=Profile.FAST, attention=Attention.SAGE)
+    assert card_record("x", bench_record(run=sage)).measured[0].run == sage
+    eager = card_record("x", changed("model.compiled", value=False)).measured[0].run
+    assert eager.elementwise_bytes == EAGER_BYTES
+    assert card_record("x", changed("cases.0.vae", "bfloat16-tiled")).measured[0].run == Run()
 
 
 @pytest.mark.parametrize("value", [None, [], "x", 3])

@@ -46,6 +46,8 @@ def describe(model: HeliosModel, directory: Path | None) -> Record:
         "variant": model.info.variant,
         "profile": model.profile.name,
         "weights": model.manifest.digest if directory else RANDOM,
+        "compiled": model.fusion.compiled,
+        "attention": model.fusion.attention.strip("_"),
         "placement": model.placement.name,
         "blocks": model.placement.blocks,
         "blocks_resident": model.placement.resident,

@@ -124,6 +124,12 @@ class HeliosModel:
         return self._load()[1]
 
     @property
+    def fusion(self) -> Fusion:
+        """How its blocks run."""
+        lossy = self.profile.lossy
+        return fusion_for(self.device, self.dtype, compiled=self._compiled, lossy_attention=lossy)
+
+    @property
     def tight(self) -> bool:
         """Whether the device has so little memory that it decodes in tiles."""
         return self._caps.tight(self.device)
@@ -208,7 +214,7 @@ class HeliosModel:
             self._parts.fill(stock.state_dict(), self.device, change)
             transformer = lean(stock.requires_grad_(False))
             projections = PromptProjections(transformer).requires_grad_(False)
-            self._fusion().apply(transformer)
+            self.fusion.apply(transformer)
             self._streamer = homes.stream(transformer, self._order_on)
         except BaseException:  # whoever asks next has it loaded, when this one is out of memory
             homes.close()
@@ -226,10 +232,6 @@ class HeliosModel:
             self._streamer.close()
             self._streamer = None
         give_back(self.device)
-
-    def _fusion(self) -> Fusion:
-        lossy = self.profile.lossy
-        return fusion_for(self.device, self.dtype, compiled=self._compiled, lossy_attention=lossy)
 
     def _plan(self) -> Plan:
         plan = self._offer.plan(self.profile)
