@@ -12,14 +12,14 @@ import logging
 import random
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
 from node_agent.attempt import Attempt
 from node_agent.card_report import card_report, telemetry_report
+from node_agent.card_settings import CardSettings
 from node_agent.cluster.presence import CardState
 from node_agent.engine import Engine
 from node_agent.examination import Examiner
@@ -28,9 +28,6 @@ from node_agent.inventory import place_of
 from node_agent.links.link import Link, LinkDown
 from node_agent.node_file import NodeFileError, Place, load_places
 from node_agent.outbox import AttemptKey, Outbox
-from node_agent.progress import StallLimits
-from node_agent.quality.signals import Thresholds
-from node_agent.render.child import ChildOptions
 from node_agent.standing import RESTING, Rest
 from node_agent.telemetry import CardWatch, Identity
 from node_agent.upload import ObjectTransfer
@@ -46,36 +43,6 @@ LEAVING = "its node leaves the farm"
 """The condition of a card that takes no more clips."""
 FINISHING_MAX = 4
 """Clips that may be on their way to the store while others render."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CardSettings:
-    """A card, where its agent keeps its files, and how its renderer runs."""
-
-    card_id: str
-    node_id: str
-    hostname: str
-    slot: int
-    device: str
-    spool: Path
-    child: ChildOptions
-    stall: StallLimits = field(default_factory=StallLimits)
-    prefetch: int = 1
-    """Clips held beside those in render, so that the card need not wait for the next."""
-    thresholds: Thresholds = field(default_factory=Thresholds)
-    """Which signals of quality mark a take."""
-    inputs: Sequence[str] | None = None
-    """Directories of this node that clips may start from files of; None is anywhere."""
-    ca_file: str | None = None
-    """Certificates that the object store's is checked against; None is the system's."""
-    tags: tuple[str, ...] = ()
-    """What clips may ask of it by name, beside the node file's tags."""
-    node_file: Path | None = None
-    """What the operator says of this machine's cards (`node_file`); None is nothing."""
-    idle_unload_seconds: float = 0.0
-    """A card that is paused and holds nothing frees its GPU after so long; 0 is at once."""
-    golden: Path | None = None
-    """Folder of golden chunks that an examination compares with; None renders twice instead."""
 
 
 class Agent:

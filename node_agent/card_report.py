@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
+from node_agent.card_settings import CardSettings
 from node_agent.engine import Engine
 from node_agent.files import bytes_below
 from node_agent.render.messages import Ready
 from node_agent.telemetry import CardSenses, card_type
 from node_agent.workbench import Counters
-
-if TYPE_CHECKING:
-    from node_agent.agent import CardSettings
 
 
 def card_report(

@@ -13,8 +13,9 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from node_agent.agent import Agent, CardSettings
+from node_agent.agent import Agent
 from node_agent.burnin import FOLDER as GOLDEN_FOLDER
+from node_agent.card_settings import CardSettings
 from node_agent.cluster.presence import Presence
 from node_agent.cluster.settings import NodeSettings
 from node_agent.links.link import LinkDown

@@ -21,7 +21,8 @@ from farm.gateway.coordinator_link import CoordinatorUnavailable, GatewayBusy
 from farm.objects.s3 import S3ObjectStore
 from farm.plan.policy import Policy
 from heliostat.v1 import node_service_pb2 as node_pb
-from node_agent.agent import Agent, CardSettings
+from node_agent.agent import Agent
+from node_agent.card_settings import CardSettings
 from node_agent.links.link import LinkDown
 from node_agent.links.local import LocalLink
 from node_agent.render.child import ChildOptions

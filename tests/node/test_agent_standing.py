@@ -13,8 +13,9 @@ import pytest
 
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
-from node_agent.agent import Agent, CardSettings
+from node_agent.agent import Agent
 from node_agent.burnin.golden import CHUNK_FRAMES, Origin, Reference, file_name, golden_spec, save
+from node_agent.card_settings import CardSettings
 from node_agent.encode import encoder_id
 from node_agent.engine import RESTING, Engine
 from node_agent.examination import CPU_SIZE, findings

@@ -8,7 +8,8 @@ from typing import Any
 import pynvml
 
 from heliostat.v1 import node_service_pb2 as node_pb
-from node_agent.agent import Agent, CardSettings
+from node_agent.agent import Agent
+from node_agent.card_settings import CardSettings
 from node_agent.links.local import LocalLink
 from node_agent.render.child import ChildOptions
 from node_agent.render.messages import Ready

@@ -15,7 +15,7 @@ from torchao.quantization import Float8Tensor, Int8Tensor, PerRow
 from torchao.quantization.quantize_.common import KernelPreference
 from torchao.quantization.quantize_.workflows import QuantizeTensorToFloat8Kwargs
 
-from node_agent.render.helios.quantize import quantised
+from node_agent.render.helios.rounding import quantised
 
 ROWS_MIN: Final = 17
 """Rows that cuBLAS's INT8 product wants at the least."""

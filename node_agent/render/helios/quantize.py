@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from node_agent.models import ModelError
+from node_agent.render.helios.rounding import quantised
 from node_agent.render.profiles import Profile
 
 NUMBERS: Final = {"int8": torch.int8, "float8": torch.float8_e4m3fn}
@@ -26,8 +27,6 @@ PARTS: Final = ("qdata", "scale")
 """Of a quantised weight: numbers (rows, columns), and float32 (rows, 1) that they are to be
 multiplied by."""
 
-_MOST: Final = {torch.int8: 127.0, torch.float8_e4m3fn: 448.0}
-_LEAST_SCALE: Final = torch.finfo(torch.float32).tiny
 _BLOCK: Final = 1 << 24
 """Numbers that are reckoned at a time: 64 MB as float32."""
 _MATRIX: Final = re.compile(
@@ -98,18 +97,6 @@ def put(place: Tensor, parts: Mapping[str, Tensor]) -> None:
     """The parts of a quantised weight, as they are, into its place."""
     for part, there in zip(PARTS, _parts(place), strict=True):
         there.copy_(parts[part])
-
-
-def quantised(rows: Tensor, numbers: torch.dtype) -> tuple[Tensor, Tensor]:
-    """`rows` (n, k) in float32 as n rows of small numbers, and n scales (n, 1), float32.
-
-    Symmetric, nearest: the largest of a row becomes the largest number.
-    """
-    # By a tensor: a GPU multiplies by the reciprocal of a plain number, which rounds otherwise.
-    most = torch.full((1, 1), _MOST[numbers], device=rows.device)
-    scale = (rows.abs().amax(dim=1, keepdim=True) / most).clamp_(min=_LEAST_SCALE)
-    found = rows / scale
-    return (found.round_() if numbers == torch.int8 else found).to(numbers), scale
 
 
 def _place(weight: Tensor, name: str, profile: Profile) -> Tensor:
