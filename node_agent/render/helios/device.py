@@ -46,7 +46,7 @@ def _check_cuda(name: str, index: int) -> None:
     if torch.version.cuda is None:
         raise ModelError(
             f"{name}: torch {version} is built for CPUs; install the one of"
-            " requirements/cuda.lock, or name --device cpu"
+            " requirements/cuda.lock, or name --device cpu; `farm-node doctor` examines the machine"
         )
     if not torch.cuda.is_available():
         raise ModelError(

@@ -103,7 +103,7 @@ def test_tiles_are_close_to_the_whole_and_share_its_weights(model, record_proper
     assert whole.shape == tiled.shape == (9, 80, 80, 3)
     assert not np.array_equal(whole, tiled), "they were no tiles"
     error = np.mean((whole.astype(float) - tiled.astype(float)) ** 2)
-    found = 10 * np.log10(255**2 / error)
+    found = float(10 * np.log10(255**2 / error))
     record_property("psnr_db", found)
     assert found > TILES_DB_MIN
     pairs = zip(
