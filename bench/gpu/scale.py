@@ -9,10 +9,9 @@ import torch
 
 from node_agent.memory_size import memory_size
 from node_agent.render.bench.memory import vram_used
-from node_agent.render.helios.placement import WORKING_BYTES
 from node_agent.render.helios.random_weights import RandomWeights
 from node_agent.render.helios.slabs.homes import Parted
-from node_agent.render.helios.slabs.plan import Budget, plan
+from node_agent.render.helios.slabs.plan import WORKING_BYTES, Budget, plan
 
 FULL_BYTES: Final = 28.6e9
 """Of the 14B model's weights in bfloat16."""

@@ -27,7 +27,8 @@ from node_agent.render.bench.figures import Record, figure
 from node_agent.render.bench.memory import MemoryWatch
 from node_agent.render.helios.group_offload import STREAMED_BYTES, pinned_bytes
 from node_agent.render.helios.model import hide_progress_bars
-from node_agent.render.helios.placement import WORKING_BYTES, Caps, Room, room
+from node_agent.render.helios.placement import Caps, Room, room
+from node_agent.render.helios.slabs.plan import WORKING_BYTES
 from node_agent.render.renderer import CHUNK_FRAMES
 
 GAMMA = 0.3333

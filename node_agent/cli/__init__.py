@@ -7,7 +7,18 @@ import sys
 import typer
 
 from node_agent.burnin.errors import BurnInError
-from node_agent.cli import bench, burn_in, compare, doctor, inventory, join, model, reels, render
+from node_agent.cli import (
+    bench,
+    burn_in,
+    compare,
+    doctor,
+    inventory,
+    join,
+    model,
+    profiles,
+    reels,
+    render,
+)
 from node_agent.cluster.errors import JoinError
 from node_agent.models import ModelError
 from node_agent.node_file import NodeFileError
@@ -24,6 +35,7 @@ app.command()(doctor.doctor)
 app.command()(inventory.inventory)
 app.command()(join.join)
 app.command()(join.leave)
+app.command()(profiles.profiles)
 app.command(help=render.HELP)(render.render)
 app.command()(reels.extend)
 app.command()(reels.branch)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from node_agent.doctor import needs
 from node_agent.doctor.finding import Finding, State, bad, gigabytes, good, unknown, warning
+from node_agent.render.profiles import EXACT, FAST
 from node_agent.telemetry import Identity, Sample
 
 
@@ -83,34 +84,30 @@ def check_card(facts: CardFacts) -> Finding:
 def check_vram(facts: CardFacts) -> Finding:
     """The card has memory for a profile, and others have left it."""
     name = _name("VRAM", facts)
-    total = facts.sample.vram_total_bytes or facts.identity.vram_bytes
-    used = facts.sample.vram_used_bytes
+    total, used = _vram(facts), facts.sample.vram_used_bytes
     if total is None:
         return unknown(name, "the card does not tell its memory", "update the driver")
     free = total if used is None else total - used
     what = f"{gigabytes(total)}, {'?' if used is None else gigabytes(free)} free"
+    least = f"the smallest profile needs {gigabytes(needs.VRAM_MIN)}"
     if total < needs.VRAM_MIN:
-        return bad(
-            name,
-            f"{what}: the smallest profile needs {gigabytes(needs.VRAM_MIN)}",
-            "use a card with 8 GB or more; 16 GB is comfortable",
-        )
+        return bad(name, f"{what}: {least}", "use a card with 8 GB or more; 16 GB is comfortable")
     if free < needs.VRAM_MIN:
         return bad(
             name,
-            f"{what}: other programs leave less than the smallest profile needs "
-            f"({gigabytes(needs.VRAM_MIN)})",
+            f"{what}: other programs leave too little; {least}",
             "end them (`nvidia-smi` lists them), or drive the display with another card",
         )
-    if total < needs.VRAM_INT8:
+    exact, fast = (needs.placed(profile.name, free) for profile in (EXACT, FAST))
+    if not exact.streamed:
+        return good(name, f"{what}: all weights stay on the card")
+    blocks = len(exact.sizes.blocks)
+    what += f": exact keeps {exact.resident} of {blocks} blocks on the card, fast {fast.resident}"
+    if not fast.resident:
         return warning(
-            name,
-            f"{what}: room for bf16 with every weight streamed, not for the INT8 profile",
-            "expect less speed; 8 GB is what the INT8 profile is made for",
+            name, what, "expect less speed: free memory of the card, or use one of 8 GB or more"
         )
-    if total < needs.VRAM_COMFORTABLE:
-        return good(name, f"{what}: weights are streamed from host memory")
-    return good(name, f"{what}: comfortable")
+    return good(name, what)
 
 
 def check_link(facts: CardFacts) -> Finding:
@@ -120,14 +117,14 @@ def check_link(facts: CardFacts) -> Finding:
     if width is None or generation not in needs.LANE_BYTES_PER_SECOND:
         return unknown(name, "the card does not tell its link", "see `lspci -vv`: LnkSta")
     rate = needs.LANE_BYTES_PER_SECOND[generation] * width * needs.LINK_EFFICIENCY
-    seconds = needs.TRANSFORMER_BF16 / rate
+    plan = needs.placed(EXACT.name, _vram(facts) or 0)
     what = (
         f"generation {_of(sample.pcie_generation, generation)}, "
-        f"{_of(width, sample.pcie_width_max)} lanes: about {rate / 1e9:.0f} GB/s, "
-        f"{seconds:.1f} s to stream the bf16 transformer once"
+        f"{_of(width, sample.pcie_width_max)} lanes: about {rate / 1e9:.0f} GB/s"
     )
-    if _holds_weights(facts):
+    if not plan.streamed:
         return good(name, f"{what}; the card holds all weights, nothing is streamed")
+    what += f", {plan.bytes_streamed / rate:.1f} s for what exact streams in a pass"
     if rate < needs.LINK_MIN:
         return bad(
             name, what, "put the card into a slot with 8 lanes or more; no riser of one lane"
@@ -137,13 +134,13 @@ def check_link(facts: CardFacts) -> Finding:
             name, what, "the card could use more lanes: seat it anew, or use another slot"
         )
     if rate < needs.LINK_GOOD:
-        return warning(name, what, "streaming sets the pace: use a faster slot or an INT8 profile")
+        return warning(name, what, "streaming sets the pace: a faster slot, or the profile fast")
     return good(name, what)
 
 
-def _holds_weights(facts: CardFacts) -> bool:
-    total = facts.sample.vram_total_bytes or facts.identity.vram_bytes or 0
-    return total >= needs.VRAM_RESIDENT
+def _vram(facts: CardFacts) -> int | None:
+    """All of the card's memory, bytes."""
+    return facts.sample.vram_total_bytes or facts.identity.vram_bytes
 
 
 def _of(now: int | None, highest: int | None) -> str:

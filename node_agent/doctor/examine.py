@@ -63,10 +63,9 @@ class Facts:
     require_gpu: bool = field(default=False)
 
     @property
-    def vram_bytes(self) -> int | None:
-        """Of the smallest card, 0 where it does not tell; None without a card."""
-        sizes = [card.identity.vram_bytes or 0 for card in self.cards]
-        return min(sizes) if sizes else None
+    def vram_bytes(self) -> tuple[int, ...]:
+        """Of each card; 0 where it does not tell."""
+        return tuple(card.identity.vram_bytes or 0 for card in self.cards)
 
 
 def examine(facts: Facts) -> list[Finding]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from node_agent.doctor import needs
 from node_agent.doctor.finding import Finding, bad, gigabytes, good, unknown, warning
+from node_agent.render.helios.slabs.plan import RAM_RESERVE_BYTES
+from node_agent.render.profiles import EXACT, FAST
 
 SPOOL_BYTES_MIN = 1_000_000_000
 SPOOL_BYTES_GOOD = 10_000_000_000
@@ -64,62 +67,66 @@ class LimitFacts:
     """None is no limit."""
 
 
-def ram_needed(vram_bytes: int | None) -> tuple[int, int]:
-    """Host memory for (full use, the smallest profile) beside a card; of none, for rehearsal."""
-    if vram_bytes is None:
-        return needs.HOST_RAM_REHEARSAL, needs.HOST_RAM_REHEARSAL
-    if vram_bytes >= needs.VRAM_RESIDENT:
-        return needs.HOST_RAM_RESIDENT, needs.HOST_RAM_RESIDENT
-    return needs.HOST_RAM_BF16, needs.HOST_RAM_INT8
-
-
-def check_ram(facts: MemoryFacts | None, vram_bytes: int | None) -> Finding:
-    """The host holds the weights that its smallest card (None: no card) streams."""
+def check_ram(facts: MemoryFacts | None, cards: Sequence[int]) -> Finding:
+    """The host holds what its cards stream; `cards` are their bytes of memory, 0 is not known."""
+    name = "host RAM"
     if facts is None:
-        return unknown("host RAM", "the size of the memory cannot be read")
-    full, least = ram_needed(vram_bytes)
-    what = f"{gigabytes(facts.total)}, {gigabytes(facts.available)} available"
-    if vram_bytes is None or vram_bytes >= needs.VRAM_RESIDENT:
-        if facts.total < least:
-            return bad("host RAM", what, f"{gigabytes(least)} are needed: add memory")
-        return good("host RAM", what)
-    weights = (
-        f"bf16 keeps {gigabytes(needs.TRANSFORMER_BF16)} of transformer in host memory and needs "
-        f"{gigabytes(full)}, INT8 {gigabytes(needs.TRANSFORMER_INT8)} and {gigabytes(least)}; the "
-        f"text encoder, {gigabytes(needs.TEXT_ENCODER_BF16)}, is loaded apart"
-    )
+        return unknown(name, "the size of the memory cannot be read")
+    least, full = needs.host_ram(FAST.name, cards), needs.host_ram(EXACT.name, cards)
+    what = f"{gigabytes(facts.total)}, {gigabytes(facts.available)} available{_takes(cards)}"
     if facts.total < least:
-        return bad("host RAM", f"{what}: {weights}", f"add memory, to {gigabytes(least)} or more")
-    if facts.total < full:
-        return warning(
-            "host RAM",
-            f"{what}, enough for INT8: {weights}",
-            f"for bf16 profiles add memory, to {gigabytes(full)} or more",
-        )
+        exact = f" ({gigabytes(full)} for exact)" if full > least else ""
+        return bad(name, what, f"add memory, to {gigabytes(least)} or more{exact}")
     if facts.available < least:
         return warning(
-            "host RAM",
-            f"{what}: {weights}",
-            "other programs use it: end them before cards start, or the kernel will end the render",
+            name,
+            f"{what}; other programs use too much",
+            "end them before cards start, or the kernel will end the render",
         )
-    return good("host RAM", f"{what}: {weights}")
+    if facts.total < full:
+        return warning(
+            name, f"{what}; only fast fits", f"for exact add memory, to {gigabytes(full)} or more"
+        )
+    if facts.available < full:
+        return warning(
+            name, f"{what}; now only fast fits", "for exact end the programs that use the memory"
+        )
+    return good(name, what)
 
 
-def check_group(facts: GroupFacts | None, vram_bytes: int | None) -> Finding:
+def check_group(facts: GroupFacts | None, cards: Sequence[int]) -> Finding:
     """No container or service limit takes away what the host has."""
     name = "memory limit"
     if facts is None:
         return unknown(name, "the control group's memory limit cannot be read")
     if facts.limit is None:
         return good(name, "none: the host's memory is all there to use")
-    full, least = ram_needed(vram_bytes)
-    what = f"this process and its children may use {gigabytes(facts.limit)}"
+    least, full = needs.host_ram(FAST.name, cards), needs.host_ram(EXACT.name, cards)
+    what = f"this process and its children may use {gigabytes(facts.limit)}{_takes(cards)}"
     remedy = f"raise the limit of the container or service to {gigabytes(full)}"
     if facts.limit < least:
-        return bad(name, f"{what}, {gigabytes(least)} are needed", remedy)
+        return bad(name, f"{what}; {gigabytes(least)} are needed", remedy)
     if facts.limit < full:
-        return warning(name, f"{what}, bf16 profiles need {gigabytes(full)}", remedy)
+        return warning(name, f"{what}; only fast fits", remedy)
     return good(name, what)
+
+
+def _takes(cards: Sequence[int]) -> str:
+    """What the profiles take of the host, for a person; "" without cards."""
+    if not cards:
+        return ""
+    exact, fast = (needs.weights_on_host(each.name, cards) for each in (EXACT, FAST))
+    weights = "all weights stay on the card"
+    if exact:
+        plan = needs.placed(EXACT.name, cards[0])
+        blocks = f"streams {len(plan.streamed)} of {len(plan.sizes.blocks)} blocks and "
+        one = len(cards) == 1
+        weights = (
+            f"exact {blocks if one else ''}takes {gigabytes(exact + RAM_RESERVE_BYTES)}"
+            f"{'' if one else f' for {len(cards)} cards'},"
+            f" fast {gigabytes(fast + RAM_RESERVE_BYTES) if fast else 'none'}"
+        )
+    return f": {weights}; the text encoder, by itself, {gigabytes(needs.HOST_RAM_ENCODER)}"
 
 
 def check_disk(facts: DiskFacts | None) -> Finding:
@@ -159,22 +166,23 @@ def check_clock(facts: ClockFacts) -> Finding:
     return good("clock", f"{when}, synchronised")
 
 
-def check_locked_memory(facts: LimitFacts | None, vram_bytes: int | None) -> Finding:
-    """Pinned memory, which weights are streamed from, is not limited."""
+def check_locked_memory(facts: LimitFacts | None, cards: Sequence[int]) -> Finding:
+    """Pinned memory, which weights are streamed from, is not limited, for each card."""
     name = "locked memory"
     if facts is None:
         return unknown(name, "the limit cannot be read")
     if facts.soft is None:
         return good(name, "no limit")
     what = f"limited to {facts.soft / 1e6:.1f} MB"
-    if vram_bytes is None or vram_bytes >= needs.VRAM_RESIDENT:
+    pinned = max((needs.weights_on_host(EXACT.name, [vram]) for vram in cards), default=0)
+    if not pinned:
         return good(name, f"{what}; nothing here pins memory")
-    if facts.soft >= needs.TRANSFORMER_BF16:
+    if facts.soft >= pinned:
         return good(name, what)
     return warning(
         name,
-        f"{what}; streaming pins up to {gigabytes(needs.TRANSFORMER_BF16)}. CUDA pins through its "
-        "driver, which most kernels do not count against this limit",
+        f"{what}; streaming pins up to {gigabytes(pinned)}. CUDA pins through its driver, which"
+        " most kernels do not count against this limit",
         "if pinning fails: `ulimit -l unlimited`, or LimitMEMLOCK=infinity in the service",
     )
 

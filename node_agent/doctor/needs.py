@@ -1,31 +1,44 @@
-"""What rendering with Helios needs of a machine, in bytes.
+"""What rendering with Helios needs of a machine, in bytes: reckoned as a render child does.
 
-Sizes of weights follow from the model's parameters: 14.3 billion in the transformer, 5.7 billion in
-the text encoder, two bytes each in bf16. The two are never in memory together: prompts are encoded
-apart. What a profile needs beside its weights is estimated; nothing was measured on an RTX 4060 Ti.
+Sizes are the 14B model's; a test counts them again. What a chunk takes beside its weights is
+estimated; nothing was measured on an RTX 4060 Ti. Nothing here imports PyTorch.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-TRANSFORMER_BF16: Final = 28_600_000_000
-TRANSFORMER_INT8: Final = 17_300_000_000
+from node_agent.models import ModelError
+from node_agent.render.helios.slabs.plan import (
+    RAM_RESERVE_BYTES,
+    WORKING_BYTES,
+    Budget,
+    Plan,
+    Sizes,
+    plan,
+    smallest,
+)
+from node_agent.render.profiles import EXACT, FAST
+
+_FIXED, _PROMPT = 474_009_984, 4_289_925_120
+_WHOLE, _INT8 = 597_982_208, 299_336_704
+SIZES: Final[Mapping[str, Sizes]] = {
+    EXACT.name: Sizes(fixed=_FIXED, blocks=(_WHOLE,) * 40, prompt=_PROMPT),
+    FAST.name: Sizes(fixed=_FIXED, blocks=(_WHOLE, *(_INT8,) * 38, _WHOLE), prompt=_PROMPT),
+}
+"""Of the transformer, by profile; `fast-fp8` takes what `fast` takes."""
+
+CUDA_BYTES: Final = 500_000_000
+"""Of a card: what CUDA takes for itself; estimated."""
+VRAM_MIN: Final = smallest(SIZES[FAST.name]).vram_bytes + WORKING_BYTES + CUDA_BYTES
+"""Every block streamed; `exact` needs no more, for the blocks at the ends are alike."""
+
 TEXT_ENCODER_BF16: Final = 11_400_000_000
-
-VRAM_MIN: Final = 6_000_000_000
-"""bf16, every weight streamed."""
-VRAM_INT8: Final = 8_000_000_000
-"""INT8, most of the weights streamed."""
-VRAM_COMFORTABLE: Final = 16_000_000_000
-VRAM_RESIDENT: Final = 40_000_000_000
-"""All of the bf16 transformer stays on the card; nothing is streamed."""
-
-HOST_RAM_BF16: Final = 40_000_000_000
-"""The bf16 transformer pinned in host memory, and room for everything else."""
-HOST_RAM_INT8: Final = 32_000_000_000
-HOST_RAM_RESIDENT: Final = 16_000_000_000
-"""Where the card holds the weights, they only pass through, shard by shard."""
+"""5.7 billion parameters; gone from memory before a clip renders."""
+HOST_RAM_ENCODER: Final = int(1.1 * TEXT_ENCODER_BF16) + RAM_RESERVE_BYTES
+"""It passes through the host, or stays there: see `group_offload.choose`."""
 HOST_RAM_REHEARSAL: Final = 2_000_000_000
 """A small model or the test card on a CPU slot."""
 
@@ -44,6 +57,30 @@ LANE_BYTES_PER_SECOND: Final = {
 LINK_EFFICIENCY: Final = 0.82
 """What copies reach of it: 4.0 x8 is 15.8 GB/s on paper and gives about 13."""
 LINK_GOOD: Final = 12.5e9
-"""Streams the bf16 transformer in 2.3 s a pass; a slot slower than this is what one waits for."""
+"""Streams all blocks of `exact` in 1.9 s; a slot slower than this is what one waits for."""
 LINK_MIN: Final = 3.0e9
-"""Below (riser cards with one lane) a pass waits 10 s and more for its weights."""
+"""Below (riser cards with one lane) a pass waits 8 s and more for its weights."""
+
+
+def placed(profile: str, vram: int) -> Plan:
+    """Where a profile's weights go on a card with `vram` bytes, whatever the host has.
+
+    All blocks are streamed where the card has no room even for that.
+    """
+    budget = Budget(vram=vram - CUDA_BYTES, ram=sys.maxsize, working=WORKING_BYTES)
+    try:
+        return plan(SIZES[profile], budget)
+    except ModelError:
+        return smallest(SIZES[profile])
+
+
+def weights_on_host(profile: str, cards: Sequence[int]) -> int:
+    """Host memory for what all cards, of so many bytes each, stream in a profile."""
+    return sum(placed(profile, vram).ram_bytes for vram in cards)
+
+
+def host_ram(profile: str, cards: Sequence[int]) -> int:
+    """Host memory with which all cards render in a profile; without cards, for a rehearsal."""
+    if not cards:
+        return HOST_RAM_REHEARSAL
+    return max(weights_on_host(profile, cards) + RAM_RESERVE_BYTES, HOST_RAM_ENCODER)

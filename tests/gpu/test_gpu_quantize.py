@@ -8,12 +8,12 @@ from node_agent.render.helios import low_bits
 from node_agent.render.helios import model as model_module
 from node_agent.render.helios.device import check_profile
 from node_agent.render.helios.model import HeliosModel
-from node_agent.render.helios.placement import RAM_RESERVE_BYTES, WORKING_BYTES, Room
+from node_agent.render.helios.placement import Room
 from node_agent.render.helios.quantize import lay_out, write
 from node_agent.render.helios.random_weights import RandomWeights
 from node_agent.render.helios.rounding import quantised
 from node_agent.render.helios.slabs.homes import Parted
-from node_agent.render.helios.slabs.plan import SLOTS, Plan
+from node_agent.render.helios.slabs.plan import RAM_RESERVE_BYTES, SLOTS, WORKING_BYTES, Plan
 from node_agent.render.profiles import EXACT, FAST, FAST_FP8
 from tests.gpu.compare import frames_psnr_db, latents_of, latents_snr_db
 

@@ -5,11 +5,11 @@ import torch
 
 from node_agent.render.helios import model as model_module
 from node_agent.render.helios.model import HeliosModel
-from node_agent.render.helios.placement import RAM_RESERVE_BYTES, WORKING_BYTES, Room
+from node_agent.render.helios.placement import Room
 from node_agent.render.helios.random_weights import RandomWeights
 from node_agent.render.helios.slabs.homes import Homes, Parted
 from node_agent.render.helios.slabs.host import HostSlabs
-from node_agent.render.helios.slabs.plan import Budget, plan
+from node_agent.render.helios.slabs.plan import RAM_RESERVE_BYTES, WORKING_BYTES, Budget, plan
 
 pytestmark = pytest.mark.gpu
 

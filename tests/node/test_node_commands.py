@@ -36,6 +36,7 @@ def test_it_tells_what_it_can_do() -> None:
     [
         ("doctor",),
         ("inventory",),
+        ("profiles",),
         ("burn-in", "--model", "m"),
     ],
 )

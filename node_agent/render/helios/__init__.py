@@ -34,6 +34,7 @@ and the model they work with by
     low_bits         torchao's tensors of such weights, and the products with them
     device           whether a device can render
     offer            which profiles it offers of a model
+    survey           what each profile needs, and what it gets on this machine
     text_encoder     its largest guest, for the time of a `with` block
     embeddings       what the text encoder gave, as files
     renderer         all of it behind the interface that the render child knows

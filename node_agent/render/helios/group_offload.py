@@ -13,7 +13,8 @@ import torch
 from diffusers.hooks import apply_group_offloading
 
 from node_agent.models import ModelError
-from node_agent.render.helios.placement import RAM_RESERVE_BYTES, Room
+from node_agent.render.helios.placement import Room
+from node_agent.render.helios.slabs.plan import RAM_RESERVE_BYTES
 
 STREAMED_BYTES = 1 << 30
 """GPU memory that streamed weights take at any time: the largest leaves, double-buffered."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 
 from node_agent.models import ModelError, ModelInfo
 from node_agent.render.helios.device import check_profile
-from node_agent.render.helios.parts import Parts
 from node_agent.render.helios.placement import Room, plan_for
 from node_agent.render.helios.quantize import lay_out
 from node_agent.render.helios.slabs.homes import Parted
@@ -20,11 +20,21 @@ from node_agent.render.profiles import EXACT, PROFILES, Profile, choose
 logger = logging.getLogger(__name__)
 
 
+class Shape(Protocol):
+    """What is known of a model without its weights; all `Parts` have it."""
+
+    info: ModelInfo
+
+    def empty_transformer(self, dtype: torch.dtype) -> Any:
+        """See `Parts`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """What plans are made of: a model's parts, and the device that they come to."""
+    """What plans are made of: a model's shape, and the device that it comes to."""
 
-    parts: Parts
+    parts: Shape
     device: torch.device
     dtype: torch.dtype
     room: Callable[[], Room]

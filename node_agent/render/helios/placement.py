@@ -16,23 +16,23 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from node_agent.models import ModelError
-from node_agent.render.helios.slabs.plan import Budget, Plan, Sizes, plan
+from node_agent.render.helios.slabs.plan import (
+    RAM_RESERVE_BYTES,
+    WORKING_BYTES,
+    Budget,
+    Plan,
+    Sizes,
+    plan,
+)
 from node_agent.render.memory import release_free_memory
 
 logger = logging.getLogger(__name__)
-
-WORKING_BYTES = 4 << 30
-"""GPU memory that a chunk at 640x384 takes beside the weights: activations of the largest stage
-and the VAE's decode. Estimated from the shapes; not measured yet."""
 
 TILED_BELOW_BYTES = 10 << 30
 """A card, or a cap, of less decodes in tiles: beside the weights it has little more than
 `WORKING_BYTES`, of which a decode of a whole 640x384 chunk in bfloat16 takes an estimated 2.5 GB
 (the last convolutions hold 96 to 192 channels of four frames at full size, and remember two more),
 tiles of 256x256 about a quarter. Estimated from the shapes; not measured yet."""
-
-RAM_RESERVE_BYTES = 3 << 30
-"""Host memory that stays free for the system, the encoder and the agent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,10 +78,11 @@ class TestMemoryOfTheCard:
     @pytest.mark.parametrize(
         ("mebibytes", "state", "words"),
         [
-            (16380, State.GOOD, "comfortable"),
-            (8188, State.GOOD, "streamed"),
-            (6144, State.WARNING, "INT8"),
-            (4096, State.BAD, "6.0 GB"),
+            (80 << 10, State.GOOD, "all weights stay"),
+            (16380, State.GOOD, "exact keeps 17 of 40 blocks on the card, fast 35"),
+            (8188, State.GOOD, "exact keeps 3 of 40 blocks on the card, fast 6"),
+            (6400, State.WARNING, "fast 0"),
+            (6144, State.BAD, "needs 6.5 GB"),
         ],
     )
     def test_as_the_profiles_need(self, mebibytes: int, state: State, words: str) -> None:
@@ -98,7 +99,7 @@ class TestMemoryOfTheCard:
 
 class TestLink:
     def test_eight_lanes_of_generation_four_are_thirteen_gigabytes_a_second(self) -> None:
-        holds(check_link(seen(SimulatedGpu())), State.GOOD, "about 13 GB/s", "2.2 s")
+        holds(check_link(seen(SimulatedGpu())), State.GOOD, "about 13 GB/s", "1.1 s")
 
     def test_an_idle_card_that_saves_power_is_not_blamed(self) -> None:
         idle = SimulatedGpu(pcie=(1, 8), pcie_max=(4, 8))

@@ -76,10 +76,11 @@ def test_a_sound_machine_has_only_the_farm_unknown() -> None:
     assert {"card 0", "VRAM 0", "PCIe 0", "card 1", "VRAM 1", "PCIe 1"} <= states.keys()
 
 
-def test_the_smallest_card_decides_what_the_host_must_hold() -> None:
+def test_what_all_cards_stream_is_what_the_host_must_hold() -> None:
     mixed = SimulatedGpu(uuid="GPU-a", vram_bytes=85 * GB), SimulatedGpu(uuid="GPU-b")
-    found = examine(machine(*mixed, memory=MemoryFacts(20 * GB, 20 * GB)))
-    assert next(each for each in found if each.name == "host RAM").state is State.BAD
+    for gpus, state in ((mixed, State.GOOD), (TWO, State.WARNING)):
+        found = examine(machine(*gpus, memory=MemoryFacts(24 * GB, 24 * GB)))
+        assert next(each for each in found if each.name == "host RAM").state is state
 
 
 @pytest.fixture

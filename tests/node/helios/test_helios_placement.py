@@ -6,8 +6,6 @@ import torch
 from node_agent.models import ModelError
 from node_agent.render.helios.group_offload import Offload, choose
 from node_agent.render.helios.placement import (
-    RAM_RESERVE_BYTES,
-    WORKING_BYTES,
     Caps,
     Placement,
     Room,
@@ -15,7 +13,7 @@ from node_agent.render.helios.placement import (
     room,
     weight_bytes,
 )
-from node_agent.render.helios.slabs.plan import Sizes
+from node_agent.render.helios.slabs.plan import RAM_RESERVE_BYTES, WORKING_BYTES, Sizes
 
 GB = 10**9
 ENCODER = int(11.4 * GB)

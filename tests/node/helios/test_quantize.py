@@ -13,14 +13,13 @@ from node_agent.models import ModelError
 from node_agent.render.helios import low_bits, quantize
 from node_agent.render.helios.lanes import render_chunks
 from node_agent.render.helios.model import HeliosModel
-from node_agent.render.helios.placement import WORKING_BYTES
 from node_agent.render.helios.prompts import PromptEncoder
 from node_agent.render.helios.quantize import lay_out, matrices, write
 from node_agent.render.helios.random_weights import RandomWeights
 from node_agent.render.helios.renderer import HeliosRenderer, SoloClip
 from node_agent.render.helios.rounding import quantised
 from node_agent.render.helios.slabs.homes import Parted
-from node_agent.render.helios.slabs.plan import SLOTS, Budget, Plan, plan
+from node_agent.render.helios.slabs.plan import SLOTS, WORKING_BYTES, Budget, Plan, plan
 from node_agent.render.profiles import EXACT, FAST, FAST_FP8
 from node_agent.render.renderer import Checkpoint, needed_negatives
 from tests.node.helios import test_slab_clip, test_slab_files

@@ -14,12 +14,11 @@ from node_agent.models import ModelError
 from node_agent.render.helios.fusion import CompiledBlocks
 from node_agent.render.helios.lanes import render_chunks
 from node_agent.render.helios.model import HeliosModel
-from node_agent.render.helios.placement import WORKING_BYTES
 from node_agent.render.helios.prompts import PromptEncoder
 from node_agent.render.helios.random_weights import RandomWeights
 from node_agent.render.helios.renderer import HeliosRenderer, SoloClip
 from node_agent.render.helios.slabs.homes import Parted
-from node_agent.render.helios.slabs.plan import Budget, plan
+from node_agent.render.helios.slabs.plan import WORKING_BYTES, Budget, plan
 from node_agent.render.renderer import Checkpoint, LoraUse, RenderCancelled, needed_negatives
 from tests.fixtures.late_copies import LateCopies
 from tests.node.helios import test_helios_loras

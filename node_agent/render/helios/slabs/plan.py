@@ -17,6 +17,13 @@ SLOTS = 2
 """One block at work and one on its way. With even work more cannot hide more; a third one evens out
 copies that take unequally long."""
 
+WORKING_BYTES = 4 << 30
+"""GPU memory that a chunk at 640x384 takes beside the weights: activations of the largest stage
+and the VAE's decode. Estimated from the shapes; not measured yet."""
+
+RAM_RESERVE_BYTES = 3 << 30
+"""Host memory that stays free for the system, the encoder and the agent."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
@@ -103,6 +110,11 @@ def plan(sizes: Sizes, budget: Budget, *, slots: int = SLOTS, least: bool = Fals
 def resident(sizes: Sizes) -> Plan:
     """All on the device, whatever the budget."""
     return Plan(sizes, (), 0, prompt_resident=True)
+
+
+def smallest(sizes: Sizes, *, slots: int = SLOTS) -> Plan:
+    """The plan that takes the least of the device, whatever the budget."""
+    return min(_plans(sizes, slots), key=lambda each: each.vram_bytes)
 
 
 def spread(streamed: int, blocks: int) -> tuple[int, ...]:
