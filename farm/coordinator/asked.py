@@ -62,6 +62,7 @@ def needs_of(asked: types_pb.Needs) -> Needs:
         tags=_each(asked.tags),
         profile=asked.profile.strip(),
         model=asked.model.strip(),
+        stack_id=asked.stack_id.strip(),
     )
 
 

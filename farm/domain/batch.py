@@ -31,6 +31,17 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What a batch may cost; it is paused at the first of them that is reached."""
+
+    money: float | None = None
+    """In the farm's currency; None, here as below, is no limit."""
+    hours: float | None = None
+    """Of cards at work."""
+    kilowatt_hours: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """One submission."""
 
@@ -59,6 +70,17 @@ class Batch:
     failures_forgiven: int = 0
     """Failed clips when it was last resumed: whoever did that knew of them, so they pause it no
     more."""
+    output: str = ""
+    """Template of its files' names; empty is the farm's own."""
+    webhook: str = ""
+    """Where notices of it are posted; empty is nowhere."""
+    budget: Budget = field(default_factory=Budget)
+    look: str = ""
+    """The saved look that it keeps to."""
+    deliver_to: str = ""
+    """Where the gateway delivers its takes; empty is nowhere."""
+    joins: str = ""
+    """Of a submission: the batch that its clips become a part of; empty makes a batch."""
 
 
 @dataclass(frozen=True, slots=True)

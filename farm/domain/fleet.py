@@ -98,6 +98,8 @@ class Needs:
     """The only one that its clips are rendered with, whatever their quality."""
     model: str = ""
     """A model's name, or the beginning of its digest."""
+    stack_id: str = ""
+    """Versions and profile that a card must render with, exactly."""
 
 
 @dataclass(frozen=True, slots=True)

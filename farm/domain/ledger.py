@@ -10,7 +10,7 @@ from farm.domain.batch import Batch
 from farm.domain.clip import Clip, EventKind
 from farm.domain.fleet import Circuit, FleetEvent, Node, Standing
 from farm.domain.project import Limit, Look, Project
-from farm.domain.spec import ClipSpec, PromptMark
+from farm.domain.spec import ClipSpec, Origin, PromptMark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,3 +215,8 @@ class ClipRow:
     columns: Mapping[str, str]
     take: TakeRow | None
     finished_at: float | None
+    file_name: str = ""
+    """What its files are called, without their endings; may have folders, apart by `/`."""
+    digest: str = ""
+    origin: Origin | None = None
+    """As of `NewClip`."""

@@ -161,6 +161,11 @@ def safe_file_name(name: str, version: int, ext: str) -> str:
     return _fit(plain, suffix, name)
 
 
+def safe_stem(name: str, version: int) -> str:
+    """The same without its ending, with room for one of four characters."""
+    return safe_file_name(name, version, "json").removesuffix(".json")
+
+
 def unique_file_names(names: Sequence[str]) -> list[str]:
     """The same names in the same order, told apart where a file system would not.
 

@@ -24,6 +24,8 @@ class Project:
     """Card seconds at the reference pace, decayed up to `usage_at`."""
     usage_at: float = 0.0
     """Unix seconds."""
+    look: str = ""
+    """The saved look that all its clips must keep to; empty is none."""
 
 
 @dataclass(frozen=True, slots=True)

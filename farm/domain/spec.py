@@ -28,6 +28,25 @@ class LoraUse:
     scale: float = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """From chunk `chunk` on, a clip's random numbers come from another seed."""
+
+    chunk: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a clip was made from: an earlier version, or another clip of the farm."""
+
+    kind: str
+    """retake, extend, branch or reuse."""
+    clip_id: str
+    chunks: int = 0
+    """Taken over from it, from the first on; all where its take is reused."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipSpec:
     """Everything that decides a clip's pixels, together with the model and the stack."""
@@ -55,6 +74,8 @@ class ClipSpec:
     """None is the model's default, as of the noises (lowest and highest sigma)."""
     image_noise: tuple[float, float] | None = None
     video_noise: tuple[float, float] | None = None
+    fork: Fork | None = None
+    """None goes by `seed` to its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +89,13 @@ class NewClip:
     columns: Mapping[str, str] = field(default_factory=dict)
     waits: bool = False
     """It depends on other clips of its batch (`Store.stage_dependencies` says on which)."""
+    version: int = 1
+    file_name: str = ""
+    """What its files are called, without their endings; may have folders, apart by `/`."""
+    digest: str = ""
+    """Of all that decides its pixels beside model and stack; empty is not to be reused."""
+    origin: Origin | None = None
+    """None where it is rendered from nothing."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

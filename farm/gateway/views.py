@@ -9,7 +9,7 @@ from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from farm.domain.batch import Batch, BatchProgress, BatchState
+from farm.domain.batch import Batch, BatchProgress, BatchState, Budget
 from farm.domain.clip import ClipState
 from farm.domain.fleet import Needs, Standing
 from farm.domain.ledger import (
@@ -76,6 +76,11 @@ def batch_view(batch: Batch, progress: BatchProgress | None) -> types_pb.Batch:
         first_look=batch.first_look,
         every=batch.order.every,
         failures_max=batch.failures_max,
+        output=batch.output,
+        webhook=batch.webhook,
+        budget=_budget_view(batch.budget),
+        look=batch.look,
+        deliver_to=batch.deliver_to,
     )
 
 
@@ -106,6 +111,11 @@ def clip_view(
         spec=spec_view(row.spec),
         columns=row.columns,
         row=row.row,
+        file_name=row.file_name,
+        origin=row.origin
+        and types_pb.Origin(
+            kind=row.origin.kind, clip_id=row.origin.clip_id, chunks=row.origin.chunks
+        ),
     )
     if row.take is not None:
         view.take.CopyFrom(_take_view(row.take, row.finished_at, presign))
@@ -154,6 +164,7 @@ def spec_view(spec: ClipSpec) -> types_pb.ClipSpec:
         amplify_first_chunk=spec.amplify_first_chunk,
         image_noise=_range_view(spec.image_noise),
         video_noise=_range_view(spec.video_noise),
+        fork=spec.fork and types_pb.Fork(chunk=spec.fork.chunk, seed=spec.fork.seed),
     )
 
 
@@ -246,6 +257,15 @@ def _needs_view(needs: Needs) -> types_pb.Needs | None:
         tags=needs.tags,
         profile=needs.profile,
         model=needs.model,
+        stack_id=needs.stack_id,
+    )
+
+
+def _budget_view(budget: Budget) -> types_pb.Budget | None:
+    if budget == Budget():
+        return None
+    return types_pb.Budget(
+        money=budget.money, hours=budget.hours, kilowatt_hours=budget.kilowatt_hours
     )
 
 

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
-from farm.domain.spec import ClipSpec, LoraUse, PromptMark
+from farm.domain.spec import ClipSpec, Fork, LoraUse, PromptMark
 
 _PLAIN: Final = ClipSpec(prompt="", frames=1, height=64, width=64, fps=1, seed=0)
 _AS_THEY_ARE: Final = ("image", "video", "skip_first_chunk", "amplify_first_chunk")
 _RANGES: Final = ("image_noise", "video_noise")
-_all_of: Final = attrgetter(*_AS_THEY_ARE, *_RANGES, "schedule", "loras")
+_all_of: Final = attrgetter(*_AS_THEY_ARE, *_RANGES, "schedule", "loras", "fork")
 _NOTHING: Final = _all_of(_PLAIN)
 
 
@@ -31,6 +31,8 @@ def option_values(spec: ClipSpec) -> dict[str, Any]:
         found["schedule"] = mark_values(spec.schedule)
     if spec.loras:
         found["loras"] = [[lora.name, lora.scale] for lora in spec.loras]
+    if spec.fork:
+        found["fork"] = [spec.fork.chunk, spec.fork.seed]
     return found
 
 
@@ -42,6 +44,7 @@ def options_of(value: Mapping[str, Any] | None) -> dict[str, Any]:
     found |= {name: tuple(value[name]) for name in _RANGES if name in value}
     found["schedule"] = read_marks(value.get("schedule"))
     found["loras"] = tuple(LoraUse(*lora) for lora in value.get("loras", ()))
+    found["fork"] = Fork(*value["fork"]) if "fork" in value else None
     return found
 
 

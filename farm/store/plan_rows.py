@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, delete, insert, select
 
-from farm.domain.batch import Batch, Order
+from farm.domain.batch import Batch, Budget, Order
 from farm.domain.fleet import Circuit, FleetEvent, Needs, Node, Standing
 from farm.domain.ledger import Commit, FleetEventRow
 from farm.domain.project import Limit, Look, Project
@@ -30,18 +30,26 @@ def batch_decisions(batch: Batch) -> Values:
         "state": batch.state.value,
         "reason": batch.reason,
         "deadline": batch.deadline,
-        "needs": _needs_values(batch.needs),
+        "needs": _given(batch.needs),
         "limits": list(batch.limits) or None,
         "after": list(batch.after) or None,
         "first_look": int(batch.first_look),
         "every": batch.order.every,
         "failures_max": batch.failures_max,
         "failures_forgiven": batch.failures_forgiven,
+        "webhook": batch.webhook,
+        "budget": _given(batch.budget),
+        "deliver_to": batch.deliver_to,
     }
 
 
+def batch_terms(batch: Batch) -> Values:
+    """The columns of a batch that stay as they were submitted."""
+    return {"output": batch.output, "look": batch.look, "joins": batch.joins}
+
+
 def read_decisions(row: Any) -> dict[str, Any]:
-    """The same columns as keywords of `Batch`, without its state."""
+    """Both as keywords of `Batch`, without its state."""
     return {
         "priority": row.priority,
         "deadline": row.deadline,
@@ -52,6 +60,12 @@ def read_decisions(row: Any) -> dict[str, Any]:
         "order": Order(row.every),
         "failures_max": row.failures_max,
         "failures_forgiven": row.failures_forgiven,
+        "output": row.output,
+        "webhook": row.webhook,
+        "budget": Budget(**(row.budget or {})),
+        "look": row.look,
+        "deliver_to": row.deliver_to,
+        "joins": row.joins,
     }
 
 
@@ -135,8 +149,8 @@ def _look(row: Any) -> Look:
     return Look(clip_id=row.clip_id, score=row.score, note=row.note)
 
 
-def _needs_values(needs: Needs) -> Values | None:
-    values = {name: value for name, value in dataclasses.asdict(needs).items() if value}
+def _given(record: Needs | Budget) -> Values | None:
+    values = {name: value for name, value in dataclasses.asdict(record).items() if value}
     return values or None
 
 

@@ -21,7 +21,8 @@ from farm.domain.ledger import (
     StoredObject,
     TakeRow,
 )
-from farm.domain.spec import ClipSpec
+from farm.domain.names import safe_stem
+from farm.domain.spec import ClipSpec, Origin
 from farm.store import tables as t
 from farm.store.bulk import Values, json_text
 from farm.store.options import mark_values, options_of, read_marks
@@ -159,7 +160,16 @@ def read_clip_row(row: Row[Any]) -> ClipRow:
         columns=value["columns"] or {},
         take=_take(clip.clip_id, value),
         finished_at=value["finished_at"],
+        file_name=value["file_name"] or safe_stem(value["name"], value["version"]),
+        digest=value["digest"],
+        origin=_origin(value),
     )
+
+
+def _origin(value: Mapping[Any, Any]) -> Origin | None:
+    if not value["origin_kind"]:
+        return None
+    return Origin(value["origin_kind"], value["origin_clip"], value["origin_chunks"])
 
 
 def read_event(row: Row[Any]) -> EventRow:

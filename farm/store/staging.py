@@ -25,7 +25,7 @@ from farm.store import tables as t
 from farm.store.bulk import Values, inserting, json_text
 from farm.store.commits import request_conflict, write_batch_event
 from farm.store.options import option_values
-from farm.store.plan_rows import batch_decisions
+from farm.store.plan_rows import batch_decisions, batch_terms
 from farm.store.rows import read_request
 
 _insert_clips: Final = inserting(
@@ -33,7 +33,8 @@ _insert_clips: Final = inserting(
     [
         "clip_id", "batch_id", "ordinal", "file_row", "name", "version", "quality", "mode",
         "frames", "chunks", "height", "width", "fps", "seed", "steps", "guidance_scale", "state",
-        "created_at", "loras",
+        "created_at", "loras", "file_name", "digest", "origin_kind", "origin_clip",
+        "origin_chunks",
     ],
 )  # fmt: skip
 _insert_texts: Final = inserting(t.texts)
@@ -51,6 +52,7 @@ def insert_batch(connection: Connection, batch: Batch) -> None:
                 name=batch.name,
                 created_at=batch.created_at,
                 **batch_decisions(batch),
+                **batch_terms(batch),
             )
         )
     except IntegrityError as error:
@@ -185,7 +187,7 @@ def _clip_values(
         "ordinal": clip.ordinal,
         "file_row": clip.row,
         "name": clip.name,
-        "version": 1,
+        "version": clip.version,
         "quality": spec.quality,
         "mode": spec.mode,
         "frames": spec.frames,
@@ -199,6 +201,11 @@ def _clip_values(
         "state": (ClipState.WAITING if clip.waits or waits else ClipState.QUEUED).value,
         "created_at": created_at,
         "loras": loras_word(spec.loras),
+        "file_name": clip.file_name,
+        "digest": clip.digest,
+        "origin_kind": clip.origin.kind if clip.origin else "",
+        "origin_clip": clip.origin.clip_id if clip.origin else None,
+        "origin_chunks": clip.origin.chunks if clip.origin else 0,
     }
 
 

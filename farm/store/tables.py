@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     CheckConstraint,
     Column,
@@ -19,7 +18,6 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     Table,
     Text,
     UniqueConstraint,
@@ -27,29 +25,25 @@ from sqlalchemy import (
 
 from farm.domain.batch import BatchState
 from farm.domain.clip import ENDED, ClipState
-from farm.domain.fleet import Standing
-
-metadata: Final = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
+from farm.store.fleet_tables import (
+    cards,
+    circuits,
+    fleet_events,
+    limits,
+    nodes,
+    projects,
+    saved_looks,
 )
+from farm.store.metadata import JSON_TYPE, SEQUENCE, metadata, one_of
 
-# SQLite numbers rows by itself only where the type is INTEGER; that holds 64 bits there.
-_Sequence: Final = BigInteger().with_variant(Integer, "sqlite")
-_Json: Final = JSON(none_as_null=True)
+__all__ = [
+    "batches", "cards", "chunks", "circuits", "clips", "dependencies", "events", "farm",
+    "fleet_events", "limits", "looks", "metadata", "nodes", "projects", "requests", "reviews",
+    "saved_looks", "steers", "takes", "tallies", "texts", "totals",
+]  # fmt: skip
 
-
-def _one_of(column: str, values: list[str]) -> str:
-    return f"{column} IN ({', '.join(repr(value) for value in values)})"
-
-
-_CLIP_STATES: Final = _one_of("state", [state.value for state in ClipState])
-_ENDED: Final = _one_of("state", [state.value for state in ClipState if state in ENDED])
+_CLIP_STATES: Final = one_of("state", [state.value for state in ClipState])
+_ENDED: Final = one_of("state", [state.value for state in ClipState if state in ENDED])
 
 
 farm: Final = Table(
@@ -83,7 +77,7 @@ totals: Final = Table(
 batches: Final = Table(
     "batches",
     metadata,
-    Column("number", _Sequence, primary_key=True),
+    Column("number", SEQUENCE, primary_key=True),
     Column("batch_id", Text, nullable=False, unique=True),
     Column("project", Text, nullable=False),
     Column("name", Text, nullable=False, index=True),
@@ -93,18 +87,29 @@ batches: Final = Table(
     Column("created_at", Double, nullable=False),
     Column("published_at", Double),
     Column("deadline", Double),
-    Column("needs", _Json),
-    Column("limits", _Json),
-    Column("after", _Json),
+    Column("needs", JSON_TYPE),
+    Column("limits", JSON_TYPE),
+    Column("after", JSON_TYPE),
     Column("first_look", Integer, nullable=False, server_default="0"),
     Column("every", Integer, nullable=False, server_default="0"),
     Column("failures_max", Integer),
     Column("failures_forgiven", Integer, nullable=False, server_default="0"),
-    CheckConstraint(_one_of("state", [state.value for state in BatchState]), name="state"),
+    Column("output", Text, nullable=False, server_default=""),
+    Column("webhook", Text, nullable=False, server_default=""),
+    Column("budget", JSON_TYPE),
+    Column("look", Text, nullable=False, server_default=""),
+    Column("deliver_to", Text, nullable=False, server_default=""),
+    Column("joins", Text, nullable=False, server_default=""),
+    Column("promise", JSON_TYPE),
+    Column("spent_seconds", Double, nullable=False, server_default="0"),
+    Column("spent_joules", Double, nullable=False, server_default="0"),
+    Column("spent_money", Double, nullable=False, server_default="0"),
+    Column("ended_at", Double),
+    CheckConstraint(one_of("state", [state.value for state in BatchState]), name="state"),
     Index("ix_batches_project_number", "project", "number"),
 )
 """Submissions. `number` is their order, whatever the clock did; `published_at` is NULL while a
-submission is still coming in."""
+submission is still coming in; `joins` names the batch that its clips become a part of then."""
 
 clips: Final = Table(
     "clips",
@@ -123,15 +128,15 @@ clips: Final = Table(
     Column("width", Integer, nullable=False),
     Column("fps", Integer, nullable=False),
     Column("seed", BigInteger, nullable=False),
-    Column("steps", _Json),
+    Column("steps", JSON_TYPE),
     Column("guidance_scale", Double),
     Column("state", Text, nullable=False),
     Column("attempt", Integer, nullable=False, server_default="0"),
     Column("chunks_done", Integer, nullable=False, server_default="0"),
     Column("losses", Integer, nullable=False, server_default="0"),
     Column("failures", Integer, nullable=False, server_default="0"),
-    Column("blocked", _Json),
-    Column("input_failed", _Json),
+    Column("blocked", JSON_TYPE),
+    Column("input_failed", JSON_TYPE),
     Column("holder_card", Text),
     Column("holder_incarnation", Text),
     Column("reason", Text, nullable=False, server_default=""),
@@ -142,6 +147,11 @@ clips: Final = Table(
     Column("released_at", Double),
     Column("loras", Text, nullable=False, server_default=""),
     Column("storage_failures", Integer, nullable=False, server_default="0"),
+    Column("file_name", Text, nullable=False, server_default=""),
+    Column("digest", Text, nullable=False, server_default=""),
+    Column("origin_kind", Text, nullable=False, server_default=""),
+    Column("origin_clip", Text),
+    Column("origin_chunks", Integer, nullable=False, server_default="0"),
     UniqueConstraint("batch_id", "ordinal"),
     UniqueConstraint("batch_id", "name", "version"),
     CheckConstraint(_CLIP_STATES, name="state"),
@@ -163,6 +173,10 @@ Index(
     postgresql_where=clips.c.finished_at.is_(None),
 )
 """What a restart loads: found without passing by the clips that have ended."""
+
+_reusable: Final = (clips.c.state == "done") & (clips.c.digest != "")
+Index("ix_clips_digest", clips.c.digest, sqlite_where=_reusable, postgresql_where=_reusable)
+"""Takes by what was asked for: whoever asks for the same again may have them."""
 
 _unreleased: Final = clips.c.finished_at.is_not(None) & clips.c.released_at.is_(None)
 Index(
@@ -189,8 +203,8 @@ texts: Final = Table(
     Column("clip_id", Text, ForeignKey("clips.clip_id"), primary_key=True),
     Column("prompt", Text, nullable=False),
     Column("negative_prompt", Text, nullable=False),
-    Column("columns", _Json),
-    Column("options", _Json),
+    Column("columns", JSON_TYPE),
+    Column("options", JSON_TYPE),
 )
 """A clip's words, its batch's own columns as they were given, and what else was asked for that no
 plan looks at (`farm.store.options`); NULL where that is nothing."""
@@ -228,7 +242,7 @@ chunks: Final = Table(
         for part, type_ in (("key", Text()), ("sha256", Text()), ("size", BigInteger()))
     ),
     Column("energy_joules", Double),
-    Column("steered", _Json),
+    Column("steered", JSON_TYPE),
     Column("lanes", Integer, nullable=False, server_default="1"),
     Column("profile", Text, nullable=False, server_default=""),
 )
@@ -255,88 +269,28 @@ takes: Final = Table(
 reviews: Final = Table(
     "reviews",
     metadata,
-    Column("number", _Sequence, primary_key=True),
+    Column("number", SEQUENCE, primary_key=True),
     Column("clip_id", Text, ForeignKey("takes.clip_id"), nullable=False, index=True),
     Column("verdict", Text, nullable=False),
     Column("note", Text, nullable=False, server_default=""),
     Column("reviewer", Text, nullable=False),
     Column("at", Double, nullable=False),
-    CheckConstraint(_one_of("verdict", ["approved", "rejected"]), name="verdict"),
+    CheckConstraint(one_of("verdict", ["approved", "rejected"]), name="verdict"),
 )
 """What people said about takes; the latest counts."""
 
-cards: Final = Table(
-    "cards",
+steers: Final = Table(
+    "steers",
     metadata,
-    Column("card_id", Text, primary_key=True),
-    Column("node_id", Text, nullable=False),
-    Column("hostname", Text, nullable=False),
-    Column("slot", Integer, nullable=False),
-    Column("device", Text, nullable=False),
-    Column("vram_bytes", BigInteger, nullable=False),
-    Column("renderer", Text, nullable=False),
-    Column("model_digest", Text, nullable=False),
-    Column("stack_id", Text, nullable=False),
-    Column("incarnation", Text, nullable=False),
-    Column("frames_rendered", BigInteger, nullable=False),
-    Column("card_type", Text, nullable=False, server_default=""),
-    Column("tags", _Json),
-    Column("profile", Text, nullable=False, server_default=""),
-    Column("models", _Json),
-    Column("lanes", Integer, nullable=False, server_default="1"),
-    Column("power_cap_watts", Double, nullable=False, server_default="0"),
-    Column("pace", Double, nullable=False, server_default="0"),
-    Column("standing", Text, nullable=False, server_default="open"),
-    Column("standing_reason", Text, nullable=False, server_default=""),
-    Column("examination", BigInteger, nullable=False, server_default="0"),
-    Column("profiles", _Json),
+    Column("number", SEQUENCE, primary_key=True),
+    Column("clip_id", Text, ForeignKey("clips.clip_id"), nullable=False, index=True),
+    Column("chunk", Integer, nullable=False),
+    Column("prompt", Text, nullable=False),
+    Column("blend_chunks", Integer, nullable=False),
+    Column("at", Double, nullable=False),
 )
-"""Cards as they were last heard of, and what was decided of them. `profile` is the first of
-`profiles`, which the version before them asks for."""
-
-nodes: Final = Table(
-    "nodes",
-    metadata,
-    Column("hostname", Text, primary_key=True),
-    Column("standing", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("schedule", Text, nullable=False),
-    Column("circuit", Text, nullable=False),
-    Column("changed_at", Double, nullable=False),
-    CheckConstraint(_one_of("standing", [each.value for each in Standing]), name="standing"),
-)
-"""Machines of which something was decided."""
-
-circuits: Final = Table(
-    "circuits",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("watts", Double, nullable=False),
-    CheckConstraint("watts > 0", name="watts"),
-)
-
-projects: Final = Table(
-    "projects",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("weight", Double, nullable=False),
-    Column("cap", Integer),
-    Column("burst", Integer),
-    Column("usage", Double, nullable=False),
-    Column("usage_at", Double, nullable=False),
-    CheckConstraint("weight > 0", name="weight"),
-    CheckConstraint("cap IS NULL OR cap >= 1", name="cap"),
-    CheckConstraint("burst IS NULL OR burst >= 1", name="burst"),
-)
-"""Whose work it is; `default` is always there."""
-
-limits: Final = Table(
-    "limits",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("most", Integer, nullable=False),
-    CheckConstraint("most >= 1", name="most"),
-)
+"""Changes of prompt that people asked for while a clip rendered, in their order. Chunk 0 stands for
+the next one that is begun."""
 
 looks: Final = Table(
     "looks",
@@ -348,22 +302,10 @@ looks: Final = Table(
 )
 """What people said of clips at their first look; the latest counts."""
 
-fleet_events: Final = Table(
-    "fleet_events",
-    metadata,
-    Column("sequence", _Sequence, primary_key=True),
-    Column("at", Double, nullable=False),
-    Column("epoch", BigInteger, nullable=False),
-    Column("target", Text, nullable=False, index=True),
-    Column("kind", Text, nullable=False),
-    Column("detail", Text, nullable=False),
-)
-"""What was decided of nodes and cards, in the order of commits."""
-
 events: Final = Table(
     "events",
     metadata,
-    Column("sequence", _Sequence, primary_key=True),
+    Column("sequence", SEQUENCE, primary_key=True),
     Column("at", Double, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("batch_id", Text, ForeignKey("batches.batch_id"), nullable=False),

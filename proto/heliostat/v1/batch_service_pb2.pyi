@@ -105,6 +105,13 @@ class SubmitHeader(message.Message):
     FIRST_LOOK_FIELD_NUMBER: builtins.int
     EVERY_FIELD_NUMBER: builtins.int
     FAILURES_MAX_FIELD_NUMBER: builtins.int
+    OUTPUT_FIELD_NUMBER: builtins.int
+    WEBHOOK_FIELD_NUMBER: builtins.int
+    BUDGET_FIELD_NUMBER: builtins.int
+    LOOK_FIELD_NUMBER: builtins.int
+    FRESH_FIELD_NUMBER: builtins.int
+    RESUBMIT_OF_FIELD_NUMBER: builtins.int
+    DELIVER_TO_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """Chosen by the client, unique for each submission that it means."""
     name: builtins.str
@@ -116,6 +123,16 @@ class SubmitHeader(message.Message):
     first_look: builtins.bool
     every: builtins.int
     failures_max: builtins.int
+    output: builtins.str
+    webhook: builtins.str
+    look: builtins.str
+    fresh: builtins.bool
+    """Render also what the farm has a take of already."""
+    resubmit_of: builtins.str
+    """Id or name of a batch: rows that differ from its latest versions become their next versions
+    there, new ones new clips, and this makes no batch of its own.
+    """
+    deliver_to: builtins.str
     @builtins.property
     def column_map(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """`--map duration=frames`: the file's column → our field."""
@@ -140,6 +157,8 @@ class SubmitHeader(message.Message):
     def after(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Ids, or names that only one batch has."""
 
+    @builtins.property
+    def budget(self) -> types_pb2.Budget: ...
     def __init__(
         self,
         *,
@@ -158,10 +177,17 @@ class SubmitHeader(message.Message):
         first_look: builtins.bool = ...,
         every: builtins.int = ...,
         failures_max: builtins.int | None = ...,
+        output: builtins.str = ...,
+        webhook: builtins.str = ...,
+        budget: types_pb2.Budget | None = ...,
+        look: builtins.str = ...,
+        fresh: builtins.bool = ...,
+        resubmit_of: builtins.str = ...,
+        deliver_to: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_failures_max", b"_failures_max", "deadline", b"deadline", "failures_max", b"failures_max", "needs", b"needs"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_failures_max", b"_failures_max", "budget", b"budget", "deadline", b"deadline", "failures_max", b"failures_max", "needs", b"needs"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_failures_max", b"_failures_max", "after", b"after", "column_map", b"column_map", "columns", b"columns", "deadline", b"deadline", "dry_run", b"dry_run", "every", b"every", "failures_max", b"failures_max", "first_look", b"first_look", "limits", b"limits", "name", b"name", "needs", b"needs", "priority", b"priority", "project", b"project", "request_id", b"request_id", "set_fields", b"set_fields"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_failures_max", b"_failures_max", "after", b"after", "budget", b"budget", "column_map", b"column_map", "columns", b"columns", "deadline", b"deadline", "deliver_to", b"deliver_to", "dry_run", b"dry_run", "every", b"every", "failures_max", b"failures_max", "first_look", b"first_look", "fresh", b"fresh", "limits", b"limits", "look", b"look", "name", b"name", "needs", b"needs", "output", b"output", "priority", b"priority", "project", b"project", "request_id", b"request_id", "resubmit_of", b"resubmit_of", "set_fields", b"set_fields", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__failures_max: _TypeAlias = typing.Literal["failures_max"]  # noqa: Y015
     _WhichOneofArgType__failures_max: _TypeAlias = typing.Literal["_failures_max", b"_failures_max"]  # noqa: Y015
@@ -241,10 +267,23 @@ class SubmitResponse(message.Message):
     CLIPS_FIELD_NUMBER: builtins.int
     FRAMES_FIELD_NUMBER: builtins.int
     REPEATED_REQUEST_FIELD_NUMBER: builtins.int
+    QUOTE_FIELD_NUMBER: builtins.int
+    REUSED_FIELD_NUMBER: builtins.int
+    UNCHANGED_FIELD_NUMBER: builtins.int
+    CHANGED_FIELD_NUMBER: builtins.int
+    MISSING_FIELD_NUMBER: builtins.int
     clips: builtins.int
     frames: builtins.int
     repeated_request: builtins.bool
     """True when this request_id had been accepted before."""
+    reused: builtins.int
+    """Of `clips`, those whose takes were there already."""
+    unchanged: builtins.int
+    """Of a resubmission: rows like the latest version of their clip, rows that became next versions,
+    and clips that no row speaks of any more (they stay).
+    """
+    changed: builtins.int
+    missing: builtins.int
     @builtins.property
     def batch(self) -> types_pb2.Batch:
         """Absent when the batch was refused, or only checked."""
@@ -257,6 +296,10 @@ class SubmitResponse(message.Message):
     def warnings(self) -> containers.RepeatedCompositeFieldContainer[Problem]:
         """Things to know that refuse nothing."""
 
+    @builtins.property
+    def quote(self) -> types_pb2.Quote:
+        """Absent when the batch was refused."""
+
     def __init__(
         self,
         *,
@@ -266,10 +309,15 @@ class SubmitResponse(message.Message):
         clips: builtins.int = ...,
         frames: builtins.int = ...,
         repeated_request: builtins.bool = ...,
+        quote: types_pb2.Quote | None = ...,
+        reused: builtins.int = ...,
+        unchanged: builtins.int = ...,
+        changed: builtins.int = ...,
+        missing: builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["batch", b"batch"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["batch", b"batch", "quote", b"quote"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["batch", b"batch", "clips", b"clips", "frames", b"frames", "problems", b"problems", "repeated_request", b"repeated_request", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch", b"batch", "changed", b"changed", "clips", b"clips", "frames", b"frames", "missing", b"missing", "problems", b"problems", "quote", b"quote", "repeated_request", b"repeated_request", "reused", b"reused", "unchanged", b"unchanged", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -393,14 +441,32 @@ class ListClipsRequest(message.Message):
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     STATES_FIELD_NUMBER: builtins.int
     WITH_URLS_FIELD_NUMBER: builtins.int
+    WHERE_FIELD_NUMBER: builtins.int
+    VERDICTS_FIELD_NUMBER: builtins.int
+    LATEST_FIELD_NUMBER: builtins.int
+    CLIPS_FIELD_NUMBER: builtins.int
     batch_id: builtins.str
     page_size: builtins.int
     page_token: builtins.str
     with_urls: builtins.bool
     """With presigned URLs of takes and sidecars, and of what held clips are looked at by."""
+    latest: builtins.bool
+    """Only the latest version of each name."""
     @builtins.property
     def states(self) -> containers.RepeatedScalarFieldContainer[types_pb2.ClipState.ValueType]:
         """Only clips in one of these states; empty is all."""
+
+    @builtins.property
+    def where(self) -> containers.RepeatedCompositeFieldContainer[ColumnFilter]:
+        """Only clips whose own columns have these values; all of them."""
+
+    @builtins.property
+    def verdicts(self) -> containers.RepeatedScalarFieldContainer[types_pb2.Review.Verdict.ValueType]:
+        """Only clips whose takes were given one of these; UNSPECIFIED stands for none yet."""
+
+    @builtins.property
+    def clips(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Only clips of these names or ids."""
 
     def __init__(
         self,
@@ -410,10 +476,41 @@ class ListClipsRequest(message.Message):
         page_token: builtins.str = ...,
         states: abc.Iterable[types_pb2.ClipState.ValueType] | None = ...,
         with_urls: builtins.bool = ...,
+        where: abc.Iterable[ColumnFilter] | None = ...,
+        verdicts: abc.Iterable[types_pb2.Review.Verdict.ValueType] | None = ...,
+        latest: builtins.bool = ...,
+        clips: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "page_size", b"page_size", "page_token", b"page_token", "states", b"states", "with_urls", b"with_urls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "clips", b"clips", "latest", b"latest", "page_size", b"page_size", "page_token", b"page_token", "states", b"states", "verdicts", b"verdicts", "where", b"where", "with_urls", b"with_urls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ColumnFilter(message.Message):
+    """A column of the batch's own that has one of some values. `name`, `version`, `state`, `card` and
+    the fields of a row (`prompt`, `seed`, `quality`, …) can be asked for likewise.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    COLUMN_FIELD_NUMBER: builtins.int
+    VALUES_FIELD_NUMBER: builtins.int
+    column: builtins.str
+    @builtins.property
+    def values(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Compared without regard to case; `*` stands for anything."""
+
+    def __init__(
+        self,
+        *,
+        column: builtins.str = ...,
+        values: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["column", b"column", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -717,6 +814,9 @@ class AmendRequest(message.Message):
     LIMITS_FIELD_NUMBER: builtins.int
     NO_LIMITS_FIELD_NUMBER: builtins.int
     FIRST_LOOK_FIELD_NUMBER: builtins.int
+    BUDGET_FIELD_NUMBER: builtins.int
+    WEBHOOK_FIELD_NUMBER: builtins.int
+    DELIVER_TO_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     batch_id: builtins.str
     priority: builtins.int
@@ -727,6 +827,9 @@ class AmendRequest(message.Message):
     no_limits: builtins.bool
     first_look: builtins.bool
     """False lets the clips that are held, and those to come, go on without a look."""
+    webhook: builtins.str
+    """Empty is none."""
+    deliver_to: builtins.str
     @builtins.property
     def deadline(self) -> timestamp_pb2.Timestamp: ...
     @builtins.property
@@ -734,6 +837,10 @@ class AmendRequest(message.Message):
     @builtins.property
     def limits(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Replaces the named limits; `no_limits` takes them away."""
+
+    @builtins.property
+    def budget(self) -> types_pb2.Budget:
+        """Replaces the whole budget; without any limit in it, there is none."""
 
     def __init__(
         self,
@@ -749,11 +856,16 @@ class AmendRequest(message.Message):
         limits: abc.Iterable[builtins.str] | None = ...,
         no_limits: builtins.bool = ...,
         first_look: builtins.bool | None = ...,
+        budget: types_pb2.Budget | None = ...,
+        webhook: builtins.str | None = ...,
+        deliver_to: builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_every", b"_every", "_failures_max", b"_failures_max", "_first_look", b"_first_look", "_priority", b"_priority", "deadline", b"deadline", "every", b"every", "failures_max", b"failures_max", "first_look", b"first_look", "needs", b"needs", "priority", b"priority"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_deliver_to", b"_deliver_to", "_every", b"_every", "_failures_max", b"_failures_max", "_first_look", b"_first_look", "_priority", b"_priority", "_webhook", b"_webhook", "budget", b"budget", "deadline", b"deadline", "deliver_to", b"deliver_to", "every", b"every", "failures_max", b"failures_max", "first_look", b"first_look", "needs", b"needs", "priority", b"priority", "webhook", b"webhook"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_every", b"_every", "_failures_max", b"_failures_max", "_first_look", b"_first_look", "_priority", b"_priority", "batch_id", b"batch_id", "deadline", b"deadline", "every", b"every", "failures_max", b"failures_max", "first_look", b"first_look", "limits", b"limits", "needs", b"needs", "no_deadline", b"no_deadline", "no_limits", b"no_limits", "priority", b"priority", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_deliver_to", b"_deliver_to", "_every", b"_every", "_failures_max", b"_failures_max", "_first_look", b"_first_look", "_priority", b"_priority", "_webhook", b"_webhook", "batch_id", b"batch_id", "budget", b"budget", "deadline", b"deadline", "deliver_to", b"deliver_to", "every", b"every", "failures_max", b"failures_max", "first_look", b"first_look", "limits", b"limits", "needs", b"needs", "no_deadline", b"no_deadline", "no_limits", b"no_limits", "priority", b"priority", "request_id", b"request_id", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__deliver_to: _TypeAlias = typing.Literal["deliver_to"]  # noqa: Y015
+    _WhichOneofArgType__deliver_to: _TypeAlias = typing.Literal["_deliver_to", b"_deliver_to"]  # noqa: Y015
     _WhichOneofReturnType__every: _TypeAlias = typing.Literal["every"]  # noqa: Y015
     _WhichOneofArgType__every: _TypeAlias = typing.Literal["_every", b"_every"]  # noqa: Y015
     _WhichOneofReturnType__failures_max: _TypeAlias = typing.Literal["failures_max"]  # noqa: Y015
@@ -762,6 +874,10 @@ class AmendRequest(message.Message):
     _WhichOneofArgType__first_look: _TypeAlias = typing.Literal["_first_look", b"_first_look"]  # noqa: Y015
     _WhichOneofReturnType__priority: _TypeAlias = typing.Literal["priority"]  # noqa: Y015
     _WhichOneofArgType__priority: _TypeAlias = typing.Literal["_priority", b"_priority"]  # noqa: Y015
+    _WhichOneofReturnType__webhook: _TypeAlias = typing.Literal["webhook"]  # noqa: Y015
+    _WhichOneofArgType__webhook: _TypeAlias = typing.Literal["_webhook", b"_webhook"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__deliver_to) -> _WhichOneofReturnType__deliver_to | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__every) -> _WhichOneofReturnType__every | None: ...
     @typing.overload
@@ -770,6 +886,8 @@ class AmendRequest(message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__first_look) -> _WhichOneofReturnType__first_look | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__priority) -> _WhichOneofReturnType__priority | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__webhook) -> _WhichOneofReturnType__webhook | None: ...
 
 @typing.final
 class AmendResponse(message.Message):
@@ -948,5 +1066,412 @@ class ScoreResponse(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["clips", b"clips"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RetakeRequest(message.Message):
+    """What is absent stays as it was."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    BATCH_ID_FIELD_NUMBER: builtins.int
+    CLIPS_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    NEW_SEED_FIELD_NUMBER: builtins.int
+    PROMPT_FIELD_NUMBER: builtins.int
+    FRAMES_FIELD_NUMBER: builtins.int
+    FROM_CHUNK_FIELD_NUMBER: builtins.int
+    BLEND_CHUNKS_FIELD_NUMBER: builtins.int
+    NOTE_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    batch_id: builtins.str
+    seed: builtins.int
+    new_seed: builtins.bool
+    """Another seed for each, that follows from its name and version."""
+    prompt: builtins.str
+    frames: builtins.int
+    """Longer than it is: what is there is taken over. The prompt then counts from there on."""
+    from_chunk: builtins.int
+    """Taken over up to this chunk; seed and prompt count from it on."""
+    blend_chunks: builtins.int
+    """Chunks over which a prompt takes over from the one before."""
+    note: builtins.str
+    @builtins.property
+    def clips(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Names (their latest versions) or ids; at least one."""
+
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        batch_id: builtins.str = ...,
+        clips: abc.Iterable[builtins.str] | None = ...,
+        seed: builtins.int | None = ...,
+        new_seed: builtins.bool = ...,
+        prompt: builtins.str | None = ...,
+        frames: builtins.int | None = ...,
+        from_chunk: builtins.int | None = ...,
+        blend_chunks: builtins.int | None = ...,
+        note: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_blend_chunks", b"_blend_chunks", "_frames", b"_frames", "_from_chunk", b"_from_chunk", "_prompt", b"_prompt", "_seed", b"_seed", "blend_chunks", b"blend_chunks", "frames", b"frames", "from_chunk", b"from_chunk", "prompt", b"prompt", "seed", b"seed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_blend_chunks", b"_blend_chunks", "_frames", b"_frames", "_from_chunk", b"_from_chunk", "_prompt", b"_prompt", "_seed", b"_seed", "batch_id", b"batch_id", "blend_chunks", b"blend_chunks", "clips", b"clips", "frames", b"frames", "from_chunk", b"from_chunk", "new_seed", b"new_seed", "note", b"note", "prompt", b"prompt", "request_id", b"request_id", "seed", b"seed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__blend_chunks: _TypeAlias = typing.Literal["blend_chunks"]  # noqa: Y015
+    _WhichOneofArgType__blend_chunks: _TypeAlias = typing.Literal["_blend_chunks", b"_blend_chunks"]  # noqa: Y015
+    _WhichOneofReturnType__frames: _TypeAlias = typing.Literal["frames"]  # noqa: Y015
+    _WhichOneofArgType__frames: _TypeAlias = typing.Literal["_frames", b"_frames"]  # noqa: Y015
+    _WhichOneofReturnType__from_chunk: _TypeAlias = typing.Literal["from_chunk"]  # noqa: Y015
+    _WhichOneofArgType__from_chunk: _TypeAlias = typing.Literal["_from_chunk", b"_from_chunk"]  # noqa: Y015
+    _WhichOneofReturnType__prompt: _TypeAlias = typing.Literal["prompt"]  # noqa: Y015
+    _WhichOneofArgType__prompt: _TypeAlias = typing.Literal["_prompt", b"_prompt"]  # noqa: Y015
+    _WhichOneofReturnType__seed: _TypeAlias = typing.Literal["seed"]  # noqa: Y015
+    _WhichOneofArgType__seed: _TypeAlias = typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__blend_chunks) -> _WhichOneofReturnType__blend_chunks | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frames) -> _WhichOneofReturnType__frames | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__from_chunk) -> _WhichOneofReturnType__from_chunk | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__prompt) -> _WhichOneofReturnType__prompt | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+
+@typing.final
+class RetakeResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    CLIPS_FIELD_NUMBER: builtins.int
+    BATCH_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def clips(self) -> containers.RepeatedCompositeFieldContainer[types_pb2.Clip]:
+        """The new versions, in the order of the request."""
+
+    @builtins.property
+    def batch(self) -> types_pb2.Batch: ...
+    def __init__(
+        self,
+        *,
+        clips: abc.Iterable[types_pb2.Clip] | None = ...,
+        batch: types_pb2.Batch | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["batch", b"batch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch", b"batch", "clips", b"clips"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SteerRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    BATCH_ID_FIELD_NUMBER: builtins.int
+    CLIPS_FIELD_NUMBER: builtins.int
+    PROMPT_FIELD_NUMBER: builtins.int
+    CHUNK_FIELD_NUMBER: builtins.int
+    BLEND_CHUNKS_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    batch_id: builtins.str
+    prompt: builtins.str
+    chunk: builtins.int
+    """The first chunk that follows it; 0 is the next one that is begun."""
+    blend_chunks: builtins.int
+    """0 is the usual blend."""
+    @builtins.property
+    def clips(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Names or ids of clips that are not ended; at least one."""
+
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        batch_id: builtins.str = ...,
+        clips: abc.Iterable[builtins.str] | None = ...,
+        prompt: builtins.str = ...,
+        chunk: builtins.int = ...,
+        blend_chunks: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "blend_chunks", b"blend_chunks", "chunk", b"chunk", "clips", b"clips", "prompt", b"prompt", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SteerResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    CLIPS_FIELD_NUMBER: builtins.int
+    clips: builtins.int
+    def __init__(
+        self,
+        *,
+        clips: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["clips", b"clips"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReviewRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    BATCH_ID_FIELD_NUMBER: builtins.int
+    CLIPS_FIELD_NUMBER: builtins.int
+    VERDICT_FIELD_NUMBER: builtins.int
+    NOTE_FIELD_NUMBER: builtins.int
+    REVIEWER_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    batch_id: builtins.str
+    verdict: types_pb2.Review.Verdict.ValueType
+    note: builtins.str
+    reviewer: builtins.str
+    """Who says it; empty is refused."""
+    @builtins.property
+    def clips(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Names (their latest versions) or ids of DONE clips; at least one."""
+
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        batch_id: builtins.str = ...,
+        clips: abc.Iterable[builtins.str] | None = ...,
+        verdict: types_pb2.Review.Verdict.ValueType = ...,
+        note: builtins.str = ...,
+        reviewer: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "clips", b"clips", "note", b"note", "request_id", b"request_id", "reviewer", b"reviewer", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReviewResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    CLIPS_FIELD_NUMBER: builtins.int
+    BATCH_FIELD_NUMBER: builtins.int
+    clips: builtins.int
+    @builtins.property
+    def batch(self) -> types_pb2.Batch: ...
+    def __init__(
+        self,
+        *,
+        clips: builtins.int = ...,
+        batch: types_pb2.Batch | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["batch", b"batch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch", b"batch", "clips", b"clips"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class EstimateRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    BATCH_ID_FIELD_NUMBER: builtins.int
+    batch_id: builtins.str
+    def __init__(
+        self,
+        *,
+        batch_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class EstimateResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    QUOTE_FIELD_NUMBER: builtins.int
+    PROMISE_FIELD_NUMBER: builtins.int
+    SPENT_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def quote(self) -> types_pb2.Quote:
+        """Of what is left."""
+
+    @builtins.property
+    def promise(self) -> types_pb2.Quote:
+        """What was promised when it was submitted, and what has been spent since."""
+
+    @builtins.property
+    def spent(self) -> types_pb2.Spent: ...
+    def __init__(
+        self,
+        *,
+        quote: types_pb2.Quote | None = ...,
+        promise: types_pb2.Quote | None = ...,
+        spent: types_pb2.Spent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["promise", b"promise", "quote", b"quote", "spent", b"spent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["promise", b"promise", "quote", b"quote", "spent", b"spent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PrepareInputsRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    FILES_FIELD_NUMBER: builtins.int
+    PROJECT_FIELD_NUMBER: builtins.int
+    project: builtins.str
+    @builtins.property
+    def files(self) -> containers.RepeatedCompositeFieldContainer[InputFile]: ...
+    def __init__(
+        self,
+        *,
+        files: abc.Iterable[InputFile] | None = ...,
+        project: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["files", b"files", "project", b"project"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class InputFile(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    SHA256_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    EXT_FIELD_NUMBER: builtins.int
+    PART_SHA256_FIELD_NUMBER: builtins.int
+    sha256: builtins.str
+    """Lower-case hex."""
+    size_bytes: builtins.int
+    ext: builtins.str
+    """Its name's ending, without the dot."""
+    @builtins.property
+    def part_sha256(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Base64 SHA-256 of each part, in order, where it is sent in parts; empty sends it whole."""
+
+    def __init__(
+        self,
+        *,
+        sha256: builtins.str = ...,
+        size_bytes: builtins.int = ...,
+        ext: builtins.str = ...,
+        part_sha256: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["ext", b"ext", "part_sha256", b"part_sha256", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PrepareInputsResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    PLACES_FIELD_NUMBER: builtins.int
+    PART_BYTES_FIELD_NUMBER: builtins.int
+    part_bytes: builtins.int
+    """Bytes of a part; the last one may have fewer."""
+    @builtins.property
+    def places(self) -> containers.RepeatedCompositeFieldContainer[InputPlace]:
+        """In the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        places: abc.Iterable[InputPlace] | None = ...,
+        part_bytes: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["part_bytes", b"part_bytes", "places", b"places"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class InputPlace(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    PLACE_FIELD_NUMBER: builtins.int
+    IS_THERE_FIELD_NUMBER: builtins.int
+    PARTS_FIELD_NUMBER: builtins.int
+    IN_PARTS_FIELD_NUMBER: builtins.int
+    place: builtins.str
+    """What a row may name: s3://BUCKET/KEY."""
+    is_there: builtins.bool
+    in_parts: builtins.bool
+    """Whole objects: sent, it is there. Parts: call again when all are sent, and they are joined."""
+    @builtins.property
+    def parts(self) -> containers.RepeatedCompositeFieldContainer[InputPart]:
+        """What is still to be sent; empty when it is there."""
+
+    def __init__(
+        self,
+        *,
+        place: builtins.str = ...,
+        is_there: builtins.bool = ...,
+        parts: abc.Iterable[InputPart] | None = ...,
+        in_parts: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["in_parts", b"in_parts", "is_there", b"is_there", "parts", b"parts", "place", b"place"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class InputPart(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    @typing.final
+    class HeadersEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    URL_FIELD_NUMBER: builtins.int
+    HEADERS_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """From 1."""
+    url: builtins.str
+    """A presigned PUT; lives for minutes."""
+    @builtins.property
+    def headers(self) -> containers.ScalarMap[builtins.str, builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        url: builtins.str = ...,
+        headers: abc.Mapping[builtins.str, builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["headers", b"headers", "number", b"number", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -94,6 +94,31 @@ class BatchServiceStub:
                 request_serializer=heliostat_dot_v1_dot_batch__service__pb2.ScoreRequest.SerializeToString,
                 response_deserializer=heliostat_dot_v1_dot_batch__service__pb2.ScoreResponse.FromString,
                 _registered_method=True)
+        self.Retake = channel.unary_unary(
+                '/heliostat.v1.BatchService/Retake',
+                request_serializer=heliostat_dot_v1_dot_batch__service__pb2.RetakeRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_batch__service__pb2.RetakeResponse.FromString,
+                _registered_method=True)
+        self.Steer = channel.unary_unary(
+                '/heliostat.v1.BatchService/Steer',
+                request_serializer=heliostat_dot_v1_dot_batch__service__pb2.SteerRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_batch__service__pb2.SteerResponse.FromString,
+                _registered_method=True)
+        self.Review = channel.unary_unary(
+                '/heliostat.v1.BatchService/Review',
+                request_serializer=heliostat_dot_v1_dot_batch__service__pb2.ReviewRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_batch__service__pb2.ReviewResponse.FromString,
+                _registered_method=True)
+        self.Estimate = channel.unary_unary(
+                '/heliostat.v1.BatchService/Estimate',
+                request_serializer=heliostat_dot_v1_dot_batch__service__pb2.EstimateRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_batch__service__pb2.EstimateResponse.FromString,
+                _registered_method=True)
+        self.PrepareInputs = channel.unary_unary(
+                '/heliostat.v1.BatchService/PrepareInputs',
+                request_serializer=heliostat_dot_v1_dot_batch__service__pb2.PrepareInputsRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_batch__service__pb2.PrepareInputsResponse.FromString,
+                _registered_method=True)
 
 
 class BatchServiceServicer:
@@ -183,6 +208,41 @@ class BatchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Retake(self, request, context):
+        """Makes new versions of clips: again, with another seed or prompt, longer, or from a chunk on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Steer(self, request, context):
+        """Changes the prompt of clips that render, from their next chunk on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Review(self, request, context):
+        """Approves or rejects takes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Estimate(self, request, context):
+        """What is left of a batch should take so long, and cost so much.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PrepareInputs(self, request, context):
+        """Says which of some files the farm has, and where to put the others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BatchServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -245,6 +305,31 @@ def add_BatchServiceServicer_to_server(servicer, server):
                     servicer.Score,
                     request_deserializer=heliostat_dot_v1_dot_batch__service__pb2.ScoreRequest.FromString,
                     response_serializer=heliostat_dot_v1_dot_batch__service__pb2.ScoreResponse.SerializeToString,
+            ),
+            'Retake': grpc.unary_unary_rpc_method_handler(
+                    servicer.Retake,
+                    request_deserializer=heliostat_dot_v1_dot_batch__service__pb2.RetakeRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_batch__service__pb2.RetakeResponse.SerializeToString,
+            ),
+            'Steer': grpc.unary_unary_rpc_method_handler(
+                    servicer.Steer,
+                    request_deserializer=heliostat_dot_v1_dot_batch__service__pb2.SteerRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_batch__service__pb2.SteerResponse.SerializeToString,
+            ),
+            'Review': grpc.unary_unary_rpc_method_handler(
+                    servicer.Review,
+                    request_deserializer=heliostat_dot_v1_dot_batch__service__pb2.ReviewRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_batch__service__pb2.ReviewResponse.SerializeToString,
+            ),
+            'Estimate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Estimate,
+                    request_deserializer=heliostat_dot_v1_dot_batch__service__pb2.EstimateRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_batch__service__pb2.EstimateResponse.SerializeToString,
+            ),
+            'PrepareInputs': grpc.unary_unary_rpc_method_handler(
+                    servicer.PrepareInputs,
+                    request_deserializer=heliostat_dot_v1_dot_batch__service__pb2.PrepareInputsRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_batch__service__pb2.PrepareInputsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -571,6 +656,141 @@ class BatchService:
             '/heliostat.v1.BatchService/Score',
             heliostat_dot_v1_dot_batch__service__pb2.ScoreRequest.SerializeToString,
             heliostat_dot_v1_dot_batch__service__pb2.ScoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Retake(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.BatchService/Retake',
+            heliostat_dot_v1_dot_batch__service__pb2.RetakeRequest.SerializeToString,
+            heliostat_dot_v1_dot_batch__service__pb2.RetakeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Steer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.BatchService/Steer',
+            heliostat_dot_v1_dot_batch__service__pb2.SteerRequest.SerializeToString,
+            heliostat_dot_v1_dot_batch__service__pb2.SteerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Review(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.BatchService/Review',
+            heliostat_dot_v1_dot_batch__service__pb2.ReviewRequest.SerializeToString,
+            heliostat_dot_v1_dot_batch__service__pb2.ReviewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Estimate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.BatchService/Estimate',
+            heliostat_dot_v1_dot_batch__service__pb2.EstimateRequest.SerializeToString,
+            heliostat_dot_v1_dot_batch__service__pb2.EstimateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PrepareInputs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.BatchService/PrepareInputs',
+            heliostat_dot_v1_dot_batch__service__pb2.PrepareInputsRequest.SerializeToString,
+            heliostat_dot_v1_dot_batch__service__pb2.PrepareInputsResponse.FromString,
             options,
             channel_credentials,
             insecure,

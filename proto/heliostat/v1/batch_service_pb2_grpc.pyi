@@ -56,6 +56,16 @@ class BatchServiceStub:
     """First look: lets held clips go on, or calls them off."""
     Score: grpc.UnaryUnaryMultiCallable[batch_service_pb2.ScoreRequest, batch_service_pb2.ScoreResponse]
     """Scores clips, and notes what was seen; decides nothing."""
+    Retake: grpc.UnaryUnaryMultiCallable[batch_service_pb2.RetakeRequest, batch_service_pb2.RetakeResponse]
+    """Makes new versions of clips: again, with another seed or prompt, longer, or from a chunk on."""
+    Steer: grpc.UnaryUnaryMultiCallable[batch_service_pb2.SteerRequest, batch_service_pb2.SteerResponse]
+    """Changes the prompt of clips that render, from their next chunk on."""
+    Review: grpc.UnaryUnaryMultiCallable[batch_service_pb2.ReviewRequest, batch_service_pb2.ReviewResponse]
+    """Approves or rejects takes."""
+    Estimate: grpc.UnaryUnaryMultiCallable[batch_service_pb2.EstimateRequest, batch_service_pb2.EstimateResponse]
+    """What is left of a batch should take so long, and cost so much."""
+    PrepareInputs: grpc.UnaryUnaryMultiCallable[batch_service_pb2.PrepareInputsRequest, batch_service_pb2.PrepareInputsResponse]
+    """Says which of some files the farm has, and where to put the others."""
 
 @typing.type_check_only
 class BatchServiceAsyncStub(BatchServiceStub):
@@ -85,6 +95,16 @@ class BatchServiceAsyncStub(BatchServiceStub):
     """First look: lets held clips go on, or calls them off."""
     Score: aio.UnaryUnaryMultiCallable[batch_service_pb2.ScoreRequest, batch_service_pb2.ScoreResponse]  # type: ignore[assignment]
     """Scores clips, and notes what was seen; decides nothing."""
+    Retake: aio.UnaryUnaryMultiCallable[batch_service_pb2.RetakeRequest, batch_service_pb2.RetakeResponse]  # type: ignore[assignment]
+    """Makes new versions of clips: again, with another seed or prompt, longer, or from a chunk on."""
+    Steer: aio.UnaryUnaryMultiCallable[batch_service_pb2.SteerRequest, batch_service_pb2.SteerResponse]  # type: ignore[assignment]
+    """Changes the prompt of clips that render, from their next chunk on."""
+    Review: aio.UnaryUnaryMultiCallable[batch_service_pb2.ReviewRequest, batch_service_pb2.ReviewResponse]  # type: ignore[assignment]
+    """Approves or rejects takes."""
+    Estimate: aio.UnaryUnaryMultiCallable[batch_service_pb2.EstimateRequest, batch_service_pb2.EstimateResponse]  # type: ignore[assignment]
+    """What is left of a batch should take so long, and cost so much."""
+    PrepareInputs: aio.UnaryUnaryMultiCallable[batch_service_pb2.PrepareInputsRequest, batch_service_pb2.PrepareInputsResponse]  # type: ignore[assignment]
+    """Says which of some files the farm has, and where to put the others."""
 
 class BatchServiceServicer(metaclass=abc_1.ABCMeta):
     @abc_1.abstractmethod
@@ -183,5 +203,45 @@ class BatchServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[batch_service_pb2.ScoreResponse, abc.Awaitable[batch_service_pb2.ScoreResponse]]:
         """Scores clips, and notes what was seen; decides nothing."""
+
+    @abc_1.abstractmethod
+    def Retake(
+        self,
+        request: batch_service_pb2.RetakeRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[batch_service_pb2.RetakeResponse, abc.Awaitable[batch_service_pb2.RetakeResponse]]:
+        """Makes new versions of clips: again, with another seed or prompt, longer, or from a chunk on."""
+
+    @abc_1.abstractmethod
+    def Steer(
+        self,
+        request: batch_service_pb2.SteerRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[batch_service_pb2.SteerResponse, abc.Awaitable[batch_service_pb2.SteerResponse]]:
+        """Changes the prompt of clips that render, from their next chunk on."""
+
+    @abc_1.abstractmethod
+    def Review(
+        self,
+        request: batch_service_pb2.ReviewRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[batch_service_pb2.ReviewResponse, abc.Awaitable[batch_service_pb2.ReviewResponse]]:
+        """Approves or rejects takes."""
+
+    @abc_1.abstractmethod
+    def Estimate(
+        self,
+        request: batch_service_pb2.EstimateRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[batch_service_pb2.EstimateResponse, abc.Awaitable[batch_service_pb2.EstimateResponse]]:
+        """What is left of a batch should take so long, and cost so much."""
+
+    @abc_1.abstractmethod
+    def PrepareInputs(
+        self,
+        request: batch_service_pb2.PrepareInputsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[batch_service_pb2.PrepareInputsResponse, abc.Awaitable[batch_service_pb2.PrepareInputsResponse]]:
+        """Says which of some files the farm has, and where to put the others."""
 
 def add_BatchServiceServicer_to_server(servicer: BatchServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...

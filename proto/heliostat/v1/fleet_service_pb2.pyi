@@ -473,6 +473,7 @@ class Project(message.Message):
     ENTITLED_FIELD_NUMBER: builtins.int
     CARDS_FIELD_NUMBER: builtins.int
     CLIPS_WAITING_FIELD_NUMBER: builtins.int
+    LOOK_FIELD_NUMBER: builtins.int
     name: builtins.str
     weight: builtins.float
     cap: builtins.int
@@ -484,6 +485,8 @@ class Project(message.Message):
     entitled: builtins.float
     cards: builtins.int
     clips_waiting: builtins.int
+    look: builtins.str
+    """The saved look that it is locked to."""
     def __init__(
         self,
         *,
@@ -495,10 +498,11 @@ class Project(message.Message):
         entitled: builtins.float = ...,
         cards: builtins.int = ...,
         clips_waiting: builtins.int = ...,
+        look: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_burst", b"_burst", "_cap", b"_cap", "burst", b"burst", "cap", b"cap"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_burst", b"_burst", "_cap", b"_cap", "burst", b"burst", "cap", b"cap", "cards", b"cards", "clips_waiting", b"clips_waiting", "entitled", b"entitled", "name", b"name", "share", b"share", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_burst", b"_burst", "_cap", b"_cap", "burst", b"burst", "cap", b"cap", "cards", b"cards", "clips_waiting", b"clips_waiting", "entitled", b"entitled", "look", b"look", "name", b"name", "share", b"share", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__burst: _TypeAlias = typing.Literal["burst"]  # noqa: Y015
     _WhichOneofArgType__burst: _TypeAlias = typing.Literal["_burst", b"_burst"]  # noqa: Y015
@@ -551,6 +555,7 @@ class SetProjectRequest(message.Message):
     NO_CAP_FIELD_NUMBER: builtins.int
     BURST_FIELD_NUMBER: builtins.int
     NO_BURST_FIELD_NUMBER: builtins.int
+    LOOK_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     name: builtins.str
     weight: builtins.float
@@ -559,6 +564,8 @@ class SetProjectRequest(message.Message):
     no_cap: builtins.bool
     burst: builtins.int
     no_burst: builtins.bool
+    look: builtins.str
+    """A saved look that all its clips must keep to; empty is none."""
     def __init__(
         self,
         *,
@@ -569,21 +576,26 @@ class SetProjectRequest(message.Message):
         no_cap: builtins.bool = ...,
         burst: builtins.int | None = ...,
         no_burst: builtins.bool = ...,
+        look: builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_burst", b"_burst", "_cap", b"_cap", "_weight", b"_weight", "burst", b"burst", "cap", b"cap", "weight", b"weight"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_burst", b"_burst", "_cap", b"_cap", "_look", b"_look", "_weight", b"_weight", "burst", b"burst", "cap", b"cap", "look", b"look", "weight", b"weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_burst", b"_burst", "_cap", b"_cap", "_weight", b"_weight", "burst", b"burst", "cap", b"cap", "name", b"name", "no_burst", b"no_burst", "no_cap", b"no_cap", "request_id", b"request_id", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_burst", b"_burst", "_cap", b"_cap", "_look", b"_look", "_weight", b"_weight", "burst", b"burst", "cap", b"cap", "look", b"look", "name", b"name", "no_burst", b"no_burst", "no_cap", b"no_cap", "request_id", b"request_id", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__burst: _TypeAlias = typing.Literal["burst"]  # noqa: Y015
     _WhichOneofArgType__burst: _TypeAlias = typing.Literal["_burst", b"_burst"]  # noqa: Y015
     _WhichOneofReturnType__cap: _TypeAlias = typing.Literal["cap"]  # noqa: Y015
     _WhichOneofArgType__cap: _TypeAlias = typing.Literal["_cap", b"_cap"]  # noqa: Y015
+    _WhichOneofReturnType__look: _TypeAlias = typing.Literal["look"]  # noqa: Y015
+    _WhichOneofArgType__look: _TypeAlias = typing.Literal["_look", b"_look"]  # noqa: Y015
     _WhichOneofReturnType__weight: _TypeAlias = typing.Literal["weight"]  # noqa: Y015
     _WhichOneofArgType__weight: _TypeAlias = typing.Literal["_weight", b"_weight"]  # noqa: Y015
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__burst) -> _WhichOneofReturnType__burst | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cap) -> _WhichOneofReturnType__cap | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__look) -> _WhichOneofReturnType__look | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__weight) -> _WhichOneofReturnType__weight | None: ...
 
@@ -856,5 +868,112 @@ class ListFleetEventsResponse(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["events", b"events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListSavedLooksRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListSavedLooksResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    LOOKS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def looks(self) -> containers.RepeatedCompositeFieldContainer[types_pb2.SavedLook]: ...
+    def __init__(
+        self,
+        *,
+        looks: abc.Iterable[types_pb2.SavedLook] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["looks", b"looks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SaveLookRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    LOOK_FIELD_NUMBER: builtins.int
+    FROM_CLIP_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    from_clip: builtins.str
+    """Takes what the look leaves out from this clip (its id, or BATCH/NAME)."""
+    @builtins.property
+    def look(self) -> types_pb2.SavedLook: ...
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        look: types_pb2.SavedLook | None = ...,
+        from_clip: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["look", b"look"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["from_clip", b"from_clip", "look", b"look", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SaveLookResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    LOOK_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def look(self) -> types_pb2.SavedLook: ...
+    def __init__(
+        self,
+        *,
+        look: types_pb2.SavedLook | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["look", b"look"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["look", b"look"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ForgetLookRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    name: builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        name: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ForgetLookResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

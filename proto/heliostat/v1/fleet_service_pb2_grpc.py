@@ -99,6 +99,21 @@ class FleetServiceStub:
                 request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ListFleetEventsRequest.SerializeToString,
                 response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ListFleetEventsResponse.FromString,
                 _registered_method=True)
+        self.ListSavedLooks = channel.unary_unary(
+                '/heliostat.v1.FleetService/ListSavedLooks',
+                request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ListSavedLooksRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ListSavedLooksResponse.FromString,
+                _registered_method=True)
+        self.SaveLook = channel.unary_unary(
+                '/heliostat.v1.FleetService/SaveLook',
+                request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.SaveLookRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.SaveLookResponse.FromString,
+                _registered_method=True)
+        self.ForgetLook = channel.unary_unary(
+                '/heliostat.v1.FleetService/ForgetLook',
+                request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ForgetLookRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ForgetLookResponse.FromString,
+                _registered_method=True)
 
 
 class FleetServiceServicer:
@@ -189,6 +204,26 @@ class FleetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSavedLooks(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SaveLook(self, request, context):
+        """Saves a look, once: a name that is taken is refused, for clips were made by it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForgetLook(self, request, context):
+        """Forgets a look that no project is locked to.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FleetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -256,6 +291,21 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.ListFleetEvents,
                     request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ListFleetEventsRequest.FromString,
                     response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ListFleetEventsResponse.SerializeToString,
+            ),
+            'ListSavedLooks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSavedLooks,
+                    request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ListSavedLooksRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ListSavedLooksResponse.SerializeToString,
+            ),
+            'SaveLook': grpc.unary_unary_rpc_method_handler(
+                    servicer.SaveLook,
+                    request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.SaveLookRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.SaveLookResponse.SerializeToString,
+            ),
+            'ForgetLook': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetLook,
+                    request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ForgetLookRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ForgetLookResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -609,6 +659,87 @@ class FleetService:
             '/heliostat.v1.FleetService/ListFleetEvents',
             heliostat_dot_v1_dot_fleet__service__pb2.ListFleetEventsRequest.SerializeToString,
             heliostat_dot_v1_dot_fleet__service__pb2.ListFleetEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSavedLooks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.FleetService/ListSavedLooks',
+            heliostat_dot_v1_dot_fleet__service__pb2.ListSavedLooksRequest.SerializeToString,
+            heliostat_dot_v1_dot_fleet__service__pb2.ListSavedLooksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SaveLook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.FleetService/SaveLook',
+            heliostat_dot_v1_dot_fleet__service__pb2.SaveLookRequest.SerializeToString,
+            heliostat_dot_v1_dot_fleet__service__pb2.SaveLookResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetLook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.FleetService/ForgetLook',
+            heliostat_dot_v1_dot_fleet__service__pb2.ForgetLookRequest.SerializeToString,
+            heliostat_dot_v1_dot_fleet__service__pb2.ForgetLookResponse.FromString,
             options,
             channel_credentials,
             insecure,

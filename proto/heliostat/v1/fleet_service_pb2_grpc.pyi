@@ -51,6 +51,11 @@ class FleetServiceStub:
     """`watts` of 0 removes it."""
     ListFleetEvents: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.ListFleetEventsRequest, fleet_service_pb2.ListFleetEventsResponse]
     """What was decided of nodes and cards, the newest first."""
+    ListSavedLooks: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.ListSavedLooksRequest, fleet_service_pb2.ListSavedLooksResponse]
+    SaveLook: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.SaveLookRequest, fleet_service_pb2.SaveLookResponse]
+    """Saves a look, once: a name that is taken is refused, for clips were made by it."""
+    ForgetLook: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.ForgetLookRequest, fleet_service_pb2.ForgetLookResponse]
+    """Forgets a look that no project is locked to."""
 
 @typing.type_check_only
 class FleetServiceAsyncStub(FleetServiceStub):
@@ -75,6 +80,11 @@ class FleetServiceAsyncStub(FleetServiceStub):
     """`watts` of 0 removes it."""
     ListFleetEvents: aio.UnaryUnaryMultiCallable[fleet_service_pb2.ListFleetEventsRequest, fleet_service_pb2.ListFleetEventsResponse]  # type: ignore[assignment]
     """What was decided of nodes and cards, the newest first."""
+    ListSavedLooks: aio.UnaryUnaryMultiCallable[fleet_service_pb2.ListSavedLooksRequest, fleet_service_pb2.ListSavedLooksResponse]  # type: ignore[assignment]
+    SaveLook: aio.UnaryUnaryMultiCallable[fleet_service_pb2.SaveLookRequest, fleet_service_pb2.SaveLookResponse]  # type: ignore[assignment]
+    """Saves a look, once: a name that is taken is refused, for clips were made by it."""
+    ForgetLook: aio.UnaryUnaryMultiCallable[fleet_service_pb2.ForgetLookRequest, fleet_service_pb2.ForgetLookResponse]  # type: ignore[assignment]
+    """Forgets a look that no project is locked to."""
 
 class FleetServiceServicer(metaclass=abc_1.ABCMeta):
     @abc_1.abstractmethod
@@ -174,5 +184,28 @@ class FleetServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[fleet_service_pb2.ListFleetEventsResponse, abc.Awaitable[fleet_service_pb2.ListFleetEventsResponse]]:
         """What was decided of nodes and cards, the newest first."""
+
+    @abc_1.abstractmethod
+    def ListSavedLooks(
+        self,
+        request: fleet_service_pb2.ListSavedLooksRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[fleet_service_pb2.ListSavedLooksResponse, abc.Awaitable[fleet_service_pb2.ListSavedLooksResponse]]: ...
+
+    @abc_1.abstractmethod
+    def SaveLook(
+        self,
+        request: fleet_service_pb2.SaveLookRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[fleet_service_pb2.SaveLookResponse, abc.Awaitable[fleet_service_pb2.SaveLookResponse]]:
+        """Saves a look, once: a name that is taken is refused, for clips were made by it."""
+
+    @abc_1.abstractmethod
+    def ForgetLook(
+        self,
+        request: fleet_service_pb2.ForgetLookRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[fleet_service_pb2.ForgetLookResponse, abc.Awaitable[fleet_service_pb2.ForgetLookResponse]]:
+        """Forgets a look that no project is locked to."""
 
 def add_FleetServiceServicer_to_server(servicer: FleetServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...

@@ -547,6 +547,7 @@ class Lease(message.Message):
     YIELD_ASKED_FIELD_NUMBER: builtins.int
     ORDER_FIELD_NUMBER: builtins.int
     CHUNKS_MAX_FIELD_NUMBER: builtins.int
+    STEERS_FIELD_NUMBER: builtins.int
     clip_id: builtins.str
     attempt: builtins.int
     yield_asked: builtins.bool
@@ -557,6 +558,12 @@ class Lease(message.Message):
     def order(self) -> ClipOrder:
         """What to render; absent for an attempt that the request said is held."""
 
+    @builtins.property
+    def steers(self) -> containers.RepeatedCompositeFieldContainer[types_pb2.PromptMark]:
+        """Changes of prompt that were asked for while it renders; those that a chunk has recorded are
+        left out. Chunk 0 stands for the next one that is begun.
+        """
+
     def __init__(
         self,
         *,
@@ -565,10 +572,11 @@ class Lease(message.Message):
         yield_asked: builtins.bool = ...,
         order: ClipOrder | None = ...,
         chunks_max: builtins.int = ...,
+        steers: abc.Iterable[types_pb2.PromptMark] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["order", b"order"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "chunks_max", b"chunks_max", "clip_id", b"clip_id", "order", b"order", "yield_asked", b"yield_asked"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "chunks_max", b"chunks_max", "clip_id", b"clip_id", "order", b"order", "steers", b"steers", "yield_asked", b"yield_asked"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

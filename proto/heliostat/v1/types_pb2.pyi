@@ -234,6 +234,7 @@ class ClipSpec(message.Message):
     AMPLIFY_FIRST_CHUNK_FIELD_NUMBER: builtins.int
     IMAGE_NOISE_FIELD_NUMBER: builtins.int
     VIDEO_NOISE_FIELD_NUMBER: builtins.int
+    FORK_FIELD_NUMBER: builtins.int
     prompt: builtins.str
     negative_prompt: builtins.str
     frames: builtins.int
@@ -277,6 +278,10 @@ class ClipSpec(message.Message):
     def video_noise(self) -> SigmaRange:
         """Noise that the video gets; absent is the model's default."""
 
+    @builtins.property
+    def fork(self) -> Fork:
+        """Absent where the clip goes by its own seed to its end."""
+
     def __init__(
         self,
         *,
@@ -299,10 +304,11 @@ class ClipSpec(message.Message):
         amplify_first_chunk: builtins.bool | None = ...,
         image_noise: SigmaRange | None = ...,
         video_noise: SigmaRange | None = ...,
+        fork: Fork | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_amplify_first_chunk", b"_amplify_first_chunk", "_guidance_scale", b"_guidance_scale", "amplify_first_chunk", b"amplify_first_chunk", "guidance_scale", b"guidance_scale", "image_noise", b"image_noise", "video_noise", b"video_noise"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_amplify_first_chunk", b"_amplify_first_chunk", "_guidance_scale", b"_guidance_scale", "amplify_first_chunk", b"amplify_first_chunk", "fork", b"fork", "guidance_scale", b"guidance_scale", "image_noise", b"image_noise", "video_noise", b"video_noise"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_amplify_first_chunk", b"_amplify_first_chunk", "_guidance_scale", b"_guidance_scale", "amplify_first_chunk", b"amplify_first_chunk", "fps", b"fps", "frames", b"frames", "guidance_scale", b"guidance_scale", "height", b"height", "image", b"image", "image_noise", b"image_noise", "loras", b"loras", "mode", b"mode", "negative_prompt", b"negative_prompt", "prompt", b"prompt", "quality", b"quality", "schedule", b"schedule", "seed", b"seed", "skip_first_chunk", b"skip_first_chunk", "steps", b"steps", "video", b"video", "video_noise", b"video_noise", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_amplify_first_chunk", b"_amplify_first_chunk", "_guidance_scale", b"_guidance_scale", "amplify_first_chunk", b"amplify_first_chunk", "fork", b"fork", "fps", b"fps", "frames", b"frames", "guidance_scale", b"guidance_scale", "height", b"height", "image", b"image", "image_noise", b"image_noise", "loras", b"loras", "mode", b"mode", "negative_prompt", b"negative_prompt", "prompt", b"prompt", "quality", b"quality", "schedule", b"schedule", "seed", b"seed", "skip_first_chunk", b"skip_first_chunk", "steps", b"steps", "video", b"video", "video_noise", b"video_noise", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__amplify_first_chunk: _TypeAlias = typing.Literal["amplify_first_chunk"]  # noqa: Y015
     _WhichOneofArgType__amplify_first_chunk: _TypeAlias = typing.Literal["_amplify_first_chunk", b"_amplify_first_chunk"]  # noqa: Y015
@@ -312,6 +318,28 @@ class ClipSpec(message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__amplify_first_chunk) -> _WhichOneofReturnType__amplify_first_chunk | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__guidance_scale) -> _WhichOneofReturnType__guidance_scale | None: ...
+
+@typing.final
+class Fork(message.Message):
+    """From a chunk on, a clip's random numbers come from another seed."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    chunk: builtins.int
+    seed: builtins.int
+    def __init__(
+        self,
+        *,
+        chunk: builtins.int = ...,
+        seed: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["chunk", b"chunk", "seed", b"seed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class PromptMark(message.Message):
@@ -425,6 +453,11 @@ class Clip(message.Message):
     ROW_FIELD_NUMBER: builtins.int
     LOOK_FIELD_NUMBER: builtins.int
     PREVIEW_FIELD_NUMBER: builtins.int
+    FILE_NAME_FIELD_NUMBER: builtins.int
+    REVIEW_FIELD_NUMBER: builtins.int
+    ORIGIN_FIELD_NUMBER: builtins.int
+    STEERS_FIELD_NUMBER: builtins.int
+    LATEST_FIELD_NUMBER: builtins.int
     clip_id: builtins.str
     batch_id: builtins.str
     name: builtins.str
@@ -442,6 +475,10 @@ class Clip(message.Message):
     """The card that holds it, or that finished it."""
     row: builtins.int
     """The row of the submitted file; row 1 is the header."""
+    file_name: builtins.str
+    """What its files are called, without their endings; may have folders, apart by `/`."""
+    latest: builtins.bool
+    """No later version of its name is there."""
     @builtins.property
     def spec(self) -> ClipSpec: ...
     @builtins.property
@@ -459,6 +496,18 @@ class Clip(message.Message):
     @builtins.property
     def preview(self) -> Preview:
         """Only of HELD clips, and where URLs are asked for."""
+
+    @builtins.property
+    def review(self) -> Review:
+        """What a person said of its take; absent where nobody has."""
+
+    @builtins.property
+    def origin(self) -> Origin:
+        """Absent where it was rendered from nothing."""
+
+    @builtins.property
+    def steers(self) -> containers.RepeatedCompositeFieldContainer[PromptMark]:
+        """Changes of prompt that were asked for while it renders, and are not recorded in a chunk yet."""
 
     def __init__(
         self,
@@ -479,12 +528,380 @@ class Clip(message.Message):
         row: builtins.int = ...,
         look: Look | None = ...,
         preview: Preview | None = ...,
+        file_name: builtins.str = ...,
+        review: Review | None = ...,
+        origin: Origin | None = ...,
+        steers: abc.Iterable[PromptMark] | None = ...,
+        latest: builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["look", b"look", "preview", b"preview", "spec", b"spec", "take", b"take"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["look", b"look", "origin", b"origin", "preview", b"preview", "review", b"review", "spec", b"spec", "take", b"take"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "batch_id", b"batch_id", "card_id", b"card_id", "chunks", b"chunks", "chunks_done", b"chunks_done", "clip_id", b"clip_id", "columns", b"columns", "look", b"look", "name", b"name", "preview", b"preview", "reason", b"reason", "row", b"row", "spec", b"spec", "state", b"state", "take", b"take", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "batch_id", b"batch_id", "card_id", b"card_id", "chunks", b"chunks", "chunks_done", b"chunks_done", "clip_id", b"clip_id", "columns", b"columns", "file_name", b"file_name", "latest", b"latest", "look", b"look", "name", b"name", "origin", b"origin", "preview", b"preview", "reason", b"reason", "review", b"review", "row", b"row", "spec", b"spec", "state", b"state", "steers", b"steers", "take", b"take", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Origin(message.Message):
+    """What a clip was made from: an earlier version, or another clip of the farm."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: builtins.int
+    CLIP_ID_FIELD_NUMBER: builtins.int
+    CHUNKS_FIELD_NUMBER: builtins.int
+    kind: builtins.str
+    """retake, extend, branch or reuse."""
+    clip_id: builtins.str
+    chunks: builtins.int
+    """Chunks taken over from it; all of them where its take is reused."""
+    def __init__(
+        self,
+        *,
+        kind: builtins.str = ...,
+        clip_id: builtins.str = ...,
+        chunks: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["chunks", b"chunks", "clip_id", b"clip_id", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Review(message.Message):
+    """What a person said of a take; the latest counts."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    class _Verdict:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _VerdictEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[Review._Verdict.ValueType], builtins.type):
+        DESCRIPTOR: descriptor.EnumDescriptor
+        VERDICT_UNSPECIFIED: Review._Verdict.ValueType  # 0
+        VERDICT_APPROVED: Review._Verdict.ValueType  # 1
+        VERDICT_REJECTED: Review._Verdict.ValueType  # 2
+
+    class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper): ...
+    VERDICT_UNSPECIFIED: Review.Verdict.ValueType  # 0
+    VERDICT_APPROVED: Review.Verdict.ValueType  # 1
+    VERDICT_REJECTED: Review.Verdict.ValueType  # 2
+
+    VERDICT_FIELD_NUMBER: builtins.int
+    NOTE_FIELD_NUMBER: builtins.int
+    REVIEWER_FIELD_NUMBER: builtins.int
+    AT_FIELD_NUMBER: builtins.int
+    verdict: Review.Verdict.ValueType
+    note: builtins.str
+    reviewer: builtins.str
+    """Who said it."""
+    @builtins.property
+    def at(self) -> timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        verdict: Review.Verdict.ValueType = ...,
+        note: builtins.str = ...,
+        reviewer: builtins.str = ...,
+        at: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["at", b"at", "note", b"note", "reviewer", b"reviewer", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReviewCounts(message.Message):
+    """Takes of a batch by what was said of them; only the latest version of each clip counts."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    AWAITING_FIELD_NUMBER: builtins.int
+    APPROVED_FIELD_NUMBER: builtins.int
+    REJECTED_FIELD_NUMBER: builtins.int
+    awaiting: builtins.int
+    approved: builtins.int
+    rejected: builtins.int
+    def __init__(
+        self,
+        *,
+        awaiting: builtins.int = ...,
+        approved: builtins.int = ...,
+        rejected: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["approved", b"approved", "awaiting", b"awaiting", "rejected", b"rejected"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Budget(message.Message):
+    """What a batch may cost; it is paused at the first of them that is reached. Absent is no limit."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    MONEY_FIELD_NUMBER: builtins.int
+    HOURS_FIELD_NUMBER: builtins.int
+    KILOWATT_HOURS_FIELD_NUMBER: builtins.int
+    money: builtins.float
+    """In the farm's currency: electricity and the cards' share of their price."""
+    hours: builtins.float
+    """Of cards at work."""
+    kilowatt_hours: builtins.float
+    def __init__(
+        self,
+        *,
+        money: builtins.float | None = ...,
+        hours: builtins.float | None = ...,
+        kilowatt_hours: builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_hours", b"_hours", "_kilowatt_hours", b"_kilowatt_hours", "_money", b"_money", "hours", b"hours", "kilowatt_hours", b"kilowatt_hours", "money", b"money"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_hours", b"_hours", "_kilowatt_hours", b"_kilowatt_hours", "_money", b"_money", "hours", b"hours", "kilowatt_hours", b"kilowatt_hours", "money", b"money"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__hours: _TypeAlias = typing.Literal["hours"]  # noqa: Y015
+    _WhichOneofArgType__hours: _TypeAlias = typing.Literal["_hours", b"_hours"]  # noqa: Y015
+    _WhichOneofReturnType__kilowatt_hours: _TypeAlias = typing.Literal["kilowatt_hours"]  # noqa: Y015
+    _WhichOneofArgType__kilowatt_hours: _TypeAlias = typing.Literal["_kilowatt_hours", b"_kilowatt_hours"]  # noqa: Y015
+    _WhichOneofReturnType__money: _TypeAlias = typing.Literal["money"]  # noqa: Y015
+    _WhichOneofArgType__money: _TypeAlias = typing.Literal["_money", b"_money"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hours) -> _WhichOneofReturnType__hours | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__kilowatt_hours) -> _WhichOneofReturnType__kilowatt_hours | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__money) -> _WhichOneofReturnType__money | None: ...
+
+@typing.final
+class Spent(message.Message):
+    """What a batch has cost so far, attempts that came to nothing counted in."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CARD_SECONDS_FIELD_NUMBER: builtins.int
+    JOULES_FIELD_NUMBER: builtins.int
+    MONEY_FIELD_NUMBER: builtins.int
+    card_seconds: builtins.float
+    """Of cards at work."""
+    joules: builtins.float
+    """Measured where the card can, else its power cap over the time."""
+    money: builtins.float
+    def __init__(
+        self,
+        *,
+        card_seconds: builtins.float = ...,
+        joules: builtins.float = ...,
+        money: builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["card_seconds", b"card_seconds", "joules", b"joules", "money", b"money"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Range(message.Message):
+    """A figure with the range in which it should lie in nine cases of ten."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    LIKELY_FIELD_NUMBER: builtins.int
+    LOW_FIELD_NUMBER: builtins.int
+    HIGH_FIELD_NUMBER: builtins.int
+    likely: builtins.float
+    low: builtins.float
+    high: builtins.float
+    def __init__(
+        self,
+        *,
+        likely: builtins.float = ...,
+        low: builtins.float = ...,
+        high: builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["high", b"high", "likely", b"likely", "low", b"low"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Quote(message.Message):
+    """What a batch should take on today's fleet."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    QUOTED_AT_FIELD_NUMBER: builtins.int
+    CLIPS_FIELD_NUMBER: builtins.int
+    FRAMES_FIELD_NUMBER: builtins.int
+    CHUNKS_FIELD_NUMBER: builtins.int
+    CARDS_FIELD_NUMBER: builtins.int
+    CARDS_MEASURED_FIELD_NUMBER: builtins.int
+    CARD_HOURS_FIELD_NUMBER: builtins.int
+    HOURS_FIELD_NUMBER: builtins.int
+    FINISH_AT_FIELD_NUMBER: builtins.int
+    FINISH_EARLY_FIELD_NUMBER: builtins.int
+    FINISH_LATE_FIELD_NUMBER: builtins.int
+    KILOWATT_HOURS_FIELD_NUMBER: builtins.int
+    ELECTRICITY_MONEY_FIELD_NUMBER: builtins.int
+    MONEY_FIELD_NUMBER: builtins.int
+    MONEY_PER_CLIP_FIELD_NUMBER: builtins.int
+    H100_HOURS_FIELD_NUMBER: builtins.int
+    H100_MONEY_FIELD_NUMBER: builtins.int
+    H100_EQUIVALENTS_FIELD_NUMBER: builtins.int
+    CLOUD_MONEY_FIELD_NUMBER: builtins.int
+    CURRENCY_FIELD_NUMBER: builtins.int
+    BASIS_FIELD_NUMBER: builtins.int
+    NOTES_FIELD_NUMBER: builtins.int
+    REUSED_FIELD_NUMBER: builtins.int
+    clips: builtins.int
+    frames: builtins.int
+    chunks: builtins.int
+    cards: builtins.int
+    """Cards that may render it, and of those the ones with a measured pace."""
+    cards_measured: builtins.int
+    money_per_clip: builtins.float
+    h100_hours: builtins.float
+    """How long one H100 would take, and what it would cost by the hour."""
+    h100_money: builtins.float
+    h100_equivalents: builtins.float
+    """H100s that render as fast as the cards counted on."""
+    currency: builtins.str
+    """ISO 4217."""
+    basis: builtins.str
+    """measured, calibrated or estimated."""
+    reused: builtins.int
+    """Of its clips, those whose takes are there already."""
+    @builtins.property
+    def quoted_at(self) -> timestamp_pb2.Timestamp: ...
+    @builtins.property
+    def card_hours(self) -> Range:
+        """Of cards at work."""
+
+    @builtins.property
+    def hours(self) -> Range:
+        """From now to its end, the queue before it counted in."""
+
+    @builtins.property
+    def finish_at(self) -> timestamp_pb2.Timestamp:
+        """Now plus the likely, lowest and highest hours."""
+
+    @builtins.property
+    def finish_early(self) -> timestamp_pb2.Timestamp: ...
+    @builtins.property
+    def finish_late(self) -> timestamp_pb2.Timestamp: ...
+    @builtins.property
+    def kilowatt_hours(self) -> Range: ...
+    @builtins.property
+    def electricity_money(self) -> Range: ...
+    @builtins.property
+    def money(self) -> Range:
+        """Electricity and the cards' share of their price."""
+
+    @builtins.property
+    def cloud_money(self) -> Range:
+        """What a cloud would charge for as many generations."""
+
+    @builtins.property
+    def notes(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What it rests on, and what it cannot know."""
+
+    def __init__(
+        self,
+        *,
+        quoted_at: timestamp_pb2.Timestamp | None = ...,
+        clips: builtins.int = ...,
+        frames: builtins.int = ...,
+        chunks: builtins.int = ...,
+        cards: builtins.int = ...,
+        cards_measured: builtins.int = ...,
+        card_hours: Range | None = ...,
+        hours: Range | None = ...,
+        finish_at: timestamp_pb2.Timestamp | None = ...,
+        finish_early: timestamp_pb2.Timestamp | None = ...,
+        finish_late: timestamp_pb2.Timestamp | None = ...,
+        kilowatt_hours: Range | None = ...,
+        electricity_money: Range | None = ...,
+        money: Range | None = ...,
+        money_per_clip: builtins.float = ...,
+        h100_hours: builtins.float = ...,
+        h100_money: builtins.float = ...,
+        h100_equivalents: builtins.float = ...,
+        cloud_money: Range | None = ...,
+        currency: builtins.str = ...,
+        basis: builtins.str = ...,
+        notes: abc.Iterable[builtins.str] | None = ...,
+        reused: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["card_hours", b"card_hours", "cloud_money", b"cloud_money", "electricity_money", b"electricity_money", "finish_at", b"finish_at", "finish_early", b"finish_early", "finish_late", b"finish_late", "hours", b"hours", "kilowatt_hours", b"kilowatt_hours", "money", b"money", "quoted_at", b"quoted_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["basis", b"basis", "card_hours", b"card_hours", "cards", b"cards", "cards_measured", b"cards_measured", "chunks", b"chunks", "clips", b"clips", "cloud_money", b"cloud_money", "currency", b"currency", "electricity_money", b"electricity_money", "finish_at", b"finish_at", "finish_early", b"finish_early", "finish_late", b"finish_late", "frames", b"frames", "h100_equivalents", b"h100_equivalents", "h100_hours", b"h100_hours", "h100_money", b"h100_money", "hours", b"hours", "kilowatt_hours", b"kilowatt_hours", "money", b"money", "money_per_clip", b"money_per_clip", "notes", b"notes", "quoted_at", b"quoted_at", "reused", b"reused"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SavedLook(message.Message):
+    """A saved look: what every clip of a project that is locked to it has in common. Empty fields
+    pin nothing.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    MODEL_FIELD_NUMBER: builtins.int
+    LORAS_FIELD_NUMBER: builtins.int
+    QUALITY_FIELD_NUMBER: builtins.int
+    STEPS_FIELD_NUMBER: builtins.int
+    GUIDANCE_SCALE_FIELD_NUMBER: builtins.int
+    PROMPT_PREFIX_FIELD_NUMBER: builtins.int
+    NEGATIVE_PROMPT_FIELD_NUMBER: builtins.int
+    STACK_ID_FIELD_NUMBER: builtins.int
+    NOTE_FIELD_NUMBER: builtins.int
+    SAVED_AT_FIELD_NUMBER: builtins.int
+    PINS_LORAS_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    model: builtins.str
+    """A model's digest."""
+    quality: builtins.str
+    guidance_scale: builtins.float
+    prompt_prefix: builtins.str
+    """Comes before every prompt."""
+    negative_prompt: builtins.str
+    stack_id: builtins.str
+    """Only cards with this stack render it."""
+    note: builtins.str
+    pins_loras: builtins.bool
+    @builtins.property
+    def loras(self) -> containers.RepeatedCompositeFieldContainer[Lora]: ...
+    @builtins.property
+    def steps(self) -> containers.RepeatedScalarFieldContainer[builtins.int]: ...
+    @builtins.property
+    def saved_at(self) -> timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        model: builtins.str = ...,
+        loras: abc.Iterable[Lora] | None = ...,
+        quality: builtins.str = ...,
+        steps: abc.Iterable[builtins.int] | None = ...,
+        guidance_scale: builtins.float | None = ...,
+        prompt_prefix: builtins.str = ...,
+        negative_prompt: builtins.str = ...,
+        stack_id: builtins.str = ...,
+        note: builtins.str = ...,
+        saved_at: timestamp_pb2.Timestamp | None = ...,
+        pins_loras: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_guidance_scale", b"_guidance_scale", "guidance_scale", b"guidance_scale", "saved_at", b"saved_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_guidance_scale", b"_guidance_scale", "guidance_scale", b"guidance_scale", "loras", b"loras", "model", b"model", "name", b"name", "negative_prompt", b"negative_prompt", "note", b"note", "pins_loras", b"pins_loras", "prompt_prefix", b"prompt_prefix", "quality", b"quality", "saved_at", b"saved_at", "stack_id", b"stack_id", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__guidance_scale: _TypeAlias = typing.Literal["guidance_scale"]  # noqa: Y015
+    _WhichOneofArgType__guidance_scale: _TypeAlias = typing.Literal["_guidance_scale", b"_guidance_scale"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__guidance_scale) -> _WhichOneofReturnType__guidance_scale | None: ...
 
 @typing.final
 class Preview(message.Message):
@@ -626,11 +1043,14 @@ class Needs(message.Message):
     TAGS_FIELD_NUMBER: builtins.int
     PROFILE_FIELD_NUMBER: builtins.int
     MODEL_FIELD_NUMBER: builtins.int
+    STACK_ID_FIELD_NUMBER: builtins.int
     vram_bytes: builtins.int
     profile: builtins.str
     """The only profile that its clips are rendered with, whatever their quality."""
     model: builtins.str
     """A model's name, or the beginning of its digest."""
+    stack_id: builtins.str
+    """Versions and profile that a card must render with, exactly."""
     @builtins.property
     def card_types(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Any of these, as `farm cards` names them: rtx-4060-ti, h100, cpu."""
@@ -647,10 +1067,11 @@ class Needs(message.Message):
         tags: abc.Iterable[builtins.str] | None = ...,
         profile: builtins.str = ...,
         model: builtins.str = ...,
+        stack_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["card_types", b"card_types", "model", b"model", "profile", b"profile", "tags", b"tags", "vram_bytes", b"vram_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["card_types", b"card_types", "model", b"model", "profile", b"profile", "stack_id", b"stack_id", "tags", b"tags", "vram_bytes", b"vram_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -679,6 +1100,15 @@ class Batch(message.Message):
     FIRST_LOOK_FIELD_NUMBER: builtins.int
     EVERY_FIELD_NUMBER: builtins.int
     FAILURES_MAX_FIELD_NUMBER: builtins.int
+    OUTPUT_FIELD_NUMBER: builtins.int
+    WEBHOOK_FIELD_NUMBER: builtins.int
+    BUDGET_FIELD_NUMBER: builtins.int
+    SPENT_FIELD_NUMBER: builtins.int
+    PROMISE_FIELD_NUMBER: builtins.int
+    LOOK_FIELD_NUMBER: builtins.int
+    REVIEWS_FIELD_NUMBER: builtins.int
+    DELIVER_TO_FIELD_NUMBER: builtins.int
+    ENDED_AT_FIELD_NUMBER: builtins.int
     batch_id: builtins.str
     name: builtins.str
     project: builtins.str
@@ -700,6 +1130,14 @@ class Batch(message.Message):
     """0: the longest first. 1: as in the file. N: the first, the last and every N-th first."""
     failures_max: builtins.int
     """Failed clips that pause it; 0 is never, absent is the farm's own rule."""
+    output: builtins.str
+    """Template of its files' names."""
+    webhook: builtins.str
+    """Where notices of it are posted."""
+    look: builtins.str
+    """The saved look that it keeps to."""
+    deliver_to: builtins.str
+    """Where the gateway delivers its takes; empty is nowhere."""
     @builtins.property
     def created_at(self) -> timestamp_pb2.Timestamp: ...
     @builtins.property
@@ -717,6 +1155,20 @@ class Batch(message.Message):
     @builtins.property
     def after(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Ids of batches that must have ended before its clips begin."""
+
+    @builtins.property
+    def budget(self) -> Budget: ...
+    @builtins.property
+    def spent(self) -> Spent: ...
+    @builtins.property
+    def promise(self) -> Quote:
+        """What was quoted when it was submitted."""
+
+    @builtins.property
+    def reviews(self) -> ReviewCounts: ...
+    @builtins.property
+    def ended_at(self) -> timestamp_pb2.Timestamp:
+        """Of its last clip; absent while there are open ones."""
 
     def __init__(
         self,
@@ -740,10 +1192,19 @@ class Batch(message.Message):
         first_look: builtins.bool = ...,
         every: builtins.int = ...,
         failures_max: builtins.int | None = ...,
+        output: builtins.str = ...,
+        webhook: builtins.str = ...,
+        budget: Budget | None = ...,
+        spent: Spent | None = ...,
+        promise: Quote | None = ...,
+        look: builtins.str = ...,
+        reviews: ReviewCounts | None = ...,
+        deliver_to: builtins.str = ...,
+        ended_at: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_failures_max", b"_failures_max", "clips", b"clips", "created_at", b"created_at", "deadline", b"deadline", "failures_max", b"failures_max", "needs", b"needs"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_failures_max", b"_failures_max", "budget", b"budget", "clips", b"clips", "created_at", b"created_at", "deadline", b"deadline", "ended_at", b"ended_at", "failures_max", b"failures_max", "needs", b"needs", "promise", b"promise", "reviews", b"reviews", "spent", b"spent"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_failures_max", b"_failures_max", "after", b"after", "batch_id", b"batch_id", "chunks", b"chunks", "chunks_done", b"chunks_done", "clips", b"clips", "created_at", b"created_at", "deadline", b"deadline", "every", b"every", "failures_max", b"failures_max", "first_look", b"first_look", "frames", b"frames", "frames_delivered", b"frames_delivered", "limits", b"limits", "name", b"name", "needs", b"needs", "priority", b"priority", "project", b"project", "reason", b"reason", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_failures_max", b"_failures_max", "after", b"after", "batch_id", b"batch_id", "budget", b"budget", "chunks", b"chunks", "chunks_done", b"chunks_done", "clips", b"clips", "created_at", b"created_at", "deadline", b"deadline", "deliver_to", b"deliver_to", "ended_at", b"ended_at", "every", b"every", "failures_max", b"failures_max", "first_look", b"first_look", "frames", b"frames", "frames_delivered", b"frames_delivered", "limits", b"limits", "look", b"look", "name", b"name", "needs", b"needs", "output", b"output", "priority", b"priority", "project", b"project", "promise", b"promise", "reason", b"reason", "reviews", b"reviews", "spent", b"spent", "state", b"state", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__failures_max: _TypeAlias = typing.Literal["failures_max"]  # noqa: Y015
     _WhichOneofArgType__failures_max: _TypeAlias = typing.Literal["_failures_max", b"_failures_max"]  # noqa: Y015

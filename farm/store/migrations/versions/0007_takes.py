@@ -1,0 +1,87 @@
+"""What production houses live in: names of outputs, budgets, versions and where they come from,
+changes of prompt, saved looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+_Column = tuple[str, "sa.types.TypeEngine[Any]", str | None]
+"""Name, type, and the default of rows that are there; None may be NULL."""
+
+_JSON = sa.JSON(none_as_null=True)
+_SEQUENCE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_ADDED: dict[str, Sequence[_Column]] = {
+    "batches": (
+        ("output", sa.Text(), ""),
+        ("webhook", sa.Text(), ""),
+        ("budget", _JSON, None),
+        ("look", sa.Text(), ""),
+        ("deliver_to", sa.Text(), ""),
+        ("joins", sa.Text(), ""),
+        ("promise", _JSON, None),
+        ("spent_seconds", sa.Double(), "0"),
+        ("spent_joules", sa.Double(), "0"),
+        ("spent_money", sa.Double(), "0"),
+        ("ended_at", sa.Double(), None),
+    ),
+    "clips": (
+        ("file_name", sa.Text(), ""),
+        ("digest", sa.Text(), ""),
+        ("origin_kind", sa.Text(), ""),
+        ("origin_clip", sa.Text(), None),
+        ("origin_chunks", sa.Integer(), "0"),
+    ),
+    "projects": (("look", sa.Text(), ""),),
+}
+
+
+def upgrade() -> None:
+    """Add columns and tables; takes that are there are found by no digest, and so not reused."""
+    for table, columns in _ADDED.items():
+        for name, type_, default in columns:
+            column = sa.Column(name, type_, server_default=default, nullable=default is None)
+            op.add_column(table, column)
+    reusable = sa.text("state = 'done' AND digest != ''")
+    op.create_index(
+        "ix_clips_digest", "clips", ["digest"], sqlite_where=reusable, postgresql_where=reusable
+    )
+    op.create_table(
+        "steers",
+        sa.Column("number", _SEQUENCE, nullable=False),
+        sa.Column("clip_id", sa.Text(), nullable=False),
+        sa.Column("chunk", sa.Integer(), nullable=False),
+        sa.Column("prompt", sa.Text(), nullable=False),
+        sa.Column("blend_chunks", sa.Integer(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(["clip_id"], ["clips.clip_id"], name="fk_steers_clip_id_clips"),
+        sa.PrimaryKeyConstraint("number", name="pk_steers"),
+    )
+    op.create_index("ix_steers_clip_id", "steers", ["clip_id"])
+    op.create_table(
+        "saved_looks",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("pins", _JSON, nullable=False),
+        sa.Column("note", sa.Text(), server_default="", nullable=False),
+        sa.Column("saved_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_saved_looks"),
+    )
+
+
+def downgrade() -> None:
+    """Forget all of it."""
+    op.drop_table("saved_looks")
+    op.drop_table("steers")
+    op.drop_index("ix_clips_digest", "clips")
+    for table, columns in _ADDED.items():
+        for name, _type, _default in reversed(columns):
+            op.drop_column(table, name)
