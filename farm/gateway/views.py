@@ -22,7 +22,7 @@ from farm.domain.ledger import (
     TakeRow,
 )
 from farm.domain.project import Look
-from farm.domain.spec import ClipSpec, Problem, PromptMark
+from farm.domain.spec import ClipSpec, Fork, Origin, Problem, PromptMark
 from farm.plan.economics import Baseline
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
@@ -121,10 +121,7 @@ def clip_view(
         columns=row.columns,
         row=row.row,
         file_name=row.file_name,
-        origin=row.origin
-        and types_pb.Origin(
-            kind=row.origin.kind, clip_id=row.origin.clip_id, chunks=row.origin.chunks
-        ),
+        origin=_origin_view(row.origin),
     )
     if row.take is not None:
         view.take.CopyFrom(_take_view(row.take, row.finished_at, presign))
@@ -173,7 +170,7 @@ def spec_view(spec: ClipSpec) -> types_pb.ClipSpec:
         amplify_first_chunk=spec.amplify_first_chunk,
         image_noise=_range_view(spec.image_noise),
         video_noise=_range_view(spec.video_noise),
-        fork=spec.fork and types_pb.Fork(chunk=spec.fork.chunk, seed=spec.fork.seed),
+        fork=_fork_view(spec.fork),
     )
 
 
@@ -276,6 +273,16 @@ def _budget_view(budget: Budget) -> types_pb.Budget | None:
     return types_pb.Budget(
         money=budget.money, hours=budget.hours, kilowatt_hours=budget.kilowatt_hours
     )
+
+
+def _origin_view(origin: Origin | None) -> types_pb.Origin | None:
+    if origin is None:
+        return None
+    return types_pb.Origin(kind=origin.kind, clip_id=origin.clip_id, chunks=origin.chunks)
+
+
+def _fork_view(fork: Fork | None) -> types_pb.Fork | None:
+    return types_pb.Fork(chunk=fork.chunk, seed=fork.seed) if fork else None
 
 
 def _range_view(sigmas: tuple[float, float] | None) -> types_pb.SigmaRange | None:
