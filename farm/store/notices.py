@@ -17,7 +17,7 @@ _settle: Final = Bulk(
     update(t.notices)
     .where(t.notices.c.number == bindparam("of_number"))
     .values(
-        tries=t.notices.c.tries + 1,
+        tries=t.notices.c.tries + bindparam("more_tries"),
         settled=bindparam("settled"),
         next_at=bindparam("next_at"),
         ended_at=bindparam("ended_at"),
@@ -41,6 +41,7 @@ def write_outcomes(connection: Connection, at: float, outcomes: Sequence[NoticeO
         [
             {
                 "of_number": each.number,
+                "more_tries": 1,
                 "settled": json_text(each.settled),
                 "next_at": each.retry_at,
                 "ended_at": at if each.ended else None,
