@@ -19,7 +19,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from farm.gateway import webhook
-from farm.gateway.notifier import GIVEN_UP_SECONDS, Notifier, NoticeSettings, pause_seconds
+from farm.gateway.notifier import GIVEN_UP_SECONDS, NoticeSettings, Notifier, pause_seconds
 from farm.gateway.settings import GatewaySettings
 from farm.gateway.threads import Threads
 from heliostat.v1 import batch_service_pb2 as batch_pb
@@ -49,7 +49,7 @@ class Listener:
                 self.send_header("content-length", "0")
                 self.end_headers()
 
-            def log_message(self, format: str, *args: Any) -> None:
+            def log_message(self, *_args: Any) -> None:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
