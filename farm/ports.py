@@ -20,6 +20,7 @@ from farm.domain.ledger import (
     RequestRow,
     Totals,
 )
+from farm.domain.notices import Notice
 from farm.domain.project import Limit, Look, Project
 from farm.domain.spec import NewClip
 
@@ -145,6 +146,10 @@ class Store(Protocol):
         """What a request_id was answered with."""
         ...
 
+    def notices(self, at: float, limit: int) -> list[Notice]:
+        """Notices that are due at a time and that somebody is still to be told of, in order."""
+        ...
+
     def clip(self, clip_id: str) -> Clip | None:
         """One clip, ended or not."""
         ...
@@ -158,6 +163,10 @@ class Store(Protocol):
 
 class Ledger(Protocol):
     """The reading side: gateways call it, beside the one writer."""
+
+    def farm_id(self) -> str:
+        """Whose ledger it is; empty where nobody has said."""
+        ...
 
     def find_batch(self, id_or_name: str) -> Batch:
         """By id, or by a name that only one batch has. Raises `NotFound`, `AmbiguousName`."""

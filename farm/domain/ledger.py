@@ -9,6 +9,7 @@ from operator import attrgetter
 from farm.domain.batch import Batch
 from farm.domain.clip import Clip, EventKind
 from farm.domain.fleet import Circuit, FleetEvent, Node, Standing
+from farm.domain.notices import NoticeOutcome
 from farm.domain.project import Limit, Look, Project
 from farm.domain.spec import ClipSpec, Origin, PromptMark
 
@@ -166,6 +167,8 @@ class Commit:
     """("limit" or "circuit", its name): removed by a person."""
     looks: list[Look] = field(default_factory=list)
     fleet_events: list[FleetEvent] = field(default_factory=list)
+    notices: list[NoticeOutcome] = field(default_factory=list)
+    """What became of notices that were sent; new ones come with their batches' events."""
 
     def __bool__(self) -> bool:
         return any(_written(self))

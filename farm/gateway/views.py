@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from farm.domain.batch import Batch, BatchProgress, BatchState, Budget
@@ -82,6 +83,14 @@ def batch_view(batch: Batch, progress: BatchProgress | None) -> types_pb.Batch:
         look=batch.look,
         deliver_to=batch.deliver_to,
     )
+
+
+def batch_json(view: types_pb.Batch) -> dict[str, Any]:
+    """A batch as protobuf's JSON, for whoever is told of it; where notices go stays unsaid."""
+    shown = types_pb.Batch()
+    shown.CopyFrom(view)
+    shown.ClearField("webhook")
+    return MessageToDict(shown, always_print_fields_with_no_presence=True)
 
 
 def counts_view(counts: Mapping[ClipState, int]) -> types_pb.ClipCounts:

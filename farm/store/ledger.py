@@ -60,6 +60,12 @@ class SqlLedger:
         """Close all connections."""
         self._engine.dispose()
 
+    def farm_id(self) -> str:
+        """Whose ledger it is; empty where nobody has said."""
+        with self._engine.begin() as connection:
+            found: str = connection.execute(select(t.farm.c.farm_id)).scalar_one()
+        return found
+
     def find_batch(self, id_or_name: str) -> Batch:
         """By id, or by a name that only one batch has. Raises `NotFound`, `AmbiguousName`."""
         query = select(t.batches).where(_published).order_by(t.batches.c.number)

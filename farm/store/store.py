@@ -16,6 +16,7 @@ from farm.domain.clip import Clip, ClipState
 from farm.domain.errors import Fenced, NotFound, StaleWrite
 from farm.domain.fleet import Circuit, Node
 from farm.domain.ledger import CardRow, Commit, Released, RequestRow, Totals
+from farm.domain.notices import Notice
 from farm.domain.project import Limit, Look, Project
 from farm.domain.spec import NewClip
 from farm.failpoints import reach
@@ -23,6 +24,7 @@ from farm.ports import Store
 from farm.store import commits, plan_rows, retention, staging
 from farm.store import tables as t
 from farm.store.engine import reading, writer_engine
+from farm.store.notices import read_notices, write_outcomes
 from farm.store.rows import (
     CLIP_COLUMNS,
     read_batch,
@@ -196,6 +198,7 @@ class SqlStore:
             commits.write_totals(connection, commit.totals)
             commits.write_cards(connection, commit.cards)
             plan_rows.write_plan(connection, epoch, at, commit)
+            write_outcomes(connection, at, commit.notices)
 
     def release(
         self, epoch: int, at: float, *, chunks_before: float, events_before: float, limit: int
@@ -276,6 +279,11 @@ class SqlStore:
         """What a request_id was answered with."""
         with self._reads.begin() as connection:
             return read_request(connection, request_id)
+
+    def notices(self, at: float, limit: int) -> list[Notice]:
+        """Notices that are due at a time and that somebody is still to be told of, in order."""
+        with self._reads.begin() as connection:
+            return read_notices(connection, at, limit)
 
     def clip(self, clip_id: str) -> Clip | None:
         """One clip of a published batch, ended or not."""
