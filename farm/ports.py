@@ -22,6 +22,7 @@ from farm.domain.ledger import (
 )
 from farm.domain.notices import Notice
 from farm.domain.project import Limit, Look, Project
+from farm.domain.saved_look import SavedLook
 from farm.domain.spec import NewClip
 
 
@@ -74,6 +75,10 @@ class Store(Protocol):
 
     def limits(self) -> list[Limit]:
         """All named limits, by name."""
+        ...
+
+    def saved_looks(self) -> list[SavedLook]:
+        """All saved looks, by name."""
         ...
 
     def circuits(self) -> list[Circuit]:
@@ -216,6 +221,10 @@ class Ledger(Protocol):
 
     def limits(self) -> list[Limit]:
         """All named limits, by name."""
+        ...
+
+    def saved_looks(self) -> list[SavedLook]:
+        """All saved looks, by name."""
         ...
 
     def circuits(self) -> list[Circuit]:

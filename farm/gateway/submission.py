@@ -68,6 +68,7 @@ class Submission:
             checked = HeaderCheck(self._header, ledger)
             self._batch = await desk.threads.run(checked.batch, self._batch_id)
             self._of_header = checked.problems
+            self._checker.look = checked.look
             self._warnings = await needs_warnings(desk, self._batch.needs)
 
     async def add(self, rows: Sequence[batch_pb.Row]) -> None:

@@ -22,7 +22,7 @@ from farm.domain.ledger import (
     TakeRow,
 )
 from farm.domain.project import Look
-from farm.domain.spec import ClipSpec, Fork, Origin, Problem, PromptMark
+from farm.domain.spec import ClipSpec, Fork, LoraUse, Origin, Problem, PromptMark
 from farm.plan.economics import Baseline
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
@@ -165,13 +165,18 @@ def spec_view(spec: ClipSpec) -> types_pb.ClipSpec:
         image=spec.image,
         video=spec.video,
         schedule=mark_views(spec.schedule),
-        loras=[types_pb.Lora(name=lora.name, scale=lora.scale) for lora in spec.loras],
+        loras=lora_views(spec.loras),
         skip_first_chunk=spec.skip_first_chunk,
         amplify_first_chunk=spec.amplify_first_chunk,
         image_noise=_range_view(spec.image_noise),
         video_noise=_range_view(spec.video_noise),
         fork=_fork_view(spec.fork),
     )
+
+
+def lora_views(loras: Iterable[LoraUse]) -> list[types_pb.Lora]:
+    """LoRAs and how strongly they count."""
+    return [types_pb.Lora(name=lora.name, scale=lora.scale) for lora in loras]
 
 
 def mark_views(marks: Iterable[PromptMark]) -> list[types_pb.PromptMark]:

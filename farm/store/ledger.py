@@ -15,6 +15,7 @@ from farm.domain.errors import AmbiguousName, NotFound
 from farm.domain.fleet import Circuit, Node
 from farm.domain.ledger import ChunkRow, ClipRow, EventRow, FleetEventRow, RequestRow
 from farm.domain.project import Limit, Look, Project
+from farm.domain.saved_look import SavedLook
 from farm.ports import Ledger
 from farm.store import plan_rows
 from farm.store import tables as t
@@ -191,6 +192,11 @@ class SqlLedger:
         """All named limits, by name."""
         with self._engine.begin() as connection:
             return plan_rows.read_limits(connection)
+
+    def saved_looks(self) -> list[SavedLook]:
+        """All saved looks, by name."""
+        with self._engine.begin() as connection:
+            return plan_rows.read_saved_looks(connection)
 
     def circuits(self) -> list[Circuit]:
         """All circuits, by name."""

@@ -18,6 +18,7 @@ from farm.domain.fleet import Circuit, Node
 from farm.domain.ledger import CardRow, Commit, Released, RequestRow, Totals
 from farm.domain.notices import Notice
 from farm.domain.project import Limit, Look, Project
+from farm.domain.saved_look import SavedLook
 from farm.domain.spec import NewClip
 from farm.failpoints import reach
 from farm.ports import Store
@@ -138,6 +139,11 @@ class SqlStore:
         """All named limits, by name."""
         with self._reads.begin() as connection:
             return plan_rows.read_limits(connection)
+
+    def saved_looks(self) -> list[SavedLook]:
+        """All saved looks, by name."""
+        with self._reads.begin() as connection:
+            return plan_rows.read_saved_looks(connection)
 
     def circuits(self) -> list[Circuit]:
         """All circuits, by name."""
