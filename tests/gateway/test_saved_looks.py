@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import grpc
@@ -13,11 +14,12 @@ from heliostat.v1 import types_pb2 as types_pb
 from tests.fixtures.gateway import Rig, reason_of, submission
 
 DIGEST = "a1" * 32
+_requests = itertools.count()
 
 
 async def save(rig: Rig, name: str = "noir", **pins: Any) -> types_pb.SavedLook:
     look = types_pb.SavedLook(name=name, **pins)
-    request = fleet_pb.SaveLookRequest(request_id=f"save {name} {sorted(pins)}", look=look)
+    request = fleet_pb.SaveLookRequest(request_id=f"save {next(_requests)}", look=look)
     return (await rig.fleet.SaveLook(request)).look
 
 
