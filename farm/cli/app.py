@@ -18,6 +18,7 @@ from farm.cli import (
     simulate,
     speed,
     submit,
+    top,
     watch,
     why,
 )
@@ -40,6 +41,7 @@ for body in (
     purge.purge,
     submit.submit,
     fleet.status,
+    top.top,
     watch.watch,
     batches.clips,
     batches.fetch,
