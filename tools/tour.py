@@ -1,8 +1,8 @@
 """Runs docs/tour.md: every command in it, and the pictures that it shows.
 
-A block of the kind `console` holds commands (`$ …`) and what they printed; `console exit=2` says how
-its last one ends. A `<!-- shows: TEXT -->` after a block must be in what it printed. Blocks of the
-kind `python` are run likewise. With --write the output and the pictures in the document are
+A block of the kind `console` holds commands (`$ …`) and what they printed; `console exit=2` says
+how its last one ends. A `<!-- shows: TEXT -->` after a block must be in what it printed. Blocks of
+the kind `python` are run likewise. With --write the output and the pictures in the document are
 replaced by those of this run; without, only what is said of them is held against it.
 """
 
