@@ -10,5 +10,6 @@ PATH="$BIN:$PATH" "$PYTHON" -m grpc_tools.protoc -I proto \
   --mypy_grpc_out=readable_stubs:proto proto/heliostat/v1/*.proto
 # types.proto has no service
 rm -f proto/heliostat/v1/types_pb2_grpc.py*
-# the same calls by JSON
+# the same calls by JSON, and the SDK's for asyncio
 "$PYTHON" tools/openapi.py
+"$PYTHON" tools/async_sdk.py
