@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,19 +19,21 @@ from farm.client.aio import connection as aio_connection
 from farm.client.aio.connection import AsyncConnection
 from farm.client.aio.deciding import AsyncDeciding
 from farm.client.aio.fleet_calls import AsyncFleetCalls
+from farm.client.aio.saved_looks import AsyncSavedLooks
 from farm.client.base import new_request_id
 from farm.client.errors import Refused
 from farm.client.farm import PAGE, Submitted
 from farm.client.inputs import BesideFile, absolute_settings
 from farm.client.local import find_local
 from farm.client.submission import Planned
+from farm.client.times import timestamp
 from heliostat.v1 import batch_service_pb2 as pb
 from heliostat.v1 import batch_service_pb2_grpc as batch_rpc
 from heliostat.v1 import fleet_service_pb2_grpc as fleet_rpc
 from heliostat.v1 import types_pb2 as types
 
 
-class AsyncFarm(AsyncDeciding, AsyncFleetCalls):
+class AsyncFarm(AsyncDeciding, AsyncFleetCalls, AsyncSavedLooks):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 
     def __init__(self, endpoint: str, token: str = "", ca: Path | None = None) -> None:
@@ -126,9 +129,14 @@ class AsyncFarm(AsyncDeciding, AsyncFleetCalls):
         answer = await self._connection.call(self._batches.Get, pb.GetRequest(batch_id=batch_id))
         return answer.batch
 
-    async def list(self, project: str = "") -> AsyncIterator[types.Batch]:
-        """All batches, the newest first."""
-        request = pb.ListRequest(project=project, page_size=100)
+    async def list(
+        self, project: str = "", *, active: bool = False, ended_after: datetime | None = None
+    ) -> AsyncIterator[types.Batch]:
+        """All batches, the newest first; of `active` ones those with open clips, or that ended
+        after a time."""
+        request = pb.ListRequest(
+            project=project, page_size=100, active=active, ended_after=timestamp(ended_after)
+        )
         while True:
             answer = await self._connection.call(self._batches.List, request)
             for each in answer.batches:

@@ -81,9 +81,10 @@ class AsyncFleetCalls(AsyncCalls):
         no_cap: bool = False,
         burst: int | None = None,
         no_burst: bool = False,
+        look: str | None = None,
         request_id: str = "",
     ) -> pb.Project:
-        """Make a project, or change what is given of it."""
+        """Make a project, or change what is given of it; a look of "" unlocks it."""
         request = pb.SetProjectRequest(
             request_id=request_id or new_request_id(),
             name=name,
@@ -92,6 +93,7 @@ class AsyncFleetCalls(AsyncCalls):
             no_cap=no_cap,
             burst=burst,
             no_burst=no_burst,
+            look=look,
         )
         return (await self._connection.call(self._fleet.SetProject, request)).project
 
