@@ -1,5 +1,6 @@
-"""The Python SDK: a farm over gRPC."""
+"""The Python SDK: a farm over gRPC, by `Farm` or for asyncio by `AsyncFarm`."""
 
+from farm.client.aio.farm import AsyncFarm
 from farm.client.errors import (
     AccessDenied,
     BadRequest,
@@ -14,6 +15,7 @@ from farm.client.submission import Planned
 
 __all__ = [
     "AccessDenied",
+    "AsyncFarm",
     "BadRequest",
     "Farm",
     "FarmBusy",

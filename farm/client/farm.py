@@ -208,15 +208,15 @@ class Farm(Deciding, FleetCalls, SavedLooks):
         on_interrupted: Callable[[str], None] = lambda _why: None,
     ) -> Iterator[pb.WatchResponse]:
         """Every change of a batch after sequence number `after`, without a gap or a repeat."""
-        return watching.watch(
-            self._connection,
-            self._batches,
+        resuming = watching.Resuming(
+            self.endpoint,
             batch_id,
             after=after,
             until_ended=until_ended,
             patience_seconds=patience_seconds,
             on_interrupted=on_interrupted,
         )
+        return watching.watch(self._connection, self._batches, resuming)
 
     def cancel(
         self, batch_id: str, clips: Sequence[str] = (), *, reason: str = "", request_id: str = ""

@@ -79,6 +79,7 @@ class GatewayActor:
                     webhook=keys.notices_webhook,
                     hook=tuple(shlex.split(settings.notices_hook)),
                 ),
+                cors_origins=settings.cors_origins,
                 retention=Retention(
                     chunk_days=settings.keep_chunks_days, event_days=settings.keep_events_days
                 ),

@@ -72,6 +72,8 @@ class HeadSettings:
     ray_dashboard: bool = False
     notices_hook: str = ""
     """A command that is run for every notice; empty is none."""
+    cors_origins: tuple[str, ...] = ()
+    """Whose pages may call the API by JSON."""
     baseline: str = "h100"
     baseline_fps: float = 0.0
     """Frames per second of the baseline as measured here; 0 is as published."""
@@ -190,6 +192,7 @@ class HeadSettings:
         for name in ("data_dir", "model", "loras", "tls_certificate", "tls_key"):
             values[name] = Path(values[name]) if values.get(name) else None
         values["inputs"] = tuple(map(Path, values.get("inputs", ())))
+        values["cors_origins"] = tuple(values.get("cors_origins", ()))
         return cls(**values)
 
 

@@ -1,4 +1,4 @@
-"""A gateway: gRPC for clients, HTTP for metrics, exchanges for cards. It keeps nothing."""
+"""A gateway: gRPC and JSON for clients, HTTP for metrics, exchanges for cards. It keeps nothing."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ from farm.gateway.desk import Desk
 from farm.gateway.exchange import Exchanger
 from farm.gateway.fleet import FleetService
 from farm.gateway.fleet_view import FleetView
-from farm.gateway.http import HttpServer, Pages, bound_socket
+from farm.gateway.http import HttpServer, bound_socket
+from farm.gateway.json_api import JsonApi
 from farm.gateway.metrics import FleetCollector, Meters
 from farm.gateway.notifier import Notifier
+from farm.gateway.pages import Pages
 from farm.gateway.retention import Caretaker
 from farm.gateway.settings import GatewaySettings
 from farm.gateway.threads import Threads
@@ -72,7 +74,17 @@ class Gateway:
         )
         self._collector = FleetCollector()
         self._registry.register(self._collector)
-        self._pages = Pages(self._registry, self._collector, self._fleet, self._threads)
+        self._batches = BatchService(self._desk, self._meters)
+        self._operators = FleetService(self._desk)
+        servicers = {"BatchService": self._batches, "FleetService": self._operators}
+        self._pages = Pages(
+            self._registry,
+            self._collector,
+            self._fleet,
+            self._threads,
+            JsonApi(settings, self._threads, servicers),
+            settings.cors_origins,
+        )
         self._exchanger = Exchanger(
             ledger=ledger,
             objects=objects,
@@ -118,7 +130,7 @@ class Gateway:
 
     async def stop(self, grace_seconds: float = 5.0) -> None:
         """Say NOT_SERVING, end streams, let calls finish within the grace, then close."""
-        self._pages.serving = False
+        self._pages.stop_serving()
         await self._health.enter_graceful_shutdown()
         self._desk.stopping.set()
         for task in self._background:
@@ -148,8 +160,8 @@ class Gateway:
                 ("grpc.so_reuseport", 0),  # a second farm on this port must fail, not share it
             ],
         )
-        add_BatchServiceServicer_to_server(BatchService(self._desk, self._meters), server)
-        add_FleetServiceServicer_to_server(FleetService(self._desk), server)
+        add_BatchServiceServicer_to_server(self._batches, server)
+        add_FleetServiceServicer_to_server(self._operators, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         return server
 

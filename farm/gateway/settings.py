@@ -16,7 +16,10 @@ class Limits:
 
     rpcs_max: int = 2048
     """gRPC calls in progress; more are RESOURCE_EXHAUSTED."""
+    json_calls_max: int = 256
+    """Calls by JSON in progress; more are RESOURCE_EXHAUSTED too."""
     message_bytes_max: int = 16 << 20
+    """Of a message by gRPC, and of a body by JSON."""
     row_bytes_max: int = 64 << 10
     """Of one row of a submission: all its columns together."""
     rows_max: int = 1_000_000
@@ -79,6 +82,8 @@ class GatewaySettings:
     tls_key: Path | None = None
     """PEM file; with `tls_certificate` both ports speak TLS."""
     tls_certificate: Path | None = None
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages browsers may let call the API by JSON; `*` is all."""
     limits: Limits = field(default_factory=Limits)
     retention: Retention = field(default_factory=Retention)
     notices: NoticeSettings = field(default_factory=NoticeSettings)
