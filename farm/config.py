@@ -25,6 +25,7 @@ from pydantic_settings import (
 )
 
 from farm.domain.errors import FarmError
+from farm.domain.roots import roots_of
 from farm.failpoints import VARIABLE as FAILPOINTS
 
 PREFIX: Final = "HELIOSTAT_"
@@ -87,6 +88,11 @@ class FarmConfig(BaseSettings):
         (),
         description="Directories of the nodes that clips may start from files of; on loopback "
         "none means anywhere. In the environment they stand apart by colons.",
+    )
+    roots: dict[str, dict[str, str]] = Field(
+        {},
+        description="Shared storage by name: a table of `linux`, `windows`, `macos` for each. In "
+        "the environment as JSON.",
     )
     ledger: SecretStr | None = Field(
         None,
@@ -203,6 +209,12 @@ class FarmConfig(BaseSettings):
         if value and not (host and port.isdecimal()):
             raise ValueError(f"{value!r} is no address; write HOST:PORT")
         return value
+
+    @field_validator("roots")
+    @classmethod
+    def _that_can_be(cls, roots: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        roots_of(roots)
+        return roots
 
     @field_validator("inputs", mode="before")
     @classmethod
