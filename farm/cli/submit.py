@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from farm.cli import output, plan_options
+from farm.cli.inputs_view import InputsView
 from farm.cli.options import (
     Ca,
     ConfigFile,
@@ -44,6 +45,12 @@ Set = Annotated[
     typer.Option("--set", metavar="FIELD=VALUE", help="The same for all clips."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check it, submit nothing.")]
+NoUpload = Annotated[
+    bool,
+    typer.Option(
+        "--no-upload", help="Send no files: paths of images and videos are the nodes' own."
+    ),
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Stay until every clip has ended.")]
 After = Annotated[
     list[str] | None,
@@ -67,6 +74,7 @@ def submit(
     column_map: Map = None,
     set_fields: Set = None,
     dry_run: DryRun = False,
+    no_upload: NoUpload = False,
     wait: Wait = False,
     deadline: plan_options.Deadline = None,
     after: After = None,
@@ -108,7 +116,7 @@ def submit(
     mapping, fixed = pairs("--map", column_map or []), pairs("--set", set_fields or [])
     if unreadable := _unreadable(file, mapping):
         return _refused(file, unreadable, as_json=as_json)
-    with connect(found) as farm:
+    with connect(found) as farm, InputsView() as view:
         try:
             done = farm.submit(
                 file,
@@ -120,6 +128,7 @@ def submit(
                 dry_run=dry_run,
                 request_id=request_id,
                 planned=planned,
+                inputs=view.options(found, upload=not no_upload),
             )
         except Refused as refused:
             return _refused(file, refused.problems, as_json=as_json)
