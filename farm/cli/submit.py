@@ -130,10 +130,9 @@ def submit(
                 planned=planned,
                 inputs=view.options(found, upload=not no_upload),
             )
-        except Refused as refused:
-            return _refused(file, refused.problems, as_json=as_json)
-        for warning in done.warnings:
-            output.note(f"note: {output.problem_line(str(file), warning)}")
+        except Refused as no:
+            return _refused(file, no.problems, as_json=as_json)
+        _warn(file, done)
         if wait and done.batch is not None:
             return wait_for(farm, done.batch, as_json=as_json)
         _print(file, done, as_json=as_json)
@@ -149,6 +148,11 @@ def _unreadable(file: Path, mapped: Iterable[str]) -> list[Problem]:
     except Unreadable as error:
         return [error.problem]
     return []
+
+
+def _warn(file: Path, done: Submitted) -> None:
+    for warning in done.warnings:
+        output.note(f"note: {output.problem_line(str(file), warning)}")
 
 
 def _print(file: Path, done: Submitted, *, as_json: bool) -> None:

@@ -51,7 +51,7 @@ class InputOptions:
     cache: Path | None = None
     """Directory of the hashes of before; None is the user's cache."""
     on_progress: Callable[[str, Progress], None] = _show_nothing
-    """Called with what is done now, "hashing" or "sending", and how far it is; from threads."""
+    """Told what is done now, "hashing" or "sending", and how far it is; by one thread at a time."""
 
 
 @dataclass(slots=True)
@@ -269,7 +269,7 @@ def _hash_all(
     def add(size: int) -> None:
         with lock:
             progress.bytes_done += size
-        options.on_progress("hashing", progress)
+            options.on_progress("hashing", progress)
 
     with ThreadPoolExecutor(_HASH_THREADS, thread_name_prefix="hash") as pool:
         reading: dict[Seen, Future[Hashes | BadValue]] = {

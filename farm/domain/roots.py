@@ -13,7 +13,6 @@ import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import PurePath, PurePosixPath, PureWindowsPath
 from typing import Final
 
 from farm.domain.values import BadValue, shown
@@ -60,10 +59,8 @@ def rooted(text: str, roots: Sequence[Root]) -> str | None:
     found: list[tuple[int, str]] = []
     for root in roots:
         for system, directory in root.directories.items():
-            path, base = _path(text, system), _path(directory, system)
-            if path.is_absolute() and path != base and path.is_relative_to(base):
-                place = f"{root.name}:/{path.relative_to(base).as_posix()}"
-                found.append((len(base.parts), place))
+            if below := _below(text, directory, system):
+                found.append((len(directory), f"{root.name}:/{below}"))
     return max(found)[1] if found else None
 
 
@@ -109,13 +106,28 @@ def _root(name: str, directories: dict[str, str]) -> Root:
     if not any(directories.values()):
         raise ValueError(f'{name} has no directory: write linux = "/mnt/{name}", or another one')
     for system, directory in directories.items():
-        if directory and not _path(directory, system).is_absolute():
+        if directory and not _is_absolute(directory, system):
             raise ValueError(f"{name}: {directory!r} is no absolute path of {system}")
     return Root(name=name, **directories)
 
 
-def _path(text: str, system: str) -> PurePath:
-    if system == "windows":
-        return PureWindowsPath(ntpath.normpath(text))
+def _below(text: str, directory: str, system: str) -> str:
+    """Where a path leads from a directory that it lies in, with `/`; else empty."""
+    if system == "windows":  # it knows no case, and both slashes
+        path, base = ntpath.normpath(text), ntpath.normpath(directory).rstrip("\\") + "\\"
+        is_below = path[: len(base)].lower() == base.lower()
+        return path[len(base) :].replace("\\", "/") if is_below else ""
+    path, base = _posix(text), _posix(directory).rstrip("/") + "/"
+    return path.removeprefix(base) if path.startswith(base) else ""
+
+
+def _posix(text: str) -> str:
     path = posixpath.normpath(text)
-    return PurePosixPath("/" + path.lstrip("/") if path.startswith("/") else path)
+    return "/" + path.lstrip("/") if path.startswith("/") else path
+
+
+def _is_absolute(directory: str, system: str) -> bool:
+    if system == "windows":
+        drive, rest = ntpath.splitdrive(directory)
+        return bool(drive) and (rest[:1] in ("\\", "/") or drive.startswith("\\\\"))
+    return directory.startswith("/")

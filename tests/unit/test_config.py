@@ -219,7 +219,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
     for name, field in FarmConfig.model_fields.items():
         default = field.default
-        shown = "" if default in (None, "", ()) else f"`{default}`".replace("False", "false")
+        shown = "" if default in (None, "", (), {}) else f"`{default}`".replace("False", "false")
         assert f"| `{name}` | {shown} |" in text, name
         assert field.description in text, name
     assert config.FILE_NAME in text
