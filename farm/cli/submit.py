@@ -135,8 +135,7 @@ def submit(
         _warn(file, done)
         if wait and done.batch is not None:
             return wait_for(farm, done.batch, as_json=as_json)
-        _print(file, done, as_json=as_json)
-    return output.OK
+    return _print(file, done, as_json=as_json)
 
 
 def _unreadable(file: Path, mapped: Iterable[str]) -> list[Problem]:
@@ -155,7 +154,7 @@ def _warn(file: Path, done: Submitted) -> None:
         output.note(f"note: {output.problem_line(str(file), warning)}")
 
 
-def _print(file: Path, done: Submitted, *, as_json: bool) -> None:
+def _print(file: Path, done: Submitted, *, as_json: bool) -> int:
     from farm.client.plain import plain
 
     if as_json:
@@ -168,13 +167,14 @@ def _print(file: Path, done: Submitted, *, as_json: bool) -> None:
                 "warnings": output.problem_values(str(file), done.warnings),
             }
         )
-        return
+        return output.OK
     clips, frames = plural(done.clips, "clip"), plural(done.frames, "frame")
     if done.batch is None:
         output.say(f"no problems: {clips}, {frames}")
     else:
         again = " (submitted before)" if done.repeated else ""
         output.say(f"batch {done.batch.batch_id}: {clips}, {frames}{again}")
+    return output.OK
 
 
 def _refused(file: Path, problems: Sequence[Problem], *, as_json: bool) -> int:

@@ -88,8 +88,7 @@ class TestPlaces:
             ("show://etc/shadow", '"show://etc/shadow": nodes fetch nothing from the web, '),
             (
                 "C:\\Users\\me\\a.png",
-                "is a path of Windows, below none of the farm's roots (P:\\show, \\\\server\\films), "
-                "put it below a root, or into the farm's bucket: s3://heliostat/KEY",
+                "is a path of Windows, below none of the farm's roots (P:\\show, ",
             ),
         ],
     )
