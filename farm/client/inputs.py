@@ -228,8 +228,10 @@ def sort_texts(
             if path is not None:
                 seen[text] = look_at(path, takes.bytes_max)
             elif text in relative:
-                what = f"there is no file {shown(text)} on this machine"
-                raise BadValue(what, "check its name, or use --no-upload for one of the nodes")
+                what = f"there is no file {shown(os.path.basename(text))} here"
+                raise BadValue(
+                    what, "check its name and folder, or use --no-upload for the nodes' own paths"
+                )
         except BadValue as bad:
             found.bad[text] = bad
     hashes = _hash_all(seen, HashCache(options.cache, takes.part_bytes), takes, options)

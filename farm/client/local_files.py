@@ -67,18 +67,18 @@ def look_at(path: Path, bytes_max: int) -> Seen:
     try:
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):
-            raise BadValue(f"{shown(str(path))} is a directory", "name a file in it")
+            raise BadValue(f"{shown(path.name)} is a directory", "name a file in it")
         if not stat.S_ISREG(found.st_mode):
-            raise BadValue(f"{shown(str(path))} is no file", "name a picture or video")
+            raise BadValue(f"{shown(path.name)} is no file", "name a picture or video")
         with path.open("rb"):
             pass
     except OSError as error:
-        what = f"{shown(str(path))} cannot be read here ({error.strerror})"
+        what = f"{shown(path.name)} cannot be read here ({error.strerror})"
         raise BadValue(what, "check its permissions, or use --no-upload") from None
     if not found.st_size:
-        raise BadValue(f"{shown(str(path))} is empty", "write it again")
+        raise BadValue(f"{shown(path.name)} is empty", "write it again")
     if found.st_size > bytes_max:
-        what = f"{shown(str(path))} has {found.st_size} bytes and {bytes_max} are taken"
+        what = f"{shown(path.name)} has {found.st_size} bytes and {bytes_max} are taken"
         raise BadValue(what, "shorten it")
     return Seen(path, found.st_size, found.st_mtime_ns)
 
@@ -86,7 +86,7 @@ def look_at(path: Path, bytes_max: int) -> Seen:
 def changed(path: Path) -> BadValue:
     """What is wrong with a file that somebody writes."""
     return BadValue(
-        f"{shown(str(path))} changed while it was read", "submit again once it is written"
+        f"{shown(path.name)} changed while it was read", "submit again once it is written"
     )
 
 
@@ -107,7 +107,7 @@ def hash_file(seen: Seen, part_bytes: int, on_bytes: Callable[[int], None]) -> H
                 size += part_bytes - left
                 parts.append(base64.b64encode(part.digest()).decode())
     except OSError as error:
-        what = f"{shown(str(seen.path))} cannot be read here ({error.strerror})"
+        what = f"{shown(seen.path.name)} cannot be read here ({error.strerror})"
         raise BadValue(what, "check the disk") from None
     if size != seen.size_bytes or not seen.is_unchanged():
         raise changed(seen.path)
