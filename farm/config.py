@@ -26,6 +26,7 @@ from pydantic_settings import (
 )
 
 from farm.domain.errors import FarmError
+from farm.domain.roots import roots_of
 from farm.failpoints import VARIABLE as FAILPOINTS
 
 PREFIX: Final = "HELIOSTAT_"
@@ -89,6 +90,11 @@ class FarmConfig(BaseSettings):
         (),
         description="Directories of the nodes that clips may start from files of; on loopback "
         "none means anywhere. In the environment they stand apart by colons.",
+    )
+    roots: dict[str, dict[str, str]] = Field(
+        {},
+        description="Shared storage by name: a table of `linux`, `windows`, `macos` for each. In "
+        "the environment as JSON.",
     )
     ledger: SecretStr | None = Field(
         None,
@@ -227,6 +233,12 @@ class FarmConfig(BaseSettings):
                     f"{origin!r} is no origin; write https://HOST or https://HOST:PORT"
                 )
         return origins
+
+    @field_validator("roots")
+    @classmethod
+    def _that_can_be(cls, roots: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        roots_of(roots)
+        return roots
 
     @field_validator("inputs", mode="before")
     @classmethod

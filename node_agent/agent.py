@@ -104,6 +104,7 @@ class Agent:
             spool=self._spool,
             thresholds=self._settings.thresholds,
             inputs=self._settings.inputs,
+            roots=self._settings.roots,
         )
         try:
             async with asyncio.TaskGroup() as group:

@@ -163,7 +163,9 @@ class Attempt:
             skip_first_chunk=order.spec.skip_first_chunk,
         )
         if not self._is_rendered():
-            self._inputs = await fetch_inputs(order, self._directory, tools.transfer, tools.inputs)
+            self._inputs = await fetch_inputs(
+                order, self._directory, tools.transfer, tools.inputs, tools.roots
+            )
 
     def _is_rendered(self) -> bool:
         """Every chunk of the clip is here."""

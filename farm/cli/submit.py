@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from farm.cli import output, plan_options
+from farm.cli.inputs_view import InputsView
 from farm.cli.options import (
     Ca,
     ConfigFile,
@@ -44,6 +45,12 @@ Set = Annotated[
     typer.Option("--set", metavar="FIELD=VALUE", help="The same for all clips."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check it, submit nothing.")]
+NoUpload = Annotated[
+    bool,
+    typer.Option(
+        "--no-upload", help="Send no files: paths of images and videos are the nodes' own."
+    ),
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Stay until every clip has ended.")]
 After = Annotated[
     list[str] | None,
@@ -67,6 +74,7 @@ def submit(
     column_map: Map = None,
     set_fields: Set = None,
     dry_run: DryRun = False,
+    no_upload: NoUpload = False,
     wait: Wait = False,
     deadline: plan_options.Deadline = None,
     after: After = None,
@@ -108,7 +116,7 @@ def submit(
     mapping, fixed = pairs("--map", column_map or []), pairs("--set", set_fields or [])
     if unreadable := _unreadable(file, mapping):
         return _refused(file, unreadable, as_json=as_json)
-    with connect(found) as farm:
+    with connect(found) as farm, InputsView() as view:
         try:
             done = farm.submit(
                 file,
@@ -120,15 +128,14 @@ def submit(
                 dry_run=dry_run,
                 request_id=request_id,
                 planned=planned,
+                inputs=view.options(found, upload=not no_upload),
             )
-        except Refused as refused:
-            return _refused(file, refused.problems, as_json=as_json)
-        for warning in done.warnings:
-            output.note(f"note: {output.problem_line(str(file), warning)}")
+        except Refused as no:
+            return _refused(file, no.problems, as_json=as_json)
+        _warn(file, done)
         if wait and done.batch is not None:
             return wait_for(farm, done.batch, as_json=as_json)
-        _print(file, done, as_json=as_json)
-    return output.OK
+    return _print(file, done, as_json=as_json)
 
 
 def _unreadable(file: Path, mapped: Iterable[str]) -> list[Problem]:
@@ -142,7 +149,12 @@ def _unreadable(file: Path, mapped: Iterable[str]) -> list[Problem]:
     return []
 
 
-def _print(file: Path, done: Submitted, *, as_json: bool) -> None:
+def _warn(file: Path, done: Submitted) -> None:
+    for warning in done.warnings:
+        output.note(f"note: {output.problem_line(str(file), warning)}")
+
+
+def _print(file: Path, done: Submitted, *, as_json: bool) -> int:
     from farm.client.plain import plain
 
     if as_json:
@@ -155,13 +167,14 @@ def _print(file: Path, done: Submitted, *, as_json: bool) -> None:
                 "warnings": output.problem_values(str(file), done.warnings),
             }
         )
-        return
+        return output.OK
     clips, frames = plural(done.clips, "clip"), plural(done.frames, "frame")
     if done.batch is None:
         output.say(f"no problems: {clips}, {frames}")
     else:
         again = " (submitted before)" if done.repeated else ""
         output.say(f"batch {done.batch.batch_id}: {clips}, {frames}{again}")
+    return output.OK
 
 
 def _refused(file: Path, problems: Sequence[Problem], *, as_json: bool) -> int:

@@ -8,9 +8,11 @@ from farm.client.errors import (
     FarmUnreachable,
     FetchFailed,
     Refused,
+    SendFailed,
 )
 from farm.client.farm import Farm, Submitted
 from farm.client.fetch import Fetched
+from farm.client.inputs import InputOptions
 from farm.client.submission import Planned
 
 __all__ = [
@@ -22,7 +24,9 @@ __all__ = [
     "FarmUnreachable",
     "FetchFailed",
     "Fetched",
+    "InputOptions",
     "Planned",
     "Refused",
+    "SendFailed",
     "Submitted",
 ]

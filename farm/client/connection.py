@@ -107,10 +107,12 @@ class Connection:
         """End every call that is still open."""
         self.channel.close()
 
-    def call(self, method: Callable[..., A], request: Message) -> A:
+    def call(
+        self, method: Callable[..., A], request: Message, seconds: float = DEADLINE_SECONDS
+    ) -> A:
         """One answer to one request; idempotent, so the channel tries it again by itself."""
         with self.errors():
-            return method(request, timeout=DEADLINE_SECONDS, metadata=self.metadata)
+            return method(request, timeout=seconds, metadata=self.metadata)
 
     def send(self, method: Callable[..., A], messages: Callable[[], Iterator[Message]]) -> A:
         """One answer to a stream of messages, sent anew from the start when the farm was away.

@@ -50,6 +50,12 @@ class Refused(FarmError):
         """All of them, in the order of the file."""
 
 
+class SendFailed(FarmError):
+    """A file that clips start from could not be sent whole."""
+
+    reason = "SEND_FAILED"
+
+
 class FetchFailed(FarmError):
     """A file could not be fetched whole."""
 

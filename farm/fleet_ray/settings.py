@@ -7,11 +7,14 @@ import ipaddress
 import json
 import secrets
 import socket
+import sys
 import tempfile
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from farm.domain.roots import roots_of, system_of
 from farm.fleet_ray.private_file import write_private
 from farm.objects.embedded import generate_keys
 from farm.objects.s3 import S3Settings
@@ -57,6 +60,8 @@ class HeadSettings:
     """Directory of pinned LoRAs, on every node."""
     inputs: tuple[Path, ...] = ()
     """Directories of the nodes that clips may start from files of."""
+    roots: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Shared storage: name → operating system → directory."""
     ledger: str = ""
     """URL of the ledger's database without its password; empty: the file here."""
     keep_chunks_days: float = 30.0
@@ -120,6 +125,13 @@ class HeadSettings:
         if not self.inputs and self.on_loopback:
             return None
         return tuple(map(str, self.inputs))
+
+    @property
+    def roots_here(self) -> dict[str, str]:
+        """Shared storage as this machine has it: name → directory."""
+        found = {root.name: root.directories for root in roots_of(self.roots)}
+        system = system_of(sys.platform)
+        return {name: by[system] for name, by in found.items() if system in by}
 
     @property
     def local_host(self) -> str:

@@ -154,6 +154,13 @@ class BatchService(BatchDecisions):
             requeued=answer.result, batch=await self._desk.batch(batch.batch_id)
         )
 
+    @unary
+    async def PrepareInputs(  # noqa: N802
+        self, request: batch_pb.PrepareInputsRequest, _context: Context
+    ) -> batch_pb.PrepareInputsResponse:
+        """Which files are there, and where to put the others."""
+        return await self._desk.inputs.prepare(request)
+
     def _page_size(self, asked: int) -> int:
         """Sizes above the limit are cut to it, as the answer's length shows."""
         limits = self._desk.limits

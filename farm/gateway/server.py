@@ -23,6 +23,7 @@ from farm.gateway.exchange import Exchanger
 from farm.gateway.fleet import FleetService
 from farm.gateway.fleet_view import FleetView
 from farm.gateway.http import HttpServer, bound_socket
+from farm.gateway.inputs import InputDesk
 from farm.gateway.json_api import JsonApi
 from farm.gateway.metrics import FleetCollector, Meters
 from farm.gateway.notifier import Notifier
@@ -61,14 +62,17 @@ class Gateway:
         self._meters = Meters(self._registry)
         self._threads = Threads(settings.limits.read_threads, "gateway")
         self._fleet = FleetView(settings, link, ledger, self._threads)
+        row_limits = _row_limits(settings)
+        self._inputs = InputDesk(ledger, objects, row_limits, settings.limits)
         self._desk = Desk(
             ledger=ledger,
             objects=objects,
             link=link,
             fleet=self._fleet,
+            inputs=self._inputs,
             threads=self._threads,
             limits=settings.limits,
-            row_limits=_row_limits(settings),
+            row_limits=row_limits,
             count_tokens=load_counter(settings.model_dir),
             places=asyncio.Semaphore(settings.limits.submissions_max),
         )
@@ -94,7 +98,13 @@ class Gateway:
             meters=self._meters,
         )
         self._caretaker = Caretaker(
-            settings.retention, ledger, objects, link, self._threads, self._registry
+            settings.retention,
+            ledger,
+            objects,
+            link,
+            self._threads,
+            self._registry,
+            is_promised=self._inputs.is_promised,
         )
         self._notifier = Notifier(settings.notices, ledger, link, self._threads, self._registry)
         self._background: list[asyncio.Task[None]] = []
@@ -142,6 +152,7 @@ class Gateway:
         if self._http is not None:
             await self._http.stop()
         self._exchanger.close()
+        self._inputs.close()
         self._threads.close()
 
     def _make_grpc_server(self) -> grpc.aio.Server:
@@ -172,6 +183,7 @@ def _row_limits(settings: GatewaySettings) -> RowLimits:
         clips_max=settings.limits.rows_max,
         bucket=settings.bucket,
         inputs=settings.inputs,
+        roots=settings.roots,
         loras=settings.loras,
     )
     if model is None:

@@ -259,6 +259,23 @@ class SqlLedger:
             counted: dict[str, int] = {state: int(n) for state, n in connection.execute(query)}
         return {state: counted.get(state.value, 0) for state in ClipState}
 
+    def input_places(self) -> set[str]:
+        """What all clips start from that retention has not let go of, staged ones too.
+
+        Reads the options of all of them: for a duty that runs once a day.
+        """
+        query = (
+            select(t.texts.c.options)
+            .join(t.clips, t.clips.c.clip_id == t.texts.c.clip_id)
+            .where(t.clips.c.released_at.is_(None), t.texts.c.options.is_not(None))
+            .execution_options(yield_per=1000)
+        )
+        found: set[str] = set()
+        with self._engine.begin() as connection:
+            for options in connection.execute(query).scalars():
+                found.update(options[name] for name in ("image", "video") if name in options)
+        return found
+
 
 _has_open_clips: Final = (
     select(t.tallies.c.batch_id)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -19,21 +20,23 @@ from farm.client.aio import connection as aio_connection
 from farm.client.aio.connection import AsyncConnection
 from farm.client.aio.deciding import AsyncDeciding
 from farm.client.aio.fleet_calls import AsyncFleetCalls
+from farm.client.aio.input_calls import AsyncInputCalls
 from farm.client.aio.saved_looks import AsyncSavedLooks
 from farm.client.base import new_request_id
 from farm.client.errors import Refused
 from farm.client.farm import PAGE, Submitted
-from farm.client.inputs import BesideFile, absolute_settings
+from farm.client.inputs import BesideFile, InputOptions, Replaced, absolute_settings, replaced
 from farm.client.local import find_local
 from farm.client.submission import Planned
 from farm.client.times import timestamp
+from farm.domain.spec import Problem
 from heliostat.v1 import batch_service_pb2 as pb
 from heliostat.v1 import batch_service_pb2_grpc as batch_rpc
 from heliostat.v1 import fleet_service_pb2_grpc as fleet_rpc
 from heliostat.v1 import types_pb2 as types
 
 
-class AsyncFarm(AsyncDeciding, AsyncFleetCalls, AsyncSavedLooks):
+class AsyncFarm(AsyncDeciding, AsyncFleetCalls, AsyncInputCalls, AsyncSavedLooks):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 
     def __init__(self, endpoint: str, token: str = "", ca: Path | None = None) -> None:
@@ -80,17 +83,18 @@ class AsyncFarm(AsyncDeciding, AsyncFleetCalls, AsyncSavedLooks):
         dry_run: bool = False,
         request_id: str = "",
         planned: Planned = Planned(),
+        inputs: InputOptions = InputOptions(),
     ) -> Submitted:
         """Submit a file, or rows of text by column: all of it is accepted or none.
 
         Raises `Refused` with every problem. The same `request_id` twice is one batch; one is
         made up for each call that gives none. `name` is by default the file's. Relative paths
         of images and videos start where the file lies; a program's rows have absolute ones.
-        `planned` is its deadline, what it needs, waits for and counts against.
+        `planned` is its deadline, what it needs, waits for and counts against. Images and videos
+        that are files of this machine are sent, once each, when all else is right (`inputs`).
         """
-        column_map, set_fields = (column_map or {}, set_fields or {})
-        if isinstance(what, Path):
-            set_fields = absolute_settings(set_fields, what.parent)
+        column_map, given = (column_map or {}, set_fields or {})
+        set_fields = absolute_settings(given, what.parent) if isinstance(what, Path) else given
         options = submission.SubmitOptions(
             name=name or (what.stem if isinstance(what, Path) else "batch"),
             project=project,
@@ -108,14 +112,21 @@ class AsyncFarm(AsyncDeciding, AsyncFleetCalls, AsyncSavedLooks):
         source = checked.source
         if source is None or not checked.rows:
             raise Refused(checked.problems)
+        relative = {set_fields[name] for name in given if set_fields[name] != given[name]}
         if isinstance(what, Path):
-            source = BesideFile(source, what.parent, column_map)
-        only_check = dry_run or bool(checked.problems)
-        answer: pb.SubmitResponse = await self._connection.send(
-            self._batches.Submit, lambda: submission.messages(source, options, dry_run=only_check)
+            source = BesideFile(source, what.parent, column_map, relative)
+        plan = await self.plan_inputs(
+            source, column_map, set_fields, relative, options.project, inputs
         )
-        if checked.problems or answer.problems:
-            raise Refused(submission.merged(checked.problems, answer.problems, source.columns))
+        if plan.texts:
+            source = Replaced(source, column_map, plan.texts)
+            options = replace(options, set_fields=replaced(set_fields, plan.texts))
+        problems = [*checked.problems, *plan.problems]
+        only_check = dry_run or bool(problems)
+        if plan.lacking and (not only_check):
+            await self._submit(source, options, problems, dry_run=True)
+            await self.send_inputs(plan, options.project, inputs)
+        answer = await self._submit(source, options, problems, dry_run=only_check)
         return Submitted(
             answer.batch if answer.HasField("batch") else None,
             answer.clips,
@@ -123,6 +134,22 @@ class AsyncFarm(AsyncDeciding, AsyncFleetCalls, AsyncSavedLooks):
             submission.merged((), answer.warnings, source.columns),
             answer.repeated_request,
         )
+
+    async def _submit(
+        self,
+        source: submission.Source,
+        options: submission.SubmitOptions,
+        problems: Sequence[Problem],
+        *,
+        dry_run: bool,
+    ) -> pb.SubmitResponse:
+        """What the farm says to it. Raises `Refused` for its problems and those known before."""
+        answer: pb.SubmitResponse = await self._connection.send(
+            self._batches.Submit, lambda: submission.messages(source, options, dry_run=dry_run)
+        )
+        if problems or answer.problems:
+            raise Refused(submission.merged(problems, answer.problems, source.columns))
+        return answer
 
     async def get(self, batch_id: str) -> types.Batch:
         """A batch, by its id or by a name that only it has."""
