@@ -20,6 +20,7 @@ from node_agent.render.desk import Desk
 from node_agent.render.messages import (
     Cancel,
     Cancelled,
+    Change,
     ChunkDone,
     Command,
     Done,
@@ -251,7 +252,8 @@ def test_a_change_of_prompt_reaches_the_next_chunk_of_its_lane_alone(stage_of, r
     for stage in (changed, plain):
         stage.begin(stage.order("a"), stage.order("bb"))
         stage.first_chunks("a", "bb")
-    changed.put(Steer(clip_id="a", attempt=1, prompt="night falls", blend_chunks=1))
+    change = Change(prompt="night falls", blend_chunks=1, number=7)
+    changed.put(Steer(clip_id="a", attempt=1, change=change))
     for stage in (changed, plain):
         stage.record_all()
         stage.until_ended("a", "bb")
@@ -262,10 +264,10 @@ def test_a_change_of_prompt_reaches_the_next_chunk_of_its_lane_alone(stage_of, r
 
     assert equal("a") == [True, False]
     assert equal("bb") == [True, True]
-    if renderer.name == "helios":
-        mark = PromptMark(chunk=1, prompt="night falls", blend_chunks=1)
-        assert [chunk.steered for chunk in changed.chunks["a"]] == [(), (mark,)]
-        assert [chunk.steered for chunk in changed.chunks["bb"]] == [(), ()]
+    mark = PromptMark(chunk=1, prompt="night falls", blend_chunks=1)
+    assert [chunk.steered for chunk in changed.chunks["a"]] == [(), (mark,)]
+    assert [chunk.changes for chunk in changed.chunks["a"]] == [(), (7,)]
+    assert [chunk.steered for chunk in changed.chunks["bb"]] == [(), ()]
 
 
 def test_chunks_are_decoded_again_beside_a_clip_in_render(stage_of, helios):
