@@ -141,7 +141,7 @@ class Decisions:
         ids = self._ids(batch.batch_id, request.clips)
         clips = [
             asked.steerable(clip, mark.chunk)
-            for clip_id in dict.fromkeys(ids.values())
+            for clip_id in sorted(set(ids.values()))
             if (clip := books.clips.get(clip_id) or books.store.clip(clip_id))
         ]
         where = f"chunk {mark.chunk}" if mark.chunk else "the next chunk"

@@ -270,6 +270,26 @@ def test_a_change_of_prompt_reaches_the_next_chunk_of_its_lane_alone(stage_of, r
     assert [chunk.steered for chunk in changed.chunks["bb"]] == [(), ()]
 
 
+def test_changes_of_prompt_wait_for_their_chunks_and_the_last_of_several_counts(stage_of, renderer):
+    """Also those that came before the clip; what is passed already counts from the next one on."""
+    changes = (
+        Change(prompt="night", blend_chunks=1, chunk=2, number=3),
+        Change(prompt="rain", blend_chunks=1, number=2),
+        Change(prompt="sun", blend_chunks=1, number=1),
+    )
+    stage = stage_of(renderer, 1)
+    stage.begin(stage.order("a", chunks=4, changes=changes))
+    stage.first_chunks("a")
+    late = Change(prompt="snow", blend_chunks=1, chunk=0, number=4)
+    stage.put(Steer(clip_id="a", attempt=1, change=late))
+    stage.record_all()
+    stage.until_ended("a")
+    followed = stage.chunks["a"]
+    assert [chunk.changes for chunk in followed] == [(1, 2), (4,), (3,), ()]
+    marks = [(mark.chunk, mark.prompt) for mark in followed[-1].steered]
+    assert marks == [(0, "rain"), (1, "snow"), (2, "night")]
+
+
 def test_chunks_are_decoded_again_beside_a_clip_in_render(stage_of, helios):
     first = stage_of(helios, 1)
     first.begin(first.order("a"))
