@@ -76,6 +76,7 @@ def submit(
     tag: plan_options.Tag = None,
     profile: plan_options.Profile = None,
     model: plan_options.Model = None,
+    stack: plan_options.Stack = None,
     first_look: FirstLook = False,
     order: plan_options.Order = None,
     pause_after: plan_options.PauseAfter = None,
@@ -98,7 +99,7 @@ def submit(
     found = settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir, project=project)
     planned = Planned(
         deadline=plan_options.deadline_of(deadline),
-        needs=plan_options.needs_of(card_type, vram, tag, profile, model),
+        needs=plan_options.needs_of(card_type, vram, tag, profile, model, stack),
         limits=limit or (),
         after=after or (),
         first_look=first_look,

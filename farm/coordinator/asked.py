@@ -19,6 +19,7 @@ from farm.domain.clip import Clip
 from farm.domain.errors import BadDecision, NotFound
 from farm.domain.fleet import Circuit, Needs, Node, Standing
 from farm.domain.hours import Hours
+from farm.domain.profiles import profile_in
 from farm.domain.project import Limit, Project
 from farm.domain.saved_look import SavedLook
 from farm.domain.schedule import BLEND_CHUNKS_MAX
@@ -60,13 +61,19 @@ def needs_of(asked: types_pb.Needs) -> Needs:
     for what, names in (("card types", asked.card_types), ("tags", asked.tags)):
         if len(names) > NEEDS_MAX:
             raise BadDecision(f"{len(names)} {what} are too many: name {NEEDS_MAX} at most")
+    profile, stack_id = asked.profile.strip(), asked.stack_id.strip()
+    if profile and stack_id and (named := profile_in(stack_id)) != profile:
+        raise BadDecision(
+            f"the stack {stack_id} names the profile {named or 'of no card'}, and {profile} is "
+            "asked for: leave one of them out"
+        )
     return Needs(
         card_types=_each(text.lower() for text in asked.card_types),
         vram_bytes=asked.vram_bytes,
         tags=_each(asked.tags),
-        profile=asked.profile.strip(),
+        profile=profile,
         model=asked.model.strip(),
-        stack_id=asked.stack_id.strip(),
+        stack_id=stack_id,
     )
 
 

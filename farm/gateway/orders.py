@@ -34,7 +34,7 @@ def read_orders(
             if row.clip.chunks_done
             else [],
             _inputs(row.spec, objects),
-            batches[row.clip.batch_id].needs.profile,
+            batches[row.clip.batch_id].needs.pinned,
         )
         for clip_id, row in rows.items()
         if clip_id in places
