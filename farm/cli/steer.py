@@ -51,6 +51,6 @@ def steer(
     if as_json:
         output.print_json({"clips": steered})
     else:
-        where = f"chunk {chunk}" if chunk else "the next chunk that is begun"
-        output.say(f"{words.plural(steered, 'clip')}: another prompt from {where} on")
+        where = f"chunk {chunk} on" if chunk else "the next chunk that is begun"
+        output.say(f"{words.plural(steered, 'clip')}: another prompt from {where}")
     return output.OK
