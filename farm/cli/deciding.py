@@ -103,8 +103,7 @@ def amend(
 ) -> int:
     """Change what a batch is planned by. What is not named stays.
 
-    What is asked of the cards (--card-type, --vram, --tag, --profile, --model, --stack) is
-    replaced as a whole, and so are the limits.
+    What is asked of the cards (--card-type to --stack) is replaced as a whole, as are the limits.
     """
     from farm.client.plain import plain
     from farm.client.submission import merged

@@ -91,8 +91,7 @@ def submit(
 
     Quality, a column or `--set quality=…`, is standard by default. draft takes half the steps
     (Distilled 1,1,1; Mid 10,10,10; Base 25), standard those of Helios's authors (2,2,2; 20,20,20;
-    50), both with the VAE in bfloat16 on a GPU. exact is standard with the VAE in float32. A column
-    steps goes before the quality.
+    50), both with the VAE in bfloat16 on a GPU; exact has it in float32. Steps go before quality.
     """
     from farm.client import Planned, Refused
 
