@@ -19,6 +19,7 @@ from farm.domain.ledger import (
     FleetEventRow,
     Released,
     RequestRow,
+    Steer,
     Totals,
 )
 from farm.domain.notices import Notice
@@ -92,6 +93,14 @@ class Store(Protocol):
 
     def looks(self, batch_id: str) -> dict[str, Look]:
         """What people said of a batch's clips at their first look, by clip id."""
+        ...
+
+    def steers(self) -> list[Steer]:
+        """Changes of prompt that are still to come, by number."""
+        ...
+
+    def last_steer(self) -> int:
+        """The highest number of any change of prompt; 0 is none."""
         ...
 
     def counts(self, batch_id: str) -> dict[ClipState, int]:
@@ -253,6 +262,10 @@ class Ledger(Protocol):
 
     def clip_looks(self, clip_ids: Sequence[str]) -> dict[str, Look]:
         """The same for some clips."""
+        ...
+
+    def clip_steers(self, clip_ids: Sequence[str]) -> dict[str, list[Steer]]:
+        """Changes of prompt that are still to come for some clips, by number."""
         ...
 
     def request(self, request_id: str) -> RequestRow | None:

@@ -84,6 +84,7 @@ def submit(
     tag: plan_options.Tag = None,
     profile: plan_options.Profile = None,
     model: plan_options.Model = None,
+    stack: plan_options.Stack = None,
     first_look: FirstLook = False,
     order: plan_options.Order = None,
     pause_after: plan_options.PauseAfter = None,
@@ -98,15 +99,14 @@ def submit(
 
     Quality, a column or `--set quality=…`, is standard by default. draft takes half the steps
     (Distilled 1,1,1; Mid 10,10,10; Base 25), standard those of Helios's authors (2,2,2; 20,20,20;
-    50), both with the VAE in bfloat16 on a GPU. exact is standard with the VAE in float32. A column
-    steps goes before the quality.
+    50), both with the VAE in bfloat16 on a GPU; exact has it in float32. Steps go before quality.
     """
     from farm.client import Planned, Refused
 
     found = settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir, project=project)
     planned = Planned(
         deadline=plan_options.deadline_of(deadline),
-        needs=plan_options.needs_of(card_type, vram, tag, profile, model),
+        needs=plan_options.needs_of(card_type, vram, tag, profile, model, stack),
         limits=limit or (),
         after=after or (),
         first_look=first_look,

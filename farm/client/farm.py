@@ -31,6 +31,7 @@ from farm.client.input_calls import InputCalls
 from farm.client.inputs import BesideFile, InputOptions, Replaced, absolute_settings, replaced
 from farm.client.local import find_local
 from farm.client.saved_looks import SavedLooks
+from farm.client.steering import Steering
 from farm.client.submission import Planned
 from farm.client.times import timestamp
 from farm.domain.spec import Problem
@@ -56,7 +57,7 @@ class Submitted:
     """This request_id had been accepted before; `batch` is what it became then."""
 
 
-class Farm(Deciding, FleetCalls, InputCalls, SavedLooks):
+class Farm(Deciding, FleetCalls, InputCalls, SavedLooks, Steering):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 
     def __init__(self, endpoint: str, token: str = "", ca: Path | None = None) -> None:

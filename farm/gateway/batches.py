@@ -91,8 +91,12 @@ class BatchService(BatchDecisions):
             batch = ledger.find_batch(batch_id)
             found = ledger.clips(batch.batch_id, limit=size + 1, after=after, states=states)
             page = found[:size]
-            looks = ledger.clip_looks([row.clip.clip_id for row in page])
-            clips = [clip_view(row, looks.get(row.clip.clip_id), presign) for row in page]
+            ids = [row.clip.clip_id for row in page]
+            looks, steers = ledger.clip_looks(ids), ledger.clip_steers(ids)
+            clips = [
+                clip_view(row, looks.get(clip_id), presign, steers.get(clip_id, ()))
+                for clip_id, row in zip(ids, page, strict=True)
+            ]
             for clip in clips:
                 if presign and clip.state == types_pb.CLIP_STATE_HELD:
                     add_preview(clip, ledger.chunks(clip.clip_id), presign)

@@ -14,7 +14,7 @@ from farm.domain.batch import Batch, BatchProgress
 from farm.domain.clip import ENDED, ClipState
 from farm.domain.errors import AmbiguousName, NotFound
 from farm.domain.fleet import Circuit, Node
-from farm.domain.ledger import ChunkRow, ClipRow, EventRow, FleetEventRow, RequestRow
+from farm.domain.ledger import ChunkRow, ClipRow, EventRow, FleetEventRow, RequestRow, Steer
 from farm.domain.project import Limit, Look, Project
 from farm.domain.saved_look import SavedLook
 from farm.ports import Ledger
@@ -231,6 +231,16 @@ class SqlLedger:
         with self._engine.begin() as connection:
             for block in blocks(clip_ids):
                 found |= plan_rows.read_clip_looks(connection, block)
+        return found
+
+    def clip_steers(self, clip_ids: Sequence[str]) -> dict[str, list[Steer]]:
+        """Changes of prompt that are still to come for some clips, by number."""
+        found: dict[str, list[Steer]] = {}
+        with self._engine.begin() as connection:
+            for block in blocks(clip_ids):
+                of_clips = t.steers.c.clip_id.in_(block)
+                for steer in plan_rows.read_steers(connection, of_clips):
+                    found.setdefault(steer.clip_id, []).append(steer)
         return found
 
     def request(self, request_id: str) -> RequestRow | None:
