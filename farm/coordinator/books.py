@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
+from farm.coordinator import spending
 from farm.coordinator.cards import Cards
 from farm.coordinator.settings_book import Decided
 from farm.domain.batch import Batch
@@ -29,7 +30,8 @@ from farm.domain.clip import (
 )
 from farm.domain.errors import BadDecision
 from farm.domain.fleet import CardFacts, FleetEvent, Needs
-from farm.domain.ledger import BatchChange, ClipChange, Commit, Totals
+from farm.domain.ledger import END, BatchChange, ClipChange, Commit, Totals
+from farm.domain.quote import Spent
 from farm.failpoints import reach
 from farm.plan.board import Board, Lease
 from farm.plan.choose import Chooser
@@ -37,9 +39,12 @@ from farm.plan.failures import Strikes
 from farm.plan.lineup import Lineup
 from farm.plan.match import matches
 from farm.plan.policy import Policy
+from farm.plan.promise import kept
 from farm.plan.retry import after_loss, roomier
 from farm.plan.share import charged
 from farm.plan.speed import Paces
+from farm.plan.tariff import Tariff
+from farm.plan.timing import Timings
 from farm.plan.waits import Cause, Waits
 from farm.ports import Clock, Store
 
@@ -58,8 +63,10 @@ class Books:
         clock: Clock,
         policy: Policy,
         h100_seconds_per_frame: Callable[[Work], float],
+        tariff: Tariff,
     ) -> None:
         """Claim the next epoch and load the open clips."""
+        self.tariff = tariff
         self.store = store
         self.clock = clock
         self.policy = policy
@@ -113,6 +120,8 @@ class Books:
         self.settle_standings()
         self.strikes = Strikes(self.policy)
         self.waits = Waits()
+        self.timings = Timings()
+        self._spent: dict[str, Spent] = {}
         self._due: deque[tuple[str, Event, str]] = deque()
         self.totals: Totals = store.totals()
         self.pending = Commit()
@@ -127,7 +136,8 @@ class Books:
         for clip in self.store.clips_in_memory(batch.batch_id):
             self.clips.put(clip)
             if clip.state is ClipState.LEASED:
-                self.clips.leases[clip.clip_id] = Lease(expires, started=True)
+                since = self.clock.monotonic()
+                self.clips.leases[clip.clip_id] = Lease(expires, started=True, since=since)
             elif clip.state is ClipState.WAITING:
                 waiting.append(clip)
         self.clips.forget_if_empty(batch.batch_id)
@@ -162,6 +172,7 @@ class Books:
         after = step(clip, event)
         board = self.clips
         if clip.state is ClipState.LEASED and after.state is not ClipState.LEASED:
+            self.timings.given_up(clip.clip_id)
             self._refund(after, board.leases.get(clip.clip_id))
             if after.chunks_done and clip.holder is not None:
                 self._note_home(after, clip.holder.card_id)
@@ -175,8 +186,10 @@ class Books:
     def lease(self, clip: Clip, card_id: str) -> Clip:
         """Give a clip to a card, and charge its project with what is left of it."""
         now, board = self.clock.monotonic(), self.clips
+        idle = card_id not in board.busy
         leased = self.step(clip, Leased(self.cards.holder(card_id)), card_id=card_id)
-        lease = Lease(now + self.policy.lease_seconds, started=False)
+        self.timings.leased(clip.clip_id, card_id, now, idle=idle)
+        lease = Lease(now + self.policy.lease_seconds, started=False, since=now)
         lease.charged = board.units_of(leased)
         board.leases[clip.clip_id] = lease
         self._charge(leased, lease.charged)
@@ -188,8 +201,19 @@ class Books:
             self.clips.put_batch(batch)
         self.pending.batches.append(BatchChange(batch, kind, detail))
 
+    def spend(self, batch_id: str, more: Spent) -> None:
+        """Add to what a batch has cost."""
+        self._spent[batch_id] = self._spent.get(batch_id, Spent()) + more
+        spent = self.pending.spent
+        spent[batch_id] = spent.get(batch_id, Spent()) + more
+
+    def spent(self, batch: Batch) -> Spent:
+        """What a batch has cost so far."""
+        return self._spent.get(batch.batch_id, batch.spent)
+
     def put_batch(self, batch: Batch) -> None:
         """Have a batch on the board, whose clips follow."""
+        self._spent[batch.batch_id] = batch.spent
         counts = self.store.counts(batch.batch_id)
         failed = counts.get(ClipState.FAILED, 0)
         self.clips.put_batch(batch, clips=sum(counts.values()), failed=failed)
@@ -210,6 +234,7 @@ class Books:
         started = self.clips.leases[clip.clip_id].started
         outcome = after_loss(clip, reason, started=started, now=now, policy=self.policy)
         text = f"card {card_id}: {reason}"
+        spending.wasted(self, clip, self.clips.leases[clip.clip_id], card_id, now)
         self.step(clip, AttemptLost(text, outcome, started), detail=text, card_id=card_id)
         self.count(attempts_lost=int(started))
 
@@ -323,6 +348,12 @@ class Books:
         if batch is not None and self.clips.entry(clip.batch_id) is None:
             over = self.waits.settle((clip.batch_id, 0))
             self._due.extend((clip_id, Ready(), "") for clip_id in over)
+            self._note_end(batch)
+
+    def _note_end(self, batch: Batch) -> None:
+        """Write down when a batch ended, beside what was promised."""
+        at, spent = self.clock.now(), self._spent.pop(batch.batch_id, batch.spent)
+        self.decide(replace(batch, ended_at=at), END, kept(batch.promise, spent, at))
 
     def settle(self) -> None:
         """Step clips for which what they waited for has been decided; the rest follows soon."""
