@@ -14,7 +14,7 @@ from dataclasses import replace
 from farm.coordinator import spending
 from farm.coordinator.cards import Cards
 from farm.coordinator.settings_book import Decided
-from farm.domain.batch import Batch
+from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import (
     CHUNK_FRAMES,
     ENDED,
@@ -30,10 +30,10 @@ from farm.domain.clip import (
 )
 from farm.domain.errors import BadDecision
 from farm.domain.fleet import CardFacts, FleetEvent, Needs
-from farm.domain.ledger import END, BatchChange, ClipChange, Commit, Totals
+from farm.domain.ledger import BatchChange, ClipChange, Commit, Totals
 from farm.domain.quote import Spent
 from farm.failpoints import reach
-from farm.plan.board import Board, Lease
+from farm.plan.board import Board, Entry, Lease
 from farm.plan.choose import Chooser
 from farm.plan.failures import Strikes
 from farm.plan.lineup import Lineup
@@ -176,11 +176,11 @@ class Books:
             self._refund(after, board.leases.get(clip.clip_id))
             if after.chunks_done and clip.holder is not None:
                 self._note_home(after, clip.holder.card_id)
-        batch = board.batch(clip.batch_id)
+        entry = board.entry(clip.batch_id)
         board.put(after)
         self.pending.clips.append(ClipChange(clip, after, event.kind, detail, card_id))
         if after.ended:
-            self._ended(after, batch)
+            self._ended(after, entry)
         return after
 
     def lease(self, clip: Clip, card_id: str) -> Clip:
@@ -336,7 +336,7 @@ class Books:
     def _is_unfinished(self, batch_id: str) -> bool:
         return any(state not in ENDED for state in self.store.counts(batch_id))
 
-    def _ended(self, clip: Clip, batch: Batch | None) -> None:
+    def _ended(self, clip: Clip, entry: Entry | None) -> None:
         """A clip has ended: what waited for it goes, or is called off."""
         self.waits.forget(clip.clip_id)
         cause = (clip.batch_id, clip.ordinal)
@@ -345,15 +345,18 @@ class Books:
         elif waiting := self.waits.waiting_for(cause):
             reason = _depends(clip.ordinal, clip.state)
             self._due.extend((clip_id, Cancelled(reason), reason) for clip_id in waiting)
-        if batch is not None and self.clips.entry(clip.batch_id) is None:
+        if entry is not None and self.clips.entry(clip.batch_id) is None:
             over = self.waits.settle((clip.batch_id, 0))
             self._due.extend((clip_id, Ready(), "") for clip_id in over)
-            self._note_end(batch)
+            self._note_end(entry)
 
-    def _note_end(self, batch: Batch) -> None:
+    def _note_end(self, entry: Entry) -> None:
         """Write down when a batch ended, beside what was promised."""
+        batch, kind = entry.batch, "failed" if entry.failed else "done"
+        if batch.state is BatchState.CANCELLED:
+            kind = "over"
         at, spent = self.clock.now(), self._spent.pop(batch.batch_id, batch.spent)
-        self.decide(replace(batch, ended_at=at), END, kept(batch.promise, spent, at))
+        self.decide(replace(batch, ended_at=at), kind, kept(batch.promise, spent, at))
 
     def settle(self) -> None:
         """Step clips for which what they waited for has been decided; the rest follows soon."""

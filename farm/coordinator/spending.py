@@ -63,12 +63,15 @@ def pause_at_budgets(books: Books, batch_id: str = "") -> None:
     """Pause the open batches that have reached their budgets, all or one."""
     for batch in list(_with_budget(books, batch_id)):
         if reason := over_budget(books, batch):
-            books.decide(replace(batch, state=BatchState.PAUSED, reason=reason), "pause", reason)
+            books.decide(replace(batch, state=BatchState.PAUSED, reason=reason), "budget", reason)
 
 
 def _with_budget(books: Books, batch_id: str) -> Iterator[Batch]:
     """Open batches with a budget and with chunks to render."""
-    entry = books.clips.entry(batch_id) if batch_id else None
-    for each in [entry] if entry else books.clips.entries() if not batch_id else ():
-        if each.batch.budget != Budget() and each.is_open and sum(each.chunks_left.values()):
+    entries = list(books.clips.entries())
+    if batch_id:
+        entry = books.clips.entry(batch_id)
+        entries = [entry] if entry is not None else []
+    for each in entries:
+        if each.batch.budget != Budget() and each.is_open and each.chunks_left.total():
             yield each.batch

@@ -85,8 +85,9 @@ class ClipChange:
     card_id: str = ""
 
 
-END: Final = "end"
-"""The kind of the event of a batch whose last clip has ended."""
+ENDS: Final = frozenset({"done", "failed", "over"})
+"""Kinds of the event of a batch whose last clip has ended: with none failed, with some, or after it
+was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)

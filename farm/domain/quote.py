@@ -62,11 +62,12 @@ class Quote:
     @classmethod
     def of_values(cls, values: dict[str, Any]) -> Quote:
         """From what `values` gave."""
-        kept = {
+        kept: dict[str, Any] = {
             name: Range(**value) if isinstance(value, dict) else value
             for name, value in values.items()
         }
-        return cls(**{**kept, "notes": tuple(values["notes"])})
+        kept["notes"] = tuple(values["notes"])
+        return cls(**kept)
 
 
 @dataclass(frozen=True, slots=True)

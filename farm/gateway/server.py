@@ -25,6 +25,7 @@ from farm.gateway.fleet_view import FleetView
 from farm.gateway.http import HttpServer, Pages, bound_socket
 from farm.gateway.metrics import FleetCollector, Meters
 from farm.gateway.notifier import Notifier
+from farm.gateway.quotes import rates_of
 from farm.gateway.retention import Caretaker
 from farm.gateway.settings import GatewaySettings
 from farm.gateway.threads import Threads
@@ -68,6 +69,7 @@ class Gateway:
             limits=settings.limits,
             row_limits=_row_limits(settings),
             count_tokens=load_counter(settings.model_dir),
+            rates=rates_of(settings),
             places=asyncio.Semaphore(settings.limits.submissions_max),
         )
         self._collector = FleetCollector()

@@ -15,7 +15,7 @@ from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import Clip, ClipState
 from farm.domain.errors import Fenced, NotFound, StaleWrite
 from farm.domain.fleet import Circuit, Node
-from farm.domain.ledger import END, CardRow, Commit, Released, RequestRow, Totals
+from farm.domain.ledger import ENDS, CardRow, Commit, Released, RequestRow, Totals
 from farm.domain.notices import Notice
 from farm.domain.project import Limit, Look, Project
 from farm.domain.quote import Quote
@@ -199,8 +199,8 @@ class SqlStore:
         commits.check_commit(commit)
         with self._write(epoch) as connection:
             commits.write_requests(connection, at, commit.requests)
-            ends = [change for change in commit.batches if change.kind == END]
-            decided = [change for change in commit.batches if change.kind != END]
+            ends = [change for change in commit.batches if change.kind in ENDS]
+            decided = [change for change in commit.batches if change.kind not in ENDS]
             commits.write_batches(connection, epoch, at, decided)
             commits.write_clips(connection, epoch, at, commit)
             reach("ledger.commit.middle")

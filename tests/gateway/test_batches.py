@@ -38,7 +38,7 @@ class TestAuthentication:
             assert await fails(stub.Submit(submission([{"prompt": "a"}]))) == refused
             watching = stub.Watch(batch_pb.WatchRequest(batch_id="b"))
             assert await fails(anext(aiter(watching))) == refused
-        assert rig.link.calls == []
+        assert rig.link.calls == ["picture"]
 
     async def test_health_needs_none(self, rig: Rig) -> None:
         from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -106,7 +106,7 @@ class TestSubmit:
         assert (answer.clips, answer.HasField("batch"), list(answer.problems)) == (2, False, [])
         assert (await rig.submit("", dry_run=True)).problems
         assert rig.staged() == 0
-        assert rig.link.calls == []
+        assert rig.link.calls == ["picture"]
 
     async def test_a_huge_row_is_refused_by_its_size(self, rig: Rig) -> None:
         own = {f"note{n}": "x" * 19_000 for n in range(5)}
