@@ -13,10 +13,10 @@ from farm.domain.project import Project
 from farm.plan.picture import BatchSeen
 from farm.plan.share import had
 
-JOBS_MAX: Final = 100_000
+JOBS_MAX: Final = 20_000
 """Clips of a batch that are looked at one by one; of more, some of one size go as one."""
 SINGLES: Final = 4
-"""The last clips of a size go one by one all the same: so many for each seat."""
+"""The last clips go one by one all the same: so many times as are taken at once, for each seat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,8 @@ class _Queue:
     def pop(self) -> Job:
         _, number, key = self._heap[0]
         work, chunks = key
-        clips = self._at_once if self._counts[key] > SINGLES * self._seats * self._at_once else 1
+        many = self.clips > SINGLES * self._seats * self._at_once
+        clips = min(self._counts[key], self._at_once) if many else 1
         self._counts[key] -= clips
         self.clips -= clips
         self._taken[key] += clips
