@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from datetime import UTC, datetime
 
 from farm.domain.quote import Quote, Spent
 
@@ -26,4 +26,4 @@ def kept(promise: Quote | None, spent: Spent, at: float) -> str:
 
 def clock(at: float) -> str:
     """`2026-03-01 14:05 UTC`."""
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
