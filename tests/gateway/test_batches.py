@@ -312,7 +312,8 @@ class TestWatch:
             names = [event.clip_name for event in events if event.kind == kind and event.clip_id]
             assert names == [f"s{n}" for n in range(1200)]
         assert events[-1].batch.clips.cancelled == 1200
-        assert events[-1].to_state == types_pb.CLIP_STATE_CANCELLED
+        assert events[-2].to_state == types_pb.CLIP_STATE_CANCELLED
+        assert (events[-1].kind, events[-1].clip_id) == ("over", "")
 
     async def test_no_gap_and_no_repeat_over_a_restart_of_the_gateway(self, rig: Rig) -> None:
         await rig.submit(*["p"] * 30)
