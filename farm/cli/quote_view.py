@@ -30,7 +30,7 @@ def _rows(quote: types.Quote) -> Iterator[tuple[str, str, str, str]]:
     basis = _BASIS.get(quote.basis, quote.basis)
     reused = f", {quote.reused:,} more are there already" if quote.reused else ""
     yield "to render", f"{words.plural(quote.clips, 'clip')}{reused}", "", ""
-    yield "", f"{quote.chunks:,} chunks", f"{quote.frames:,} frames", ""
+    yield "", words.plural(quote.chunks, "chunk"), f"{quote.frames:,} frames", ""
     measured = f"{quote.cards_measured} of them measured"
     yield "cards that may", f"{quote.cards:,}", measured, ""
     if quote.HasField("hours"):
@@ -42,10 +42,11 @@ def _rows(quote: types.Quote) -> Iterator[tuple[str, str, str, str]]:
         yield "energy", f"{energy.likely:.3g} kWh", _numbers(energy), "cards' boards alone"
         power = quote.electricity_money
         money = quote.currency
-        yield "electricity", f"{power.likely:.2f} {money}", _numbers(power), "your tariff"
+        yield "electricity", f"{_number(power.likely)} {money}", _numbers(power), "your tariff"
         whole = quote.money
-        yield "with the cards' wear", f"{whole.likely:.2f} {money}", _numbers(whole), "your prices"
-        yield "of a clip", f"{quote.money_per_clip:.4f} {money}", "", ""
+        likely = f"{_number(whole.likely)} {money}"
+        yield "with the cards' wear", likely, _numbers(whole), "your prices"
+        yield "of a clip", f"{_number(quote.money_per_clip)} {money}", "", ""
     else:
         yield "done at", "cannot be foreseen", "", ""
     yield from _elsewhere(quote)
@@ -72,7 +73,7 @@ def line(quote: types.Quote) -> str:
     basis = _BASIS.get(quote.basis, quote.basis)
     return (
         f"should be done {at} ({early} to {late}), {quote.kilowatt_hours.likely:.3g} kWh, "
-        f"{quote.money.likely:.2f} {quote.currency} ({_numbers(quote.money)}); {basis}"
+        f"{_number(quote.money.likely)} {quote.currency} ({_numbers(quote.money)}); {basis}"
     )
 
 
@@ -108,4 +109,9 @@ def _spans(each: types.Range) -> str:
 
 
 def _numbers(each: types.Range) -> str:
-    return f"{each.low:.3g} to {each.high:.3g}"
+    return f"{_number(each.low)} to {_number(each.high)}"
+
+
+def _number(value: float) -> str:
+    """`1,204.50`, `0.00312`: no small amount is shown as nothing."""
+    return f"{value:,.2f}" if value >= 1 or not value else f"{value:.3g}"
