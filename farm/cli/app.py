@@ -7,6 +7,7 @@ import typer
 from farm.cli import (
     batches,
     deciding,
+    estimate,
     fleet,
     head,
     ledger,
@@ -41,6 +42,7 @@ for body in (
     ledger.restore,
     purge.purge,
     submit.submit,
+    estimate.estimate,
     fleet.status,
     top.top,
     watch.watch,

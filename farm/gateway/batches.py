@@ -11,6 +11,7 @@ from farm.gateway.decisions import BatchDecisions
 from farm.gateway.desk import Desk
 from farm.gateway.grpc_errors import BadRequest, Context, streaming, unary
 from farm.gateway.metrics import Meters
+from farm.gateway.quotes import Quotes
 from farm.gateway.requests import batch_named, page_after, request_row
 from farm.gateway.submission import submit
 from farm.gateway.views import STATES_BY_NUMBER, add_preview, batch_view, clip_view
@@ -21,7 +22,7 @@ from heliostat.v1 import types_pb2 as types_pb
 _RETRIABLE = (ClipState.FAILED, ClipState.CANCELLED)
 
 
-class BatchService(BatchDecisions):
+class BatchService(BatchDecisions, Quotes):
     """The calls of `batch_service.proto`, each a few lines over the desk."""
 
     def __init__(self, desk: Desk, meters: Meters) -> None:

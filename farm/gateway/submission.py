@@ -15,13 +15,18 @@ from collections.abc import AsyncIterator, Sequence
 from farm.domain.batch import Batch
 from farm.domain.errors import NotFound
 from farm.domain.ledger import RequestRow
+from farm.domain.quote import Quote
 from farm.domain.rows import RowChecker
 from farm.domain.spec import NewClip, Problem
 from farm.failpoints import reach
+from farm.gateway.coordinator_link import CoordinatorUnavailable
 from farm.gateway.desk import Desk
 from farm.gateway.grpc_errors import BadRequest, SubmissionInterrupted, TooSlow
 from farm.gateway.header import HeaderCheck, check_shape, needs_warnings
+from farm.gateway.quote_views import quote_view
+from farm.gateway.quotes import budget_problems, quoted
 from farm.gateway.views import problem_views
+from farm.plan.quote import Tally
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import types_pb2 as types_pb
 
@@ -50,6 +55,8 @@ class Submission:
             count_tokens=desk.count_tokens,
         )
         self._large: list[Problem] = []
+        self._tally = Tally()
+        self._quote: Quote | None = None
         self._waiting: list[NewClip] = []
         self._staging: asyncio.Task[None] | None = None
         self._begun = False
@@ -76,6 +83,7 @@ class Submission:
         size = self._desk.limits.block_rows
         for start in range(0, len(rows), size):
             clips = await self._desk.threads.run(self._check, rows[start : start + size])
+            self._tally.add(clips)
             if self._is_refused or self._header.dry_run:
                 self._waiting.clear()
                 continue
@@ -90,6 +98,8 @@ class Submission:
         request = RequestRow(
             self._header.request_id, self._digest.hexdigest(), self._batch_id, self.clips
         )
+        if not self._only_digest and not self._is_refused:
+            await self._make_quote()
         if not self._is_refused and self._header.dry_run:
             return self._answer(None)
         async with self._desk.alone(request.request_id):
@@ -103,12 +113,25 @@ class Submission:
             for pairs in self._checker.dependencies(PAIRS_AT_ONCE):
                 await self._desk.link.stage_dependencies(self._batch_id, pairs)
             reach("gateway.submit.staged")
-            answer = await self._desk.link.publish(self._batch_id, request)
+            answer = await self._desk.link.publish(self._batch_id, request, self._quote)
             reach("gateway.submit.published")
             self._begun = False
         if answer.batch_id != self._batch_id:
             return await self._repeated(answer)
         return self._answer(await self._desk.batch(answer.batch_id))
+
+    async def _make_quote(self) -> None:
+        """Quote it, and hold its budget against that. A check alone does without where it must."""
+        assert self._batch is not None
+        try:
+            self._quote = await quoted(self._desk, self._tally.ask(self._batch))
+        except CoordinatorUnavailable:
+            if not self._header.dry_run:
+                raise
+            return
+        refused, warned = budget_problems(self._batch.budget, self._quote)
+        self._of_header += refused
+        self._warnings += warned
 
     async def abandon(self) -> None:
         """Leave nothing behind; does nothing after it was published."""
@@ -158,7 +181,11 @@ class Submission:
     async def _repeated(self, first: RequestRow) -> batch_pb.SubmitResponse:
         batch = await self._desk.batch(first.batch_id)
         return batch_pb.SubmitResponse(
-            batch=batch, clips=first.result, frames=batch.frames, repeated_request=True
+            batch=batch,
+            clips=first.result,
+            frames=batch.frames,
+            repeated_request=True,
+            quote=batch.promise if batch.HasField("promise") else None,
         )
 
     def _answer(self, batch: types_pb.Batch | None) -> batch_pb.SubmitResponse:
@@ -171,6 +198,8 @@ class Submission:
             warnings=problem_views([*self._warnings, *self._checker.warnings], room),
             clips=0 if problems else self.clips,
             frames=0 if problems else self._checker.frames,
+            quote=None if problems else quote_view(self._quote),
+            reused=0 if problems or self._quote is None else self._quote.reused,
         )
 
 

@@ -20,6 +20,7 @@ from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import ClipState, EventKind, chunks_of
 from farm.domain.errors import NotFound, StaleWrite
 from farm.domain.ledger import RequestRow
+from farm.domain.quote import Quote
 from farm.domain.spec import LoraUse, NewClip
 from farm.store import tables as t
 from farm.store.bulk import Values, inserting, json_text
@@ -123,7 +124,12 @@ def loras_word(loras: Sequence[LoraUse]) -> str:
 
 
 def publish(
-    connection: Connection, epoch: int, at: float, batch_id: str, request: RequestRow
+    connection: Connection,
+    epoch: int,
+    at: float,
+    batch_id: str,
+    request: RequestRow,
+    promise: Quote | None = None,
 ) -> None:
     """Make a batch visible, or discard it when its request has been answered with another one.
 
@@ -139,7 +145,7 @@ def publish(
     published = connection.execute(
         update(t.batches)
         .where(t.batches.c.batch_id == batch_id, t.batches.c.published_at.is_(None))
-        .values(published_at=at)
+        .values(published_at=at, promise=promise and promise.values())
     ).rowcount
     if published != 1:
         raise _not_staged(batch_id)

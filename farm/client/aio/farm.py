@@ -19,9 +19,11 @@ from farm.client import watch as watching
 from farm.client.aio import connection as aio_connection
 from farm.client.aio.connection import AsyncConnection
 from farm.client.aio.deciding import AsyncDeciding
+from farm.client.aio.estimating import AsyncEstimating
 from farm.client.aio.fleet_calls import AsyncFleetCalls
 from farm.client.aio.input_calls import AsyncInputCalls
 from farm.client.aio.saved_looks import AsyncSavedLooks
+from farm.client.aio.steering import AsyncSteering
 from farm.client.base import new_request_id
 from farm.client.errors import Refused
 from farm.client.farm import PAGE, Submitted
@@ -36,7 +38,9 @@ from heliostat.v1 import fleet_service_pb2_grpc as fleet_rpc
 from heliostat.v1 import types_pb2 as types
 
 
-class AsyncFarm(AsyncDeciding, AsyncFleetCalls, AsyncInputCalls, AsyncSavedLooks):
+class AsyncFarm(
+    AsyncDeciding, AsyncEstimating, AsyncFleetCalls, AsyncInputCalls, AsyncSavedLooks, AsyncSteering
+):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 
     def __init__(self, endpoint: str, token: str = "", ca: Path | None = None) -> None:
@@ -133,6 +137,7 @@ class AsyncFarm(AsyncDeciding, AsyncFleetCalls, AsyncInputCalls, AsyncSavedLooks
             answer.frames,
             submission.merged((), answer.warnings, source.columns),
             answer.repeated_request,
+            answer.quote if answer.HasField("quote") else None,
         )
 
     async def _submit(
