@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final
+from urllib.parse import urlsplit
 
-from farm.domain.batch import Batch, BatchState, Order
+from farm.domain.batch import Batch, BatchState, Budget, Order
 from farm.domain.errors import BadDecision, NotFound
 from farm.domain.fleet import Circuit, Needs, Node, Standing
 from farm.domain.hours import Hours
@@ -29,6 +30,8 @@ from heliostat.v1 import types_pb2 as types_pb
 NAME_CHARS_MAX: Final = 200
 NEEDS_MAX: Final = 100
 """Card types, tags or limits that one batch may name."""
+ADDRESS_CHARS_MAX: Final = 2000
+"""Of a webhook, or of a place to deliver to."""
 
 STANDINGS: Final = MappingProxyType(
     {types_pb.Standing.Value(f"STANDING_{each.name}"): each for each in Standing}
@@ -89,6 +92,40 @@ def limits_of(names: Collection[str], known: Collection[str]) -> tuple[str, ...]
     return _each(names)
 
 
+def budget_of(asked: types_pb.Budget) -> Budget:
+    """What a batch may cost; each limit that is there is above 0. Raises `BadDecision`."""
+    found: dict[str, float] = {}
+    for field, value in asked.ListFields():
+        if not (value > 0 and math.isfinite(value)):
+            raise BadDecision(
+                f"a budget of {value:g} {field.name.replace('_', ' ')}: choose a number above 0, "
+                "or leave it out for no limit"
+            )
+        found[field.name] = value
+    return Budget(**found)
+
+
+def webhook_of(text: str) -> str:
+    """An http(s) URL, or nothing. Raises `BadDecision`."""
+    url = text.strip()
+    if not url:
+        return ""
+    if len(url) > ADDRESS_CHARS_MAX:
+        raise BadDecision(f"{len(url)} characters are too many: keep to {ADDRESS_CHARS_MAX}")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        parts, host = None, None
+    if parts is None or parts.scheme not in ("http", "https") or not host or not _is_url(url):
+        raise BadDecision(f"{shown(url)} is no address of the web: write https://HOST/PATH")
+    return url
+
+
+def _is_url(text: str) -> bool:
+    return text.isprintable() and not any(c in text for c in ' "<>\\^`{|}')
+
+
 def amended(
     batch: Batch, asked: batch_pb.AmendRequest, now: float, limits: Collection[str]
 ) -> Batch:
@@ -113,6 +150,9 @@ def amended(
         if asked.no_limits
         else (limits_of(asked.limits, limits) if asked.limits else batch.limits),
         first_look=asked.first_look if has("first_look") else batch.first_look,
+        budget=budget_of(asked.budget) if has("budget") else batch.budget,
+        webhook=webhook_of(asked.webhook) if has("webhook") else batch.webhook,
+        deliver_to=asked.deliver_to.strip() if has("deliver_to") else batch.deliver_to,
     )
 
 

@@ -68,6 +68,7 @@ class TestAccepted:
                     quality="draft",
                 ),
                 columns={"sequence": "sq 1"},
+                file_name="shot_010_v001",
             )
         ]
         assert (checker.rows, checker.frames) == (1, 66)
