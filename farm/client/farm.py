@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,7 @@ from farm.client.errors import Refused
 from farm.client.fleet_calls import FleetCalls
 from farm.client.inputs import BesideFile, absolute_settings
 from farm.client.local import find_local
+from farm.client.prepare import prepare
 from farm.client.saved_looks import SavedLooks
 from farm.client.submission import Planned
 from farm.client.times import timestamp
@@ -96,9 +98,13 @@ class Farm(Deciding, FleetCalls, SavedLooks):
         *,
         name: str = "",
         project: str = "",
-        priority: int = 0,
+        project_else: str = "",
+        priority: int | None = None,
         column_map: Mapping[str, str] | None = None,
         set_fields: Mapping[str, str] | None = None,
+        wedge: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+        fill: bool = False,
         dry_run: bool = False,
         request_id: str = "",
         planned: Planned = Planned(),  # noqa: B008 - frozen
@@ -108,37 +114,39 @@ class Farm(Deciding, FleetCalls, SavedLooks):
         Raises `Refused` with every problem. The same `request_id` twice is one batch; one is
         made up for each call that gives none. `name` is by default the file's. Relative paths
         of images and videos start where the file lies; a program's rows have absolute ones.
-        `planned` is its deadline, what it needs, waits for and counts against.
+        `planned` is its deadline, what it needs, waits for and counts against. What is given here
+        goes before what the file says of the batch. `SubmitOptions` says more of each.
         """
         column_map, set_fields = column_map or {}, set_fields or {}
         if isinstance(what, Path):
             set_fields = absolute_settings(set_fields, what.parent)
-        options = submission.SubmitOptions(
-            name=name or (what.stem if isinstance(what, Path) else "batch"),
+        given = submission.SubmitOptions(
+            name=name,
             project=project,
+            project_else=project_else,
             priority=priority,
             column_map=column_map,
             set_fields=set_fields,
+            wedge=wedge,
+            variables=variables or {},
+            fill=fill,
             dry_run=dry_run,
             request_id=request_id or new_request_id(),
             planned=planned,
         )
-        if isinstance(what, Path):
-            checked = submission.check_file(what, column_map)
-        else:
-            checked = submission.check_source(submission.GivenRows(what))
-        source = checked.source
-        if source is None or not checked.rows:
-            raise Refused(checked.problems)
+        prepared = prepare(what, given, datetime.now(UTC))
+        source, options = prepared.source, prepared.options
+        if source is None or not prepared.rows:
+            raise Refused(prepared.problems)
         if isinstance(what, Path):
             source = BesideFile(source, what.parent, column_map)
-        only_check = dry_run or bool(checked.problems)
+        only_check = dry_run or bool(prepared.problems)
         answer: pb.SubmitResponse = self._connection.send(
             self._batches.Submit,
             lambda: submission.messages(source, options, dry_run=only_check),
         )
-        if checked.problems or answer.problems:
-            raise Refused(submission.merged(checked.problems, answer.problems, source.columns))
+        if prepared.problems or answer.problems:
+            raise Refused(submission.merged(prepared.problems, answer.problems, source.columns))
         return Submitted(
             answer.batch if answer.HasField("batch") else None,
             answer.clips,

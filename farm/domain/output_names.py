@@ -55,7 +55,10 @@ class NameFacts:
     @cached_property
     def own(self) -> dict[str, str]:
         """The batch's own columns by their normalised names; the first of two counts."""
-        return {normal(column): text for column, text in reversed(self.columns.items())}
+        found: dict[str, str] = {}
+        for column, text in self.columns.items():
+            found.setdefault(normal(column), text)
+        return found
 
     def value(self, name: str, version: int) -> str | int | None:
         """A fact or own column by its normalised name; None where the clip has none."""
@@ -99,7 +102,7 @@ def template_of(text: str) -> Template:
     except ValueError:
         remedy = "write fields as {shot}, and a brace as {{ or }}"
         raise BadValue("its braces do not match", remedy) from None
-    parts = []
+    parts: list[tuple[str, str, int | None]] = []
     for literal, name, spec, conversion in pieces:
         if bad := _NOT_IN_NAMES.search(literal):
             remedy = "use / for folders, and letters, digits, dots, - and _"
