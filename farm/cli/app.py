@@ -40,6 +40,8 @@ for body in (
     ledger.restore,
     purge.purge,
     submit.submit,
+    submit.validate,
+    submit.init,
     fleet.status,
     top.top,
     watch.watch,

@@ -46,8 +46,6 @@ def prepare(
         source, head = GivenRows(what), Head()
     section, problems = read_section(head.batch, now)
     options = under(options, section)
-    if section.quality and "quality" not in map(normal, options.set_fields):
-        options = replace(options, set_fields={**options.set_fields, "quality": section.quality})
     options = replace(
         options,
         name=options.name or (what.stem if isinstance(what, Path) else "batch"),

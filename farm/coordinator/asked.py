@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import urlsplit
 
 from farm.domain.batch import Batch, BatchState, Budget, Order
 from farm.domain.errors import BadDecision, NotFound
@@ -22,6 +21,7 @@ from farm.domain.hours import Hours
 from farm.domain.project import Limit, Project
 from farm.domain.saved_look import SavedLook
 from farm.domain.spec import LoraUse
+from farm.domain.terms import cost_limit, web_address
 from farm.domain.values import QUALITIES, BadValue, control_character, shown
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
@@ -30,8 +30,6 @@ from heliostat.v1 import types_pb2 as types_pb
 NAME_CHARS_MAX: Final = 200
 NEEDS_MAX: Final = 100
 """Card types, tags or limits that one batch may name."""
-ADDRESS_CHARS_MAX: Final = 2000
-"""Of a webhook, or of a place to deliver to."""
 
 STANDINGS: Final = MappingProxyType(
     {types_pb.Standing.Value(f"STANDING_{each.name}"): each for each in Standing}
@@ -94,36 +92,22 @@ def limits_of(names: Collection[str], known: Collection[str]) -> tuple[str, ...]
 
 def budget_of(asked: types_pb.Budget) -> Budget:
     """What a batch may cost; each limit that is there is above 0. Raises `BadDecision`."""
-    found: dict[str, float] = {}
-    for field, value in asked.ListFields():
-        if not (value > 0 and math.isfinite(value)):
-            raise BadDecision(
-                f"a budget of {value:g} {field.name.replace('_', ' ')}: choose a number above 0, "
-                "or leave it out for no limit"
-            )
-        found[field.name] = value
+    try:
+        found = {
+            field.name: cost_limit(field.name.replace("_", " "), value)
+            for field, value in asked.ListFields()
+        }
+    except BadValue as bad:
+        raise BadDecision(f"{bad.what}: {bad.remedy}") from None
     return Budget(**found)
 
 
 def webhook_of(text: str) -> str:
     """An http(s) URL, or nothing. Raises `BadDecision`."""
-    url = text.strip()
-    if not url:
-        return ""
-    if len(url) > ADDRESS_CHARS_MAX:
-        raise BadDecision(f"{len(url)} characters are too many: keep to {ADDRESS_CHARS_MAX}")
     try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        parts, host = None, None
-    if parts is None or parts.scheme not in ("http", "https") or not host or not _is_url(url):
-        raise BadDecision(f"{shown(url)} is no address of the web: write https://HOST/PATH")
-    return url
-
-
-def _is_url(text: str) -> bool:
-    return text.isprintable() and not any(c in text for c in ' "<>\\^`{|}')
+        return web_address(text)
+    except BadValue as bad:
+        raise BadDecision(f"{bad.what}: {bad.remedy}") from None
 
 
 def amended(

@@ -13,6 +13,7 @@ from farm.domain.fleet import Needs
 from farm.domain.project import DEFAULT_PROJECT
 from farm.domain.saved_look import SavedLook, look_for, needs_under
 from farm.domain.spec import Problem
+from farm.domain.terms import ADDRESS_CHARS_MAX
 from farm.domain.values import control_character, shown
 from farm.gateway.desk import Desk
 from farm.gateway.grpc_errors import BadRequest
@@ -42,8 +43,8 @@ def check_shape(header: batch_pb.SubmitHeader) -> None:
         if control_character(text) or "\n" in text or "\r" in text:
             raise BadRequest(f"the {what} {shown(text)} holds a control character: remove it")
     for what, text in (("look", header.look), ("place to deliver to", header.deliver_to)):
-        if len(text) > asked.ADDRESS_CHARS_MAX:
-            raise BadRequest(f"the {what} has more than {asked.ADDRESS_CHARS_MAX} characters")
+        if len(text) > ADDRESS_CHARS_MAX:
+            raise BadRequest(f"the {what} has more than {ADDRESS_CHARS_MAX} characters")
         if control_character(text) or "\n" in text or "\r" in text:
             raise BadRequest(f"the {what} {shown(text)} holds a control character: remove it")
     for what, count, most in (
@@ -87,7 +88,6 @@ class HeaderCheck:
             output=header.output.strip(),
             webhook=self._told("--webhook", asked.webhook_of, header.webhook) or "",
             budget=self._told("--budget", asked.budget_of, header.budget) or Budget(),
-            look=header.look.strip(),
             deliver_to=header.deliver_to.strip(),
         )
 
