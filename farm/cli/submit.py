@@ -119,7 +119,7 @@ def validate(
 def init(
     file: Annotated[Path, typer.Argument(metavar="[FILE]")] = Path("batch.yaml"),
 ) -> int:
-    """Write an example of a batch in YAML, and beside it the schema by which editors complete it."""
+    """Write an example of a batch in YAML, and the schema that editors read beside it."""
     from farm.client.batch_schema import SCHEMA_NAME, schema_text
     from farm.client.example import EXAMPLE
 

@@ -178,7 +178,7 @@ _BATCH: Final[dict[str, Any]] = {
     "project": _said({"type": ["string", "integer"]}, "Whose work it is."),
     "priority": _whole(-PRIORITY_MAX, PRIORITY_MAX, "Higher goes first."),
     "deadline": _said(_TEXT, "09:00 (the next), 2026-11-25T09:00, or +8h."),
-    "quality": {"enum": list(QUALITIES), "description": "Of all clips, whatever they say."},
+    "quality": {"enum": list(QUALITIES), "description": "Of all clips that say no other."},
     "first_look": _said(_FLAG, "Hold each clip after its first chunk, until it is approved."),
     "order": _said({"type": "string", "pattern": "^(longest|file|every:[0-9]+)$"}, "What first."),
     "every": _whole(1, EVERY_MAX, "The first, the last and every N-th clip first; 1 is in order."),

@@ -14,7 +14,7 @@ from farm.client.submission import Planned, SubmitOptions
 from farm.client.times import deadline, memory_size
 from farm.domain import modes
 from farm.domain.spec import Problem
-from farm.domain.values import BadValue, shown, whole_number
+from farm.domain.values import BadValue, quality, shown, whole_number
 from heliostat.v1 import types_pb2 as types
 
 PRIORITY_MAX: Final = 1000
@@ -29,7 +29,6 @@ class Section:
     name: str = ""
     project: str = ""
     priority: int | None = None
-    quality: str = ""
     planned: Planned = field(default_factory=Planned)
 
 
@@ -50,9 +49,8 @@ def read_section(batch: Mapping[str, Any], now: datetime) -> tuple[Section, list
     if "every" in batch and "order" in batch:
         what = "there is an order and an every"
         problems.append(Problem(0, "batch.every", what, "keep one of them"))
-    own = {
-        key: found.pop(key) for key in ("name", "project", "priority", "quality") if key in found
-    }
+    own = {key: found.pop(key) for key in ("name", "project", "priority") if key in found}
+    found.pop("quality", None)  # A default of its clips: `read_head` makes it one.
     return Section(**own, planned=Planned(**found)), problems
 
 
@@ -150,7 +148,7 @@ _READERS: Final[Mapping[str, Reader]] = {
     "project": lambda value, _: _text(value),
     "priority": lambda value, _: _priority(_text(value)),
     "deadline": lambda value, now: deadline(_text(value), now),
-    "quality": lambda value, _: _text(value),
+    "quality": lambda value, _: quality(_text(value)),
     "first_look": lambda value, _: modes.flag(_text(value)),
     "order": lambda value, _: every(_text(value)),
     "every": lambda value, _: whole_number(_text(value), 1, EVERY_MAX),

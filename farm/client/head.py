@@ -81,14 +81,17 @@ def read_head(parts: Mapping[str, Any]) -> Head:
         if any(normal(key) in ("id", "template") for key in each):
             remedy = "each clip has an id and a template of its own"
             raise BadValue(f"the template {shown(name)} has an id or a template", remedy)
+    batch, defaults = _mapping(parts, "batch"), _mapping(parts, "defaults")
+    if (quality := batch.get("quality")) and "quality" not in map(normal, defaults):
+        defaults = {**defaults, "quality": quality}
     variables: dict[str, str] = {}
     for name, value in _mapping(parts, "variables").items():
         if isinstance(value, dict | list):
             raise BadValue(f"the variable {shown(name)} is no text", "write one value for it")
         variables[normal(name)] = as_text(value)
     return Head(
-        batch=_mapping(parts, "batch"),
-        defaults=_mapping(parts, "defaults"),
+        batch=batch,
+        defaults=defaults,
         templates=templates,
         variables=variables,
         wedge=as_text(parts.get("wedge")),

@@ -13,11 +13,12 @@ from farm.client.farm import Submitted
 from farm.client.inputs import BesideFile, absolute_settings
 from farm.client.prepare import Prepared, prepare
 from farm.client.rowfile import Row
-from farm.client.submission import SubmitOptions, merged
+from farm.client.submission import Planned, SubmitOptions, merged
 from farm.domain.project import DEFAULT_PROJECT
 from farm.domain.rows import RowChecker
-from farm.domain.spec import NewClip
-from farm.domain.values import Limits
+from farm.domain.spec import NewClip, Problem
+from farm.domain.terms import cost_limit, web_address
+from farm.domain.values import BadValue, Limits
 
 _BLOCK_ROWS: Final = 500
 
@@ -36,11 +37,27 @@ def check_alone(file: Path, asked: Mapping[str, Any]) -> Submitted:
     checker = checker_of(prepared, Limits())
     for _ in clips_of(checker, source.rows()):
         pass
-    problems = [*prepared.problems, *checker.problems]
+    problems = [*prepared.problems, *_terms(prepared.options.planned), *checker.problems]
     if problems:
         raise Refused(merged(problems, (), source.columns))
     warnings = list(checker.warnings)
     return Submitted(None, checker.rows, checker.frames, warnings, repeated=False)
+
+
+def _terms(planned: Planned) -> list[Problem]:
+    """What is wrong with a batch's terms, in the words of a farm."""
+    found = []
+    limits = planned.budget.ListFields() if planned.budget is not None else []
+    try:
+        web_address(planned.webhook)
+    except BadValue as bad:
+        found.append(Problem(0, "--webhook", bad.what, bad.remedy))
+    for field, value in limits:
+        try:
+            cost_limit(field.name.replace("_", " "), value)
+        except BadValue as bad:
+            found.append(Problem(0, "--budget", bad.what, bad.remedy))
+    return found
 
 
 def checker_of(prepared: Prepared, limits: Limits) -> RowChecker:
