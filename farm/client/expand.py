@@ -37,16 +37,17 @@ class ExpandedRows:
         self._source, self._by = source, by
         self._fields: dict[str, str] = {}
         """Column → our field or normalised name."""
-        self._kept = {
-            normal(c) for c, target in by.column_map.items() if normal(c) == normal(target)
-        }
         self._mapped = {normal(c): normal(target) for c, target in by.column_map.items()}
         self._fixed = {normal(name): text for name, text in by.set_fields.items()}
         self._added: dict[str, None] = {}
         """Columns that the header lacks, known after the first reading."""
         header = [self._field(column) for column in source.columns]
         self._lacks_ids = bool(header) and "id" not in header
-        self._has_wedges = bool(by.file_axes or by.given_axes or "wedge" in header)
+        self._reads_wedges = "wedge" not in self._mapped
+        """A column of that name is not the user's own."""
+        self._has_wedges = bool(
+            by.file_axes or by.given_axes or (self._reads_wedges and "wedge" in header)
+        )
 
     @property
     def columns(self) -> Sequence[str]:
@@ -75,7 +76,7 @@ class ExpandedRows:
         found = self._fields.get(column)
         if found is None:
             key = normal(column)
-            found = column if key in self._kept else self._mapped.get(key, key)
+            found = self._mapped.get(key, key)
             if len(self._fields) < 1000:
                 self._fields[column] = found
         return found
@@ -84,7 +85,7 @@ class ExpandedRows:
         self, place: int, number: int, row: dict[str, str], told: set[Problem]
     ) -> Iterator[dict[str, str]]:
         columns = {self._field(column): column for column in reversed(row)}
-        column = columns.get("wedge", "")
+        column = columns.get("wedge", "") if self._reads_wedges else ""
         try:
             axes = self._axes(row.get(column, ""))
             grid = cells(axes)
