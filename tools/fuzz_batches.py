@@ -9,6 +9,7 @@ and stops at the first input that ends in anything but clips or problems.
 
 from __future__ import annotations
 
+import importlib
 import sys
 import tempfile
 from pathlib import Path
@@ -40,6 +41,7 @@ class Target:
         self._files = [directory / f"f.{kind}" for kind in KINDS]
 
     def __call__(self, data: bytes) -> None:
+        """Check it; raises what is not a refusal."""
         if len(data) < 2:
             return
         file = self._files[data[0] % len(KINDS)]
@@ -63,7 +65,7 @@ def _asked(bits: int) -> dict[str, Any]:
 def main() -> None:
     """Fuzz until libFuzzer has had enough."""
     try:
-        import atheris
+        atheris = importlib.import_module("atheris")
     except ImportError:
         sys.exit("atheris is missing: pip install atheris==3.0.0 (Python 3.11 to 3.13, Linux)")
     sys.path[:0] = [str(ROOT), str(ROOT / "proto")]

@@ -76,6 +76,6 @@ def checker_of(prepared: Prepared, limits: Limits) -> RowChecker:
 
 def clips_of(checker: RowChecker, rows: Iterator[Row]) -> Iterator[NewClip]:
     """The clips of rows, block by block; ends with the checker's last word."""
-    while block := list(islice(rows, _BLOCK_ROWS)):
+    while not checker.is_full and (block := list(islice(rows, _BLOCK_ROWS))):
         yield from checker.check(block)
     checker.finish()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -188,7 +189,7 @@ def messages(
     )
     block, size = pb.RowBlock(), 0
     try:
-        for number, cells in source.rows():
+        for number, cells in islice(source.rows(), Limits().clips_max + 1):
             row = block.rows.add(number=number, fields=cells)
             size += row.ByteSize()
             if len(block.rows) >= _BLOCK_ROWS or size >= _BLOCK_BYTES:

@@ -101,6 +101,11 @@ class RowChecker:
         """Things to know that refuse nothing."""
         return self._table.warnings
 
+    @property
+    def is_full(self) -> bool:
+        """Nothing that comes would be looked at."""
+        return self._full or self.rows > self._limits.clips_max
+
     def dependencies(self, size: int) -> Iterator[list[tuple[int, int]]]:
         """Which clips wait for which others (ordinals), in blocks; after `finish`."""
         return self._waits.blocks(size)
@@ -110,7 +115,7 @@ class RowChecker:
         found: list[list[Problem]] = []
         clips: list[NewClip | None] = []
         for number, fields in rows:
-            if self._full or self.rows > self._limits.clips_max:
+            if self.is_full:
                 break
             self.rows += 1
             problems: list[Problem] = []

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Final
-from urllib.parse import urlsplit
 
 from farm.domain.values import BadValue, shown
 
 ADDRESS_CHARS_MAX: Final = 2000
 """Of a webhook, or of a place to deliver to."""
+
+_WEB: Final = re.compile(
+    r"https?://([^\s/?#@\[\]:\"<>\\^`{|}]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?([/?#][^\s\"<>\\^`{|}]*)?",
+    re.IGNORECASE,
+)
 
 
 def web_address(text: str) -> str:
@@ -17,7 +22,7 @@ def web_address(text: str) -> str:
     url = text.strip()
     if len(url) > ADDRESS_CHARS_MAX:
         raise BadValue(f"{len(url)} characters are too many", f"keep to {ADDRESS_CHARS_MAX}")
-    if url and not _is_web(url):
+    if url and not (_WEB.fullmatch(url) and url.isprintable()):
         raise BadValue(f"{shown(url)} is no address of the web", "write https://HOST/PATH")
     return url
 
@@ -28,13 +33,3 @@ def cost_limit(name: str, value: float) -> float:
         return value
     remedy = "choose a number above 0, or leave it out for no limit"
     raise BadValue(f"a budget of {value:g} {name}", remedy)
-
-
-def _is_web(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        return False
-    is_plain = url.isprintable() and not any(c in url for c in ' "<>\\^`{|}')
-    return is_plain and parts.scheme in ("http", "https") and bool(host)

@@ -52,7 +52,7 @@ ASKED = st.fixed_dictionaries(
     }
 )
 MANY = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -60,12 +60,13 @@ def check(kind: str, data: bytes, asked: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / f"f.{kind}"
         file.write_bytes(data)
+        problems = None
         try:
             check_alone(file, asked)
         except Refused as refused:
-            assert refused.problems
-            for problem in refused.problems:
-                assert problem.row >= 0 and problem.what and problem.remedy
+            problems = refused.problems
+        assert problems is None or problems
+        assert all(each.row >= 0 and each.what and each.remedy for each in problems or ())
 
 
 @MANY
@@ -79,10 +80,8 @@ def test_bytes(kind: int, bits: int, data: bytes) -> None:
 @given(st.sampled_from(["json", "yaml"]), PARTS, CLIPS, ASKED)
 def test_documents(kind: str, parts: Any, clips: Any, asked: dict[str, Any]) -> None:
     document = {**parts, "clips": clips} if parts else clips
-    if kind == "json":
-        text = json.dumps(document)
-    else:
-        text = yaml.safe_dump(document, allow_unicode=True)
+    dump = json.dumps if kind == "json" else yaml.safe_dump
+    text = dump(document)
     check(kind, text.encode("utf-8", "surrogatepass"), asked)
 
 
@@ -120,12 +119,12 @@ def peak(file: Path) -> int:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("lines.csv", "id,prompt\n1,\"" + "a b c d e f g\n" * 500_000),
-        ("one.csv", "id,prompt\n1,\"" + "a" * 8_000_000),
-        ("header.csv", ",".join(f"c{n}" for n in range(150_000)) + "\n1\n"),
-        ("line.jsonl", '{"prompt": "' + "a" * 8_000_000),
+        ("lines.csv", "id,prompt\n1,\"" + "a b c d e f g\n" * 60_000),
+        ("one.csv", "id,prompt\n1,\"" + "a" * 2_000_000),
+        ("header.csv", ",".join(f"c{n}" for n in range(60_000)) + "\n1\n"),
+        ("line.jsonl", '{"prompt": "' + "a" * 2_000_000),
         ("keys.jsonl", "{" + ",".join(f'"{n}":1' for n in range(80_000)) + ',"1":1}\n'),
-        ("large.yaml", "- {prompt: a}\n" * 1_300_000),
+        ("large.yaml", "- {prompt: a}\n" * 250_000),
     ],
 )  # fmt: skip
 def test_a_file_that_is_too_much_is_refused_in_bounded_memory(

@@ -160,8 +160,10 @@ clips:
         [
             (
                 "{prompt: 'a {anmal}', shot: 1}",
-                '1:prompt: there is no variable "anmal", did you mean {animal}? '
-                "the row has animal, shot; write {{ for a brace",
+                (
+                    '1:prompt: there is no variable "anmal", did you mean {animal}? '
+                    "the row has animal, shot; write {{ for a brace"
+                ),
             ),
             ("{prompt: 'a {'}", "1:prompt: a { stands alone, write {name}, or {{ for a brace"),
             (
@@ -223,8 +225,10 @@ clips:
     def test_what_is_the_same_for_all_is_no_axis(self, tmp_path: Path) -> None:
         given = {"wedge": ["seed=1..2"], "set_fields": {"Seed": "4"}}
         assert problems(tmp_path / "f.csv", "prompt\nx\n", **given) == [
-            '2:--wedge: "seed" is the same for all by --set and an axis of a wedge, '
-            "keep one of them"
+            (
+                '2:--wedge: "seed" is the same for all by --set and an axis of a wedge, '
+                "keep one of them"
+            )
         ]
 
     def test_a_wedge_of_ones_own_stays_as_it_is(self, tmp_path: Path) -> None:

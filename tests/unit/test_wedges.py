@@ -14,10 +14,11 @@ from farm.domain.wedge import axes_of, cells
     ("text", "axes"),
     [
         ("seed=1..3", {"seed": ("1", "2", "3")}),
-        ("steps = 4..8/2; quality=draft,exact", {"steps": ("4", "6", "8"), "quality": ("draft", "exact")}),
-        ("guidance scale=4,5.5\nimage_noise=0.1-0.2", {"guidance_scale": ("4", "5.5"), "image_noise": ("0.1-0.2",)}),
+        ("steps = 4..8/2; fps=8,9", {"steps": ("4", "6", "8"), "fps": ("8", "9")}),
+        ("Image noise=0.1-0.2\nx=4,5.5", {"image_noise": ("0.1-0.2",), "x": ("4", "5.5")}),
         ("x=0.5..2/0.5", {"x": ("0.5", "1", "1.5", "2")}),
-        ('{"seed": "1..2", "prompt": ["a, b", "c"], "steps": [[2, 2], 3]}', {"seed": ("1", "2"), "prompt": ("a, b", "c"), "steps": ("2-2", "3")}),
+        ('{"seed": "1..2", "steps": [[2, 2], 3]}', {"seed": ("1", "2"), "steps": ("2-2", "3")}),
+        ('{"prompt": ["a, b", "c"]}', {"prompt": ("a, b", "c")}),
         ("None", None),
     ],
 )  # fmt: skip
