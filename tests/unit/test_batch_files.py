@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from farm.client import submission
 from farm.client.prepare import Prepared, prepare
 from farm.client.submission import Planned, SubmitOptions
+from farm.domain.values import Limits
 from heliostat.v1 import types_pb2 as types
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -239,7 +241,10 @@ clips:
         (row,) = rows(tmp_path / "f.csv", text, column_map={"wedge": "wedge"})
         assert row == {"id": "1", "prompt": "x", "wedge": "door stop"}
 
-    def test_too_many_clips_end_the_reading(self, tmp_path: Path) -> None:
-        text = "prompt\n" + "x\n" * 150
-        (line,) = problems(tmp_path / "f.csv", text, wedge=["seed=1..100; fps=1..100"])
-        assert "more than 1000000 clips" in line
+    def test_too_many_clips_end_the_reading(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(submission, "Limits", lambda: Limits(clips_max=100))
+        text = "prompt\n" + "x\n" * 5
+        (line,) = problems(tmp_path / "f.csv", text, wedge=["seed=1..40"])
+        assert line == "4:: more than 100 clips, split the file into several batches"
