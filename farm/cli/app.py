@@ -42,6 +42,8 @@ for body in (
     ledger.restore,
     purge.purge,
     submit.submit,
+    submit.validate,
+    submit.init,
     estimate.estimate,
     fleet.status,
     top.top,

@@ -64,6 +64,34 @@ PauseAfter = Annotated[
     ),
 ]
 
+Budget = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--budget",
+        metavar="money=20",
+        help="Pause at this cost: money=, hours= (of cards) or kwh=; may be repeated.",
+    ),
+]
+Webhook = Annotated[str | None, typer.Option(metavar="URL", help="Post notices of it there.")]
+DeliverTo = Annotated[
+    str | None,
+    typer.Option("--deliver-to", metavar="PLACE", help="Where the farm puts finished takes."),
+]
+
+
+def budget_of(options: Sequence[str] | None) -> types.Budget | None:
+    """`money=20`, `hours=`, `kwh=` as a budget; None when nothing was said."""
+    from farm.cli.options import pairs
+    from farm.client.batch_section import budget
+    from farm.domain.values import BadValue
+
+    if not options:
+        return None
+    try:
+        return budget(pairs("--budget", options))
+    except BadValue as bad:
+        raise typer.BadParameter(f"{bad.what}: {bad.remedy}", param_hint="--budget") from None
+
 
 def deadline_of(text: str | None) -> datetime | None:
     """A deadline from now on. Raises `typer.BadParameter`."""
@@ -78,16 +106,13 @@ def deadline_of(text: str | None) -> datetime | None:
 
 def every_of(order: str | None) -> int | None:
     """`longest` → 0, `file` → 1, `every:N` → N. Raises `typer.BadParameter`."""
-    if order is None:
-        return None
-    name, _, number = order.partition(":")
-    if name == "every" and number.isascii() and number.isdigit() and 2 <= int(number) <= 10**6:
-        return int(number)
-    if order in ("longest", "file"):
-        return ("longest", "file").index(order)
-    raise typer.BadParameter(
-        f"{order!r}: use longest, file, or every:N with N from 2 on", param_hint="--order"
-    )
+    from farm.client.batch_section import every
+    from farm.domain.values import BadValue
+
+    try:
+        return None if order is None else every(order)
+    except BadValue as bad:
+        raise typer.BadParameter(f"{bad.what}: {bad.remedy}", param_hint="--order") from None
 
 
 def needs_of(

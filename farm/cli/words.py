@@ -102,6 +102,11 @@ def planned(batch: types.Batch) -> str:
     if batch.HasField("failures_max"):
         most = batch.failures_max
         parts.append(f"pauses after {most} failed" if most else "never pauses by itself")
+    for field, value in batch.budget.ListFields():
+        parts.append(f"budget {value:g} {'kWh' if 'kilowatt' in field.name else field.name}")
+    for name in ("webhook", "look", "deliver_to", "output"):
+        if text := getattr(batch, name):
+            parts.append(f"{name.replace('_', ' ')} {text}")
     return ", ".join(parts)
 
 

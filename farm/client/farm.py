@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -31,6 +31,7 @@ from farm.client.fleet_calls import FleetCalls
 from farm.client.input_calls import InputCalls
 from farm.client.inputs import BesideFile, InputOptions, Replaced, absolute_settings, replaced
 from farm.client.local import find_local
+from farm.client.prepare import prepare
 from farm.client.saved_looks import SavedLooks
 from farm.client.steering import Steering
 from farm.client.submission import Planned
@@ -101,9 +102,13 @@ class Farm(Deciding, Estimating, FleetCalls, InputCalls, SavedLooks, Steering):
         *,
         name: str = "",
         project: str = "",
-        priority: int = 0,
+        project_else: str = "",
+        priority: int | None = None,
         column_map: Mapping[str, str] | None = None,
         set_fields: Mapping[str, str] | None = None,
+        wedge: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+        fill: bool = False,
         dry_run: bool = False,
         request_id: str = "",
         planned: Planned = Planned(),  # noqa: B008 - frozen
@@ -114,36 +119,38 @@ class Farm(Deciding, Estimating, FleetCalls, InputCalls, SavedLooks, Steering):
         Raises `Refused` with every problem. The same `request_id` twice is one batch; one is
         made up for each call that gives none. `name` is by default the file's. Relative paths
         of images and videos start where the file lies; a program's rows have absolute ones.
-        `planned` is its deadline, what it needs, waits for and counts against. Images and videos
-        that are files of this machine are sent, once each, when all else is right (`inputs`).
+        `planned` is its deadline, what it needs, waits for and counts against. What is given here
+        goes before what the file says of the batch. `SubmitOptions` says more of each. Images and
+        videos that are files of this machine are sent, once each, when all else is right.
         """
-        column_map, given = column_map or {}, set_fields or {}
-        set_fields = absolute_settings(given, what.parent) if isinstance(what, Path) else given
-        options = submission.SubmitOptions(
-            name=name or (what.stem if isinstance(what, Path) else "batch"),
+        column_map, said = column_map or {}, set_fields or {}
+        set_fields = absolute_settings(said, what.parent) if isinstance(what, Path) else said
+        given = submission.SubmitOptions(
+            name=name,
             project=project,
+            project_else=project_else,
             priority=priority,
             column_map=column_map,
             set_fields=set_fields,
+            wedge=wedge,
+            variables=variables or {},
+            fill=fill,
             dry_run=dry_run,
             request_id=request_id or new_request_id(),
             planned=planned,
         )
-        if isinstance(what, Path):
-            checked = submission.check_file(what, column_map)
-        else:
-            checked = submission.check_source(submission.GivenRows(what))
-        source = checked.source
-        if source is None or not checked.rows:
-            raise Refused(checked.problems)
-        relative = {set_fields[name] for name in given if set_fields[name] != given[name]}
+        prepared = prepare(what, given, datetime.now(UTC))
+        source, options = prepared.source, prepared.options
+        if source is None or not prepared.rows:
+            raise Refused(prepared.problems)
+        relative = {set_fields[each] for each in said if set_fields[each] != said[each]}
         if isinstance(what, Path):
             source = BesideFile(source, what.parent, column_map, relative)
         plan = self.plan_inputs(source, column_map, set_fields, relative, options.project, inputs)
         if plan.texts:
             source = Replaced(source, column_map, plan.texts)
             options = replace(options, set_fields=replaced(set_fields, plan.texts))
-        problems = [*checked.problems, *plan.problems]
+        problems = [*prepared.problems, *plan.problems]
         only_check = dry_run or bool(problems)
         if plan.lacking and not only_check:
             # Nothing is sent for a batch that will not be taken.

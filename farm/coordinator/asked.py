@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final
 
-from farm.domain.batch import Batch, BatchState, Order
+from farm.domain.batch import Batch, BatchState, Budget, Order
 from farm.domain.clip import Clip
 from farm.domain.errors import BadDecision, NotFound
 from farm.domain.fleet import Circuit, Needs, Node, Standing
@@ -24,6 +24,7 @@ from farm.domain.project import Limit, Project
 from farm.domain.saved_look import SavedLook
 from farm.domain.schedule import BLEND_CHUNKS_MAX
 from farm.domain.spec import BLEND_CHUNKS, LoraUse, PromptMark
+from farm.domain.terms import cost_limit, web_address
 from farm.domain.values import QUALITIES, BadValue, control_character, shown
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
@@ -98,6 +99,26 @@ def limits_of(names: Collection[str], known: Collection[str]) -> tuple[str, ...]
     return _each(names)
 
 
+def budget_of(asked: types_pb.Budget) -> Budget:
+    """What a batch may cost; each limit that is there is above 0. Raises `BadDecision`."""
+    try:
+        found = {
+            field.name: cost_limit(field.name.replace("_", " "), value)
+            for field, value in asked.ListFields()
+        }
+    except BadValue as bad:
+        raise BadDecision(f"{bad.what}: {bad.remedy}") from None
+    return Budget(**found)
+
+
+def webhook_of(text: str) -> str:
+    """An http(s) URL, or nothing. Raises `BadDecision`."""
+    try:
+        return web_address(text)
+    except BadValue as bad:
+        raise BadDecision(f"{bad.what}: {bad.remedy}") from None
+
+
 def amended(
     batch: Batch, asked: batch_pb.AmendRequest, now: float, limits: Collection[str]
 ) -> Batch:
@@ -122,6 +143,9 @@ def amended(
         if asked.no_limits
         else (limits_of(asked.limits, limits) if asked.limits else batch.limits),
         first_look=asked.first_look if has("first_look") else batch.first_look,
+        budget=budget_of(asked.budget) if has("budget") else batch.budget,
+        webhook=webhook_of(asked.webhook) if has("webhook") else batch.webhook,
+        deliver_to=asked.deliver_to.strip() if has("deliver_to") else batch.deliver_to,
     )
 
 

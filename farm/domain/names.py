@@ -173,19 +173,17 @@ def safe_file_name(name: str, version: int, ext: str) -> str:
         raise ValueError(f"version {version}: versions count from 1")
     if not _EXTENSION.fullmatch(ext):
         raise ValueError(f"{ext!r} is no file name extension: 1 to 16 of a-z and 0-9, no dot")
-    plain = unicodedata.normalize("NFC", name)
-    plain = "".join("_" if _is_unsafe(character) else character for character in plain).strip()
-    if not plain.strip("._ "):
-        plain = "clip"
-    suffix = f"_v{version:03}.{ext}"
-    if plain[0] in ".-~" or _RESERVED.fullmatch((plain + suffix).split(".", 1)[0]):
-        plain = f"_{plain}"
-    return _fit(plain, suffix, name)
+    return _safe(name, f"_v{version:03}.{ext}")
 
 
 def safe_stem(name: str, version: int) -> str:
     """The same without its ending, with room for one of four characters."""
     return safe_file_name(name, version, "json").removesuffix(".json")
+
+
+def safe_part(text: str) -> str:
+    """`text` as one part of a path, by the same rules; ends in no dot and no space."""
+    return _safe(text, "")
 
 
 def unique_file_names(names: Sequence[str]) -> list[str]:
@@ -208,6 +206,18 @@ def unique_file_names(names: Sequence[str]) -> list[str]:
         taken.add(_folded(candidate))
         unique.append(candidate)
     return unique
+
+
+def _safe(name: str, suffix: str) -> str:
+    plain = unicodedata.normalize("NFC", name)
+    plain = "".join("_" if _is_unsafe(character) else character for character in plain).strip()
+    if not suffix:
+        plain = plain.rstrip(". ")
+    if not plain.strip("._ "):
+        plain = "clip" if suffix else "_"
+    if plain[0] in ".-~" or _RESERVED.fullmatch((plain + suffix).split(".", 1)[0]):
+        plain = f"_{plain}"
+    return _fit(plain, suffix, name)
 
 
 def _is_unsafe(character: str) -> bool:

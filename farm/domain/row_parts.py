@@ -116,16 +116,23 @@ class Names:
 
         `ordinal` is the row's place in the batch; places ascend.
         """
+        if other := self.holder(name):
+            return other
         folded = _folded(name)
-        other = self._places.get(folded)
-        if other is not None:
-            return self._rows[other - 1], self._spelled.get(folded, folded)
         self._rows.extend([0] * (ordinal - 1 - len(self._rows)))
         self._rows.append(row)
         self._places[folded] = ordinal
         if folded != name:
             self._spelled[folded] = name
         return None
+
+    def holder(self, name: str) -> tuple[int, str] | None:
+        """The row that has the name, and how it spells it; None when it is free."""
+        folded = _folded(name)
+        place = self._places.get(folded)
+        if place is None:
+            return None
+        return self._rows[place - 1], self._spelled.get(folded, folded)
 
     def place(self, name: str) -> int | None:
         """The place in the batch of the row with this name, however it is spelled."""

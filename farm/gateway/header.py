@@ -7,13 +7,14 @@ from collections.abc import Callable, Collection, Sequence
 from typing import ParamSpec, TypeVar
 
 from farm.coordinator import asked
-from farm.domain.batch import Batch, Order
+from farm.domain.batch import Batch, Budget, Order
 from farm.domain.errors import AmbiguousName, BadDecision, NotFound
 from farm.domain.fleet import Needs
 from farm.domain.profiles import renders_as
 from farm.domain.project import DEFAULT_PROJECT
 from farm.domain.saved_look import SavedLook, look_for, needs_under
 from farm.domain.spec import Problem
+from farm.domain.terms import ADDRESS_CHARS_MAX
 from farm.domain.values import control_character, shown
 from farm.gateway.desk import Desk
 from farm.gateway.grpc_errors import BadRequest
@@ -40,6 +41,11 @@ def check_shape(header: batch_pb.SubmitHeader) -> None:
     for what, text in (("batch's name", header.name), ("project's name", header.project)):
         if len(text) > NAME_CHARS_MAX:
             raise BadRequest(f"the {what} has {len(text)} characters: keep to {NAME_CHARS_MAX}")
+        if control_character(text) or "\n" in text or "\r" in text:
+            raise BadRequest(f"the {what} {shown(text)} holds a control character: remove it")
+    for what, text in (("look", header.look), ("place to deliver to", header.deliver_to)):
+        if len(text) > ADDRESS_CHARS_MAX:
+            raise BadRequest(f"the {what} has more than {ADDRESS_CHARS_MAX} characters")
         if control_character(text) or "\n" in text or "\r" in text:
             raise BadRequest(f"the {what} {shown(text)} holds a control character: remove it")
     for what, count, most in (
@@ -80,6 +86,10 @@ class HeaderCheck:
             first_look=header.first_look,
             order=Order(header.every),
             failures_max=header.failures_max if header.HasField("failures_max") else None,
+            output=header.output.strip(),
+            webhook=self._told("--webhook", asked.webhook_of, header.webhook) or "",
+            budget=self._told("--budget", asked.budget_of, header.budget) or Budget(),
+            deliver_to=header.deliver_to.strip(),
         )
 
     def _check_project(self) -> None:

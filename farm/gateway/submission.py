@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from farm.domain.batch import Batch
 from farm.domain.errors import NotFound
 from farm.domain.ledger import RequestRow
+from farm.domain.project import DEFAULT_PROJECT
 from farm.domain.quote import Quote
 from farm.domain.rows import RowChecker
 from farm.domain.spec import NewClip, Problem
@@ -51,6 +52,8 @@ class Submission:
             columns=list(header.columns) or None,
             column_map=dict(header.column_map),
             set_fields=dict(header.set_fields),
+            project=header.project or DEFAULT_PROJECT,
+            output=header.output,
             limits=desk.row_limits,
             count_tokens=desk.count_tokens,
         )

@@ -5,10 +5,9 @@ Made of its twin in farm/client by tools/async_sdk.py: change that one.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,6 +28,7 @@ from farm.client.errors import Refused
 from farm.client.farm import PAGE, Submitted
 from farm.client.inputs import BesideFile, InputOptions, Replaced, absolute_settings, replaced
 from farm.client.local import find_local
+from farm.client.prepare import prepare
 from farm.client.submission import Planned
 from farm.client.times import timestamp
 from farm.domain.spec import Problem
@@ -81,9 +81,13 @@ class AsyncFarm(
         *,
         name: str = "",
         project: str = "",
-        priority: int = 0,
+        project_else: str = "",
+        priority: int | None = None,
         column_map: Mapping[str, str] | None = None,
         set_fields: Mapping[str, str] | None = None,
+        wedge: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+        fill: bool = False,
         dry_run: bool = False,
         request_id: str = "",
         planned: Planned = Planned(),
@@ -94,29 +98,31 @@ class AsyncFarm(
         Raises `Refused` with every problem. The same `request_id` twice is one batch; one is
         made up for each call that gives none. `name` is by default the file's. Relative paths
         of images and videos start where the file lies; a program's rows have absolute ones.
-        `planned` is its deadline, what it needs, waits for and counts against. Images and videos
-        that are files of this machine are sent, once each, when all else is right (`inputs`).
+        `planned` is its deadline, what it needs, waits for and counts against. What is given here
+        goes before what the file says of the batch. `SubmitOptions` says more of each. Images and
+        videos that are files of this machine are sent, once each, when all else is right.
         """
-        column_map, given = (column_map or {}, set_fields or {})
-        set_fields = absolute_settings(given, what.parent) if isinstance(what, Path) else given
-        options = submission.SubmitOptions(
-            name=name or (what.stem if isinstance(what, Path) else "batch"),
+        column_map, said = (column_map or {}, set_fields or {})
+        set_fields = absolute_settings(said, what.parent) if isinstance(what, Path) else said
+        given = submission.SubmitOptions(
+            name=name,
             project=project,
+            project_else=project_else,
             priority=priority,
             column_map=column_map,
             set_fields=set_fields,
+            wedge=wedge,
+            variables=variables or {},
+            fill=fill,
             dry_run=dry_run,
             request_id=request_id or new_request_id(),
             planned=planned,
         )
-        if isinstance(what, Path):
-            checked = await asyncio.to_thread(submission.check_file, what, column_map)
-        else:
-            checked = await asyncio.to_thread(submission.check_source, submission.GivenRows(what))
-        source = checked.source
-        if source is None or not checked.rows:
-            raise Refused(checked.problems)
-        relative = {set_fields[name] for name in given if set_fields[name] != given[name]}
+        prepared = prepare(what, given, datetime.now(UTC))
+        source, options = (prepared.source, prepared.options)
+        if source is None or not prepared.rows:
+            raise Refused(prepared.problems)
+        relative = {set_fields[each] for each in said if set_fields[each] != said[each]}
         if isinstance(what, Path):
             source = BesideFile(source, what.parent, column_map, relative)
         plan = await self.plan_inputs(
@@ -125,7 +131,7 @@ class AsyncFarm(
         if plan.texts:
             source = Replaced(source, column_map, plan.texts)
             options = replace(options, set_fields=replaced(set_fields, plan.texts))
-        problems = [*checked.problems, *plan.problems]
+        problems = [*prepared.problems, *plan.problems]
         only_check = dry_run or bool(problems)
         if plan.lacking and (not only_check):
             await self._submit(source, options, problems, dry_run=True)
