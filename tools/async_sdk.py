@@ -17,8 +17,8 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[1]
 CLIENT: Final = ROOT / "farm/client"
 CALLS: Final = ("self._connection.call", "self._connection.send", "self._connection.close")
-BLOCKING: Final = ("submission.check_file", "submission.check_source")
-"""Calls that read files."""
+BLOCKING: Final = ("prepare", "input_cells", "sort_texts")
+"""Calls that read files: a method with one of them runs in a thread."""
 RENAMED: Final = {
     "Connection": "AsyncConnection",
     "__enter__": "__aenter__",
@@ -129,10 +129,15 @@ class Converter(ast.NodeTransformer):
         if not of_self:
             node.func = self.visit(node.func)
         if name in BLOCKING:
-            return ast.Await(
-                ast.Call(ast.Name("asyncio.to_thread"), [node.func, *node.args], node.keywords)
-            )
+            self.fits = False
         return ast.Await(node) if name in CALLS or kind == Kind.AWAITED else node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        """A function within a method is called by who awaits nothing."""
+        twin = Converter(self.kinds)
+        changed = twin.generic_visit(ast.parse(ast.unparse(node)).body[0])
+        self.fits = self.fits and twin.fits and ast.unparse(changed) == ast.unparse(node)
+        return node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         """A method handed on as it is cannot be awaited by who gets it."""

@@ -57,10 +57,15 @@ class AsyncConnection:
         """End every call that is still open."""
         await self.channel.close(None)
 
-    async def call(self, method: Callable[..., Awaitable[A]], request: Message) -> A:
+    async def call(
+        self,
+        method: Callable[..., Awaitable[A]],
+        request: Message,
+        seconds: float = DEADLINE_SECONDS,
+    ) -> A:
         """One answer to one request; idempotent, so the channel tries it again by itself."""
         with self._errors():
-            return await method(request, timeout=DEADLINE_SECONDS, metadata=self.metadata)
+            return await method(request, timeout=seconds, metadata=self.metadata)
 
     async def send(
         self, method: Callable[..., Awaitable[A]], messages: Callable[[], Iterator[Message]]

@@ -6,8 +6,7 @@ Made of its twin in farm/client by tools/async_sdk.py: change that one.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,9 +25,8 @@ from farm.client.aio.steering import AsyncSteering
 from farm.client.base import new_request_id
 from farm.client.errors import Refused
 from farm.client.farm import PAGE, Submitted
-from farm.client.inputs import BesideFile, InputOptions, Replaced, absolute_settings, replaced
+from farm.client.inputs import InputOptions
 from farm.client.local import find_local
-from farm.client.prepare import prepare
 from farm.client.submission import Planned
 from farm.client.times import timestamp
 from farm.domain.spec import Problem
@@ -102,48 +100,23 @@ class AsyncFarm(
         goes before what the file says of the batch. `SubmitOptions` says more of each. Images and
         videos that are files of this machine are sent, once each, when all else is right.
         """
-        column_map, said = (column_map or {}, set_fields or {})
-        set_fields = absolute_settings(said, what.parent) if isinstance(what, Path) else said
-        given = submission.SubmitOptions(
-            name=name,
-            project=project,
-            project_else=project_else,
-            priority=priority,
-            column_map=column_map,
-            set_fields=set_fields,
-            wedge=wedge,
-            variables=variables or {},
-            fill=fill,
-            dry_run=dry_run,
-            request_id=request_id or new_request_id(),
-            planned=planned,
-        )
-        prepared = prepare(what, given, datetime.now(UTC))
-        source, options = (prepared.source, prepared.options)
-        if source is None or not prepared.rows:
-            raise Refused(prepared.problems)
-        relative = {set_fields[each] for each in said if set_fields[each] != said[each]}
-        if isinstance(what, Path):
-            source = BesideFile(source, what.parent, column_map, relative)
-        plan = await self.plan_inputs(
-            source, column_map, set_fields, relative, options.project, inputs
-        )
-        if plan.texts:
-            source = Replaced(source, column_map, plan.texts)
-            options = replace(options, set_fields=replaced(set_fields, plan.texts))
-        problems = [*prepared.problems, *plan.problems]
-        only_check = dry_run or bool(problems)
-        if plan.lacking and (not only_check):
-            await self._submit(source, options, problems, dry_run=True)
-            await self.send_inputs(plan, options.project, inputs)
-        answer = await self._submit(source, options, problems, dry_run=only_check)
-        return Submitted(
-            answer.batch if answer.HasField("batch") else None,
-            answer.clips,
-            answer.frames,
-            submission.merged((), answer.warnings, source.columns),
-            answer.repeated_request,
-            answer.quote if answer.HasField("quote") else None,
+        return await self._connection.in_thread(
+            lambda farm: farm.submit(
+                what,
+                name=name,
+                project=project,
+                project_else=project_else,
+                priority=priority,
+                column_map=column_map,
+                set_fields=set_fields,
+                wedge=wedge,
+                variables=variables,
+                fill=fill,
+                dry_run=dry_run,
+                request_id=request_id,
+                planned=planned,
+                inputs=inputs,
+            )
         )
 
     async def _submit(
