@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Annotated, Any, Final, get_type_hints
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -53,9 +53,8 @@ def _of_batch(batch: str, options: dict[str, Any]) -> None:
 
 def _as_submit() -> None:
     """The command takes what `farm submit` takes, whatever that is."""
-    hints = get_type_hints(submit, include_extras=True)
     kept = [
-        p.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+        p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for name, p in inspect.signature(submit).parameters.items()
         if name not in _NOT_OURS
     ]

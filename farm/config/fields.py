@@ -1,33 +1,23 @@
-"""Settings: one TOML file, then the environment, then flags; the later one wins.
-
-Every setting has one name: `s3_endpoint` in the file, `HELIOSTAT_S3_ENDPOINT` in the environment,
-`--s3-endpoint` on the command line. docs/configuration.md lists them all.
-"""
+"""Every setting: its name, its kind, its default, and what it is."""
 
 from __future__ import annotations
 
-import difflib
-import ipaddress
 import os
 import re
 import shlex
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
-    InitSettingsSource,
     NoDecode,
-    PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
 from farm.domain.errors import FarmError
 from farm.domain.roots import roots_of
-from farm.failpoints import VARIABLE as FAILPOINTS
 from farm.plan.tariff import parse_cloud, parse_prices
 
 PREFIX: Final = "HELIOSTAT_"
@@ -296,140 +286,3 @@ class FarmConfig(BaseSettings):
     @classmethod
     def _in_order(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
         return tuple(Path(os.path.abspath(path.expanduser())) for path in paths)
-
-
-def load(
-    config_file: Path | None = None,
-    flags: Mapping[str, Any] | None = None,
-    remembered: Mapping[str, Any] | None = None,
-) -> FarmConfig:
-    """All layers together. `flags` that are None were not given. Raises `ConfigError`.
-
-    `remembered` is what a farm was started with the last time: it counts where nothing else does.
-    """
-    given = {name: value for name, value in (flags or {}).items() if value is not None}
-    path, values = _file_values(config_file, given)
-
-    class Layered(FarmConfig):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            last_time = InitSettingsSource(settings_cls, dict(remembered or {}))
-            return init_settings, env_settings, InitSettingsSource(settings_cls, values), last_time
-
-    try:
-        return Layered(**given)
-    except ValidationError as error:
-        raise ConfigError(
-            [
-                f"{_place(str(each['loc'][0]) if each['loc'] else '', given, path)}: {each['msg']}"
-                for each in error.errors(include_input=False, include_url=False)
-            ]
-        ) from None
-
-
-def start_problems(config: FarmConfig) -> list[str]:
-    """What `farm up` lacks; empty when it may start.
-
-    A farm that others can reach is never open: it has tokens that its owner chose, and an object
-    store that is meant to be reached.
-    """
-    lacking: list[str] = []
-    if not is_loopback(config.host):
-        why = f"needed off loopback (host is {config.host})"
-        for name, what in (
-            ("api_token", "an API token"),
-            ("ray_token", "a Ray token"),
-            ("s3_endpoint", "an S3 endpoint"),
-        ):
-            if not getattr(config, name):
-                lacking.append(f"{what} is {why}: set {_names(name)}")
-        if os.environ.get(FAILPOINTS):
-            lacking.append(f"{FAILPOINTS} is set, which is for tests on loopback: unset it")
-    if config.s3_endpoint:
-        lacking += [
-            f"the object store at {config.s3_endpoint} needs a key: set {_names(name)}"
-            for name in ("s3_access_key", "s3_secret_key")
-            if not getattr(config, name)
-        ]
-    for name in ("api_token", "ray_token"):
-        token: SecretStr | None = getattr(config, name)
-        if token and (len(token) < TOKEN_CHARS_MIN or not token.get_secret_value().isascii()):
-            lacking.append(
-                f"{name} is too weak: use at least {TOKEN_CHARS_MIN} ASCII characters, "
-                "such as `openssl rand -hex 32` prints"
-            )
-    if (config.tls_certificate is None) != (config.tls_key is None):
-        lacking.append(
-            f"TLS needs a certificate and its key: set {_names('tls_certificate')}, "
-            f"and {_names('tls_key')}"
-        )
-    if config.renderer == "helios" and config.model is None and not config.only_cpu_cards:
-        lacking.append(
-            f"the renderer helios needs a model: set {_names('model')}, "
-            "or use the renderer testcard"
-        )
-    return lacking
-
-
-def is_loopback(host: str) -> bool:
-    """Only this machine can reach it."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def _names(name: str) -> str:
-    """A setting in every spelling that its user may look for; secrets are no flags."""
-    has_no_flag = name.endswith(("_token", "_key", "_certificate"))
-    flag = "" if has_no_flag else f"--{name.replace('_', '-')}, "
-    return f"{flag}{PREFIX}{name.upper()} or {name} in {FILE_NAME}"
-
-
-def _file_values(
-    config_file: Path | None, given: Mapping[str, Any]
-) -> tuple[Path | None, dict[str, Any]]:
-    """The file that counts, and what it says."""
-    named = config_file or os.environ.get(CONFIG_VARIABLE)
-    if named:
-        path = Path(named).expanduser()
-    else:
-        default = FarmConfig.model_fields["data_dir"].default
-        data_dir = given.get("data_dir") or os.environ.get(f"{PREFIX}DATA_DIR") or default
-        path = Path(data_dir).expanduser() / FILE_NAME
-        if not path.exists():
-            return None, {}
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError([f"{path}: there is no such file"]) from None
-    except (OSError, ValueError) as error:
-        raise ConfigError([f"{path}: cannot be read ({error})"]) from None
-    known = list(FarmConfig.model_fields)
-    unknown = [_unknown(path, key, known) for key in values if key not in known]
-    if unknown:
-        raise ConfigError(unknown)
-    return path, values
-
-
-def _unknown(path: Path, key: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(key, known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(known)}"
-    return f"{path}: there is no setting {key!r}, {hint}"
-
-
-def _place(name: str, given: Mapping[str, Any], path: Path | None) -> str:
-    """Where a wrong value came from."""
-    if name in given:
-        return f"--{name.replace('_', '-')}"
-    variable = PREFIX + name.upper()
-    return variable if os.environ.get(variable) else f"{path}: {name}"
