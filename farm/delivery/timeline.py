@@ -2,7 +2,7 @@
 
 One clip after another on one track, each with a reference to its take: relative to the timeline's
 file in OpenTimelineIO, a `file://` URL in XML, whose readers know no other; an EDL names reels
-alone, eight letters each, with file and clip in comments.
+alone, eight letters each, with file and clip in comments, and begins at 00:00:00:00.
 """
 
 from __future__ import annotations
@@ -116,4 +116,5 @@ def _clip(take: Take, path: Path, handles: int, reel: str) -> Any:
 def _url(film: Path, path: Path) -> str:
     if path.suffix == ".xml":
         return film.resolve().as_uri()
-    return quote(Path(os.path.relpath(film.resolve(), path.parent.resolve())).as_posix())
+    relative = Path(os.path.relpath(film.resolve(), path.parent.resolve())).as_posix()
+    return relative if path.suffix == ".edl" else quote(relative)

@@ -1,4 +1,4 @@
-"""Renditions and review copies are what was asked for, as ffprobe sees it; takes stay as they are."""
+"""Renditions and review copies are what was asked for, as ffprobe sees it; takes stay."""
 
 from __future__ import annotations
 
