@@ -19,6 +19,7 @@ from farm.client.aio import connection as aio_connection
 from farm.client.aio.connection import AsyncConnection
 from farm.client.aio.deciding import AsyncDeciding
 from farm.client.aio.fleet_calls import AsyncFleetCalls
+from farm.client.aio.reels import AsyncReels
 from farm.client.aio.saved_looks import AsyncSavedLooks
 from farm.client.base import new_request_id
 from farm.client.errors import Refused
@@ -33,7 +34,7 @@ from heliostat.v1 import fleet_service_pb2_grpc as fleet_rpc
 from heliostat.v1 import types_pb2 as types
 
 
-class AsyncFarm(AsyncDeciding, AsyncFleetCalls, AsyncSavedLooks):
+class AsyncFarm(AsyncDeciding, AsyncFleetCalls, AsyncReels, AsyncSavedLooks):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 
     def __init__(self, endpoint: str, token: str = "", ca: Path | None = None) -> None:
