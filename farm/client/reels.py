@@ -139,7 +139,7 @@ def _record(
     clip: types.Clip, chunks: Sequence[pb.StoredChunk], sidecar: Mapping[str, Any]
 ) -> dict[str, Any]:
     """`reel.json` as `node_agent.reel.reel.Record` reads it."""
-    spec, first, last = clip.spec, chunks[0], chunks[-1]
+    spec, first = clip.spec, chunks[0]
     inputs = {
         name: sidecar[name]["sha256"]
         for name in ("image", "video")
@@ -156,7 +156,7 @@ def _record(
         "fork": {"chunk": spec.fork.chunk, "seed": spec.fork.seed}
         if spec.HasField("fork")
         else None,
-        "init": _file(last, types.ARTIFACT_KIND_INIT),
+        "init": _file(first, types.ARTIFACT_KIND_INIT),
         "embeddings": _file(first, types.ARTIFACT_KIND_EMBEDDINGS),
         "chunks": [_chunk(chunk, sidecar["stack_id"]) for chunk in chunks],
     }
