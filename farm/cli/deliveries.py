@@ -15,7 +15,7 @@ from farm.cli.options import Json, command
 from farm.delivery.errors import extra
 
 if TYPE_CHECKING:
-    from farm.delivery.rendition import Made
+    from farm.delivery.rendition import How, Made
     from farm.delivery.takes import Take
 
 Codec = Literal["prores", "h264", "h265", "av1", "png"]
@@ -88,13 +88,7 @@ def rendition(
         made = []
         for take in taken(directory, approved=approved, every_version=all_versions):
             target = renditions.target_of(take, directory, out, how.codec)
-            if negatives:
-                from farm.delivery.negatives import decoded
-
-                with decoded(take, model) as master:
-                    made.append((take, renditions.rendition(take, target, how, master)))
-            else:
-                made.append((take, renditions.rendition(take, target, how)))
+            made.append((take, _make(take, target, how, negatives, model)))
             if not as_json:
                 output.say(_line(*made[-1]))
     if as_json:
@@ -175,6 +169,16 @@ def batch_from_cut(
         first = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
         output.note(f"farm: {words.plural(len(missing), 'shot')} without a prompt: {first}")
     return output.OK
+
+
+def _make(take: Take, target: Path, how: How, negatives: bool, model: Path | None) -> Made:
+    from farm.delivery.negatives import decoded
+    from farm.delivery.rendition import rendition as made_of
+
+    if not negatives:
+        return made_of(take, target, how)
+    with decoded(take, model) as master:
+        return made_of(take, target, how, master)
 
 
 def _line(take: Take, made: Made) -> str:

@@ -198,7 +198,7 @@ def test_a_rate_of_its_own_is_told(tmp_path: Path) -> None:
 def test_lost_files_count_where_they_are_asked_for(tmp_path: Path) -> None:
     (tmp_path / "is here.mov").write_bytes(b"")
     path = cut_of(
-        tmp_path / "c.otio", [filled("a", 20, "is%20here.mov"), filled("b", 20, "file:///gone.mov")]
+        tmp_path / "c.otio", [filled("a", 20, "is%20here.mov"), filled("b", 20, "file:/gone.mov")]
     )
     assert empty_shots(path).shots == []
     assert [each.name for each in empty_shots(path, lost_files=True).shots] == ["b"]

@@ -5,18 +5,25 @@ from __future__ import annotations
 import functools
 import http.server
 import json
+import os
 import shutil
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from typer.testing import CliRunner
 
+from farm.cli.app import app
 from farm.client import FetchFailed
 from farm.client.reels import Reels
 from heliostat.v1 import batch_service_pb2 as pb
 from heliostat.v1 import types_pb2 as types
+from node_agent.film import pictures
 from node_agent.reel.reel import Reel, ReelFile, reel_of
 from tests.node.reel.conftest import farm_node
 
@@ -127,3 +134,22 @@ def test_the_record_says_what_the_sidecar_says(farm: ListedReel, fetched: Path) 
     assert record.model_digest == sidecar["model_digest"]
     assert json.loads(json.dumps(record.recipe)) == sidecar["recipe"]
     assert {chunk.stack_id for chunk in record.chunks} == {sidecar["stack_id"]}
+
+
+def test_a_rendition_of_the_negatives_has_the_very_frames_that_were_rendered(
+    trimmed: Path, studio, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in (trimmed, trimmed.with_suffix(".json")):
+        shutil.copyfile(path, tmp_path / path.name)
+    shutil.copytree(reel_of(trimmed), tmp_path / "trimmed.reel")
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    options = ["--out", tmp_path / "out", "--codec", "png", "--negatives", "--model", model]
+    done = CliRunner().invoke(app, ["rendition", str(tmp_path), *map(str, options)])
+    assert done.exit_code == 0, done.output
+    assert "from the negatives" in done.output
+    archive = studio.make("trimmed.mkv", "redecode", trimmed)
+    pictures_made = sorted((tmp_path / "out" / "trimmed").iterdir())
+    for path, frame in zip(pictures_made, pictures(archive), strict=True):
+        with Image.open(path) as picture:
+            assert np.array_equal(np.asarray(picture), frame)
+    assert not list(tmp_path.glob(".master-*")), "no master stays behind"
