@@ -34,7 +34,7 @@ _RETRIED: Final = (
         "BatchService",
         (
             "Get", "List", "ListClips", "Cancel", "Retry", "Pause", "Resume", "Amend", "Look",
-            "Score", "Retake", "Steer", "Review", "Estimate", "PrepareInputs",
+            "Score", "ListChunks", "Retake", "Steer", "Review", "Estimate", "PrepareInputs",
         ),
     ),
     (

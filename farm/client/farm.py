@@ -32,6 +32,7 @@ from farm.client.input_calls import InputCalls
 from farm.client.inputs import BesideFile, InputOptions, Replaced, absolute_settings, replaced
 from farm.client.local import find_local
 from farm.client.prepare import prepare
+from farm.client.reels import Reels
 from farm.client.saved_looks import SavedLooks
 from farm.client.steering import Steering
 from farm.client.submission import Planned
@@ -61,7 +62,7 @@ class Submitted:
     """What it should take and cost; None where the farm could not say."""
 
 
-class Farm(Deciding, Estimating, FleetCalls, InputCalls, SavedLooks, Steering):
+class Farm(Deciding, Estimating, FleetCalls, InputCalls, Reels, SavedLooks, Steering):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 
     def __init__(self, endpoint: str, token: str = "", ca: Path | None = None) -> None:

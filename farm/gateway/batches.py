@@ -6,6 +6,7 @@ import math
 from collections.abc import AsyncIterator, Sequence
 
 from farm.domain.clip import ClipState
+from farm.gateway.chunks import list_chunks
 from farm.gateway.coordinator_link import GatewayBusy
 from farm.gateway.decisions import BatchDecisions
 from farm.gateway.desk import Desk
@@ -107,6 +108,13 @@ class BatchService(BatchDecisions, Quotes):
             )
 
         return await self._desk.threads.run(read)
+
+    @unary
+    async def ListChunks(  # noqa: N802
+        self, request: batch_pb.ListChunksRequest, _context: Context
+    ) -> batch_pb.ListChunksResponse:
+        """Recorded chunks of a clip."""
+        return await list_chunks(self._desk, request, self._page_size(request.page_size))
 
     @streaming
     async def Watch(  # noqa: N802

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from farm import config
 from farm.config import ConfigError, FarmConfig, load, start_problems
+from farm.config.fields import FILE_NAME
 from farm.fleet_ray.head import HeadError, up
 from farm.fleet_ray.settings import HeadSettings
 from node_agent.quality.signals import Thresholds
@@ -242,7 +242,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
         shown = "" if default in (None, "", (), {}) else f"`{default}`".replace("False", "false")
         assert f"| `{name}` | {shown} |" in text, name
         assert field.description in text, name
-    assert config.FILE_NAME in text
+    assert FILE_NAME in text
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from farm.client.aio.deciding import AsyncDeciding
 from farm.client.aio.estimating import AsyncEstimating
 from farm.client.aio.fleet_calls import AsyncFleetCalls
 from farm.client.aio.input_calls import AsyncInputCalls
+from farm.client.aio.reels import AsyncReels
 from farm.client.aio.saved_looks import AsyncSavedLooks
 from farm.client.aio.steering import AsyncSteering
 from farm.client.base import new_request_id
@@ -37,7 +38,13 @@ from heliostat.v1 import types_pb2 as types
 
 
 class AsyncFarm(
-    AsyncDeciding, AsyncEstimating, AsyncFleetCalls, AsyncInputCalls, AsyncSavedLooks, AsyncSteering
+    AsyncDeciding,
+    AsyncEstimating,
+    AsyncFleetCalls,
+    AsyncInputCalls,
+    AsyncReels,
+    AsyncSavedLooks,
+    AsyncSteering,
 ):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 

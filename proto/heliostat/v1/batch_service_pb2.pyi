@@ -545,6 +545,139 @@ class ListClipsResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class ListChunksRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    CLIP_ID_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    clip_id: builtins.str
+    """A clip's id."""
+    page_size: builtins.int
+    page_token: builtins.str
+    def __init__(
+        self,
+        *,
+        clip_id: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["clip_id", b"clip_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListChunksResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    CHUNKS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    CLIP_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Empty after the last page."""
+    @builtins.property
+    def chunks(self) -> containers.RepeatedCompositeFieldContainer[StoredChunk]:
+        """In order. None where retention has let them go."""
+
+    @builtins.property
+    def clip(self) -> types_pb2.Clip:
+        """Whose they are."""
+
+    def __init__(
+        self,
+        *,
+        chunks: abc.Iterable[StoredChunk] | None = ...,
+        next_page_token: builtins.str = ...,
+        clip: types_pb2.Clip | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["clip", b"clip"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["chunks", b"chunks", "clip", b"clip", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class StoredChunk(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: builtins.int
+    ATTEMPT_FIELD_NUMBER: builtins.int
+    CARD_ID_FIELD_NUMBER: builtins.int
+    FRAMES_FIELD_NUMBER: builtins.int
+    RENDER_SECONDS_FIELD_NUMBER: builtins.int
+    ENERGY_JOULES_FIELD_NUMBER: builtins.int
+    LANES_FIELD_NUMBER: builtins.int
+    STEERED_FIELD_NUMBER: builtins.int
+    PROFILE_FIELD_NUMBER: builtins.int
+    FILES_FIELD_NUMBER: builtins.int
+    chunk: builtins.int
+    attempt: builtins.int
+    card_id: builtins.str
+    frames: builtins.int
+    """Of its segment."""
+    render_seconds: builtins.float
+    """Wall time of its render, decode included."""
+    energy_joules: builtins.float
+    """GPU board only; absent where the card could not measure it."""
+    lanes: builtins.int
+    """Clips that were rendered in lockstep with it, itself included."""
+    profile: builtins.str
+    """How the card ran the model for it; empty where that is not known."""
+    @builtins.property
+    def steered(self) -> containers.RepeatedCompositeFieldContainer[types_pb2.PromptMark]:
+        """Changes of prompt that came while the clip rendered, up to and with this chunk."""
+
+    @builtins.property
+    def files(self) -> containers.RepeatedCompositeFieldContainer[StoredFile]:
+        """Segment, initialisation segment, negative, and of chunk 0 the prompts' embeddings."""
+
+    def __init__(
+        self,
+        *,
+        chunk: builtins.int = ...,
+        attempt: builtins.int = ...,
+        card_id: builtins.str = ...,
+        frames: builtins.int = ...,
+        render_seconds: builtins.float = ...,
+        energy_joules: builtins.float | None = ...,
+        lanes: builtins.int = ...,
+        steered: abc.Iterable[types_pb2.PromptMark] | None = ...,
+        profile: builtins.str = ...,
+        files: abc.Iterable[StoredFile] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "energy_joules", b"energy_joules"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "attempt", b"attempt", "card_id", b"card_id", "chunk", b"chunk", "energy_joules", b"energy_joules", "files", b"files", "frames", b"frames", "lanes", b"lanes", "profile", b"profile", "render_seconds", b"render_seconds", "steered", b"steered"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__energy_joules: _TypeAlias = typing.Literal["energy_joules"]  # noqa: Y015
+    _WhichOneofArgType__energy_joules: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__energy_joules) -> _WhichOneofReturnType__energy_joules | None: ...
+
+@typing.final
+class StoredFile(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    ARTIFACT_FIELD_NUMBER: builtins.int
+    URL_FIELD_NUMBER: builtins.int
+    url: builtins.str
+    """A presigned GET; lives for minutes."""
+    @builtins.property
+    def artifact(self) -> types_pb2.Artifact: ...
+    def __init__(
+        self,
+        *,
+        artifact: types_pb2.Artifact | None = ...,
+        url: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["artifact", b"artifact"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["artifact", b"artifact", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class WatchRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
