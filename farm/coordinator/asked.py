@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final
 
-from farm.domain.batch import Batch, BatchState, Order
+from farm.domain.batch import Batch, BatchState, Order, cancelled
 from farm.domain.errors import BadDecision, NotFound
 from farm.domain.fleet import Circuit, Needs, Node, Standing
 from farm.domain.hours import Hours
@@ -111,14 +111,6 @@ def amended(
         if asked.no_limits
         else (limits_of(asked.limits, limits) if asked.limits else batch.limits),
         first_look=asked.first_look if has("first_look") else batch.first_look,
-    )
-
-
-def cancelled(batch: Batch) -> str:
-    """Why nothing can be decided of a batch that was called off."""
-    return (
-        f"batch {batch.batch_id} is cancelled: `farm retry {batch.batch_id} --cancelled` "
-        "opens it again"
     )
 
 

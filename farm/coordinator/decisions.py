@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 
 from farm.coordinator import asked
 from farm.coordinator.books import Books
-from farm.domain.batch import Batch, BatchState
+from farm.domain.batch import Batch, BatchState, cancelled
 from farm.domain.clip import Approved, Clip, ClipState, Rejected
 from farm.domain.errors import BadDecision, NotFound
 from farm.domain.fleet import Node, Standing
@@ -69,7 +69,7 @@ class Decisions:
     def _pause(self, request: batch_pb.PauseRequest) -> Apply:
         batch = self._batch(request.batch_id)
         if batch.state is BatchState.CANCELLED:
-            raise BadDecision(asked.cancelled(batch))
+            raise BadDecision(cancelled(batch))
         reason = request.reason or "paused by request"
         after = replace(batch, state=BatchState.PAUSED, reason=reason)
         return lambda: self._decide(batch, after, "pause", reason)
@@ -77,7 +77,7 @@ class Decisions:
     def _resume(self, request: batch_pb.ResumeRequest) -> Apply:
         batch = self._batch(request.batch_id)
         if batch.state is BatchState.CANCELLED:
-            raise BadDecision(asked.cancelled(batch))
+            raise BadDecision(cancelled(batch))
         entry = self._books.clips.entry(batch.batch_id)
         failed = entry.failed if entry else batch.failures_forgiven
         after = replace(batch, state=BatchState.OPEN, reason="", failures_forgiven=failed)

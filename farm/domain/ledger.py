@@ -10,7 +10,7 @@ from farm.domain.batch import Batch
 from farm.domain.clip import Clip, EventKind
 from farm.domain.fleet import Circuit, FleetEvent, Node, Standing
 from farm.domain.project import Limit, Look, Project
-from farm.domain.spec import ClipSpec, Origin, PromptMark
+from farm.domain.spec import ClipSpec, NewClip, Origin, PromptMark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +81,26 @@ class ClipChange:
     card_id: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddedClip:
+    """A new version of a clip, in its batch. It takes over the chunks that its origin says."""
+
+    clip: Clip
+    row: NewClip
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reusable:
+    """A take that another clip may have as its own, where it was asked for the same."""
+
+    digest: str
+    clip_id: str
+    chunks: int
+    model_digest: str
+    stack_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class BatchChange:
     """A decision about a batch."""
@@ -113,7 +133,7 @@ class RequestRow:
     """SHA-256 of the payload."""
     batch_id: str
     result: int = 0
-    """Clips accepted, cancelled or requeued."""
+    """Clips accepted, cancelled or requeued; of retakes, the place of the first in its batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +171,7 @@ class Commit:
     """All that one transaction writes: everything in it, or nothing."""
 
     clips: list[ClipChange] = field(default_factory=list)
+    added: list[AddedClip] = field(default_factory=list)
     batches: list[BatchChange] = field(default_factory=list)
     chunks: list[ChunkRow] = field(default_factory=list)
     takes: list[TakeRow] = field(default_factory=list)

@@ -15,7 +15,15 @@ from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import Clip, ClipState
 from farm.domain.errors import Fenced, NotFound, StaleWrite
 from farm.domain.fleet import Circuit, Node
-from farm.domain.ledger import CardRow, Commit, Released, RequestRow, Totals
+from farm.domain.ledger import (
+    CardRow,
+    ChunkRow,
+    ClipRow,
+    Commit,
+    Released,
+    RequestRow,
+    Totals,
+)
 from farm.domain.project import Limit, Look, Project
 from farm.domain.spec import NewClip
 from farm.failpoints import reach
@@ -23,6 +31,7 @@ from farm.ports import Store
 from farm.store import commits, plan_rows, retention, staging
 from farm.store import tables as t
 from farm.store.engine import reading, writer_engine
+from farm.store.ledger import SqlLedger
 from farm.store.rows import (
     CLIP_COLUMNS,
     read_batch,
@@ -59,6 +68,7 @@ class SqlStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._reads = reading(engine)
+        self._ledger = SqlLedger(self._reads)
 
     def close(self) -> None:
         """Close all connections."""
@@ -191,6 +201,8 @@ class SqlStore:
             commits.write_requests(connection, at, commit.requests)
             commits.write_batches(connection, epoch, at, commit.batches)
             commits.write_clips(connection, epoch, at, commit)
+            if commit.added:
+                staging.insert_added(connection, epoch, at, commit.added)
             reach("ledger.commit.middle")
             commits.write_chunks_and_takes(connection, at, commit)
             commits.write_totals(connection, commit.totals)
@@ -271,6 +283,22 @@ class SqlStore:
         """Forget all staged batches; returns how many. Raises `Fenced`."""
         with self._write(epoch) as connection:
             return staging.delete_staged(connection)
+
+    def clip_rows(self, clip_ids: Sequence[str]) -> dict[str, ClipRow]:
+        """These clips, whole; those that are not there are left out."""
+        return self._ledger.clip_rows(clip_ids)
+
+    def chunks(self, clip_id: str) -> list[ChunkRow]:
+        """A clip's recorded chunks, in order."""
+        return self._ledger.chunks(clip_id)
+
+    def versions(self, batch_id: str, names: Collection[str] | None = None) -> dict[str, int]:
+        """Name → the highest version of it in a batch, of these names or of all."""
+        return self._ledger.versions(batch_id, names)
+
+    def last_ordinal(self, batch_id: str) -> int:
+        """The place of a batch's last clip; 0 where it has none."""
+        return self._ledger.last_ordinal(batch_id)
 
     def request(self, request_id: str) -> RequestRow | None:
         """What a request_id was answered with."""
