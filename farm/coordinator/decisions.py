@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 
 from farm.coordinator import asked
 from farm.coordinator.books import Books
+from farm.coordinator.retakes import Retakes
 from farm.domain.batch import Batch, BatchState, cancelled
 from farm.domain.clip import Approved, Clip, ClipState, Rejected
 from farm.domain.errors import BadDecision, NotFound
@@ -52,6 +53,7 @@ class Decisions:
             "AmendRequest": (batch_pb.AmendRequest, self._amend),
             "LookRequest": (batch_pb.LookRequest, self._look),
             "ScoreRequest": (batch_pb.ScoreRequest, self._score),
+            "RetakeRequest": (batch_pb.RetakeRequest, Retakes(books).prepare),
             "SetStandingRequest": (fleet_pb.SetStandingRequest, self._set_standing),
             "SetNodeRequest": (fleet_pb.SetNodeRequest, self._set_node),
             "SetProjectRequest": (fleet_pb.SetProjectRequest, self._set_project),

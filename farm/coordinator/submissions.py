@@ -53,7 +53,10 @@ class Submissions:
             books.store.publish_batch(books.epoch, books.clock.now(), batch_id, request)
             reach("coordinator.publish.after")
             del self._begun[batch_id]
-            books.load_batch(submission.batch)
+            if submission.batch.joins:
+                books.load_joined(submission.batch.joins)
+            else:
+                books.load_batch(submission.batch)
         except FarmError:
             raise  # the store has said no: nothing was committed
         except BaseException:
