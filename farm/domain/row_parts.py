@@ -116,7 +116,7 @@ class Names:
 
         `ordinal` is the row's place in the batch; places ascend.
         """
-        folded = _folded(name)
+        folded = folded(name)
         other = self._places.get(folded)
         if other is not None:
             return self._rows[other - 1], self._spelled.get(folded, folded)
@@ -129,7 +129,7 @@ class Names:
 
     def place(self, name: str) -> int | None:
         """The place in the batch of the row with this name, however it is spelled."""
-        return self._places.get(_folded(name))
+        return self._places.get(folded(name))
 
     def spelled(self, places: Collection[int]) -> dict[int, str]:
         """The names of some rows by their places, as they spell them."""
@@ -140,7 +140,7 @@ class Names:
         }
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
     """What file systems that ignore case and composition make of a name."""
     if name.isascii():
         return name.lower()
