@@ -48,7 +48,8 @@ def retaken(
         raise BadDecision(f"the request names no clip: `farm clips {batch.batch_id}` lists them")
     if len(request.clips) > RETAKES_MAX:
         raise BadDecision(f"{len(request.clips)} clips in one request: name {RETAKES_MAX} at most")
-    again, latest, made = again_of(request), dict(versions), []
+    again, latest = again_of(request), dict(versions)
+    made: list[NewClip] = []
     takes_over = again.frames is not None or again.from_chunk is not None
     for clip_id in request.clips:
         row = rows.get(clip_id)

@@ -116,15 +116,15 @@ class Names:
 
         `ordinal` is the row's place in the batch; places ascend.
         """
-        folded = folded(name)
-        other = self._places.get(folded)
+        like = folded(name)
+        other = self._places.get(like)
         if other is not None:
-            return self._rows[other - 1], self._spelled.get(folded, folded)
+            return self._rows[other - 1], self._spelled.get(like, like)
         self._rows.extend([0] * (ordinal - 1 - len(self._rows)))
         self._rows.append(row)
-        self._places[folded] = ordinal
-        if folded != name:
-            self._spelled[folded] = name
+        self._places[like] = ordinal
+        if like != name:
+            self._spelled[like] = name
         return None
 
     def place(self, name: str) -> int | None:
@@ -134,8 +134,8 @@ class Names:
     def spelled(self, places: Collection[int]) -> dict[int, str]:
         """The names of some rows by their places, as they spell them."""
         return {
-            place: self._spelled.get(folded, folded)
-            for folded, place in self._places.items()
+            place: self._spelled.get(like, like)
+            for like, place in self._places.items()
             if place in places
         }
 

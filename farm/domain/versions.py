@@ -119,7 +119,7 @@ def _kept(base: ClipRow, chunks: Sequence[ChunkRow], again: Again) -> tuple[int,
     else:
         return 0, "retake"
     for chunk in chunks[:kept]:
-        if not {"segment", "negative"} <= {stored.kind for stored in chunk.objects}:
+        if "segment" not in {stored.kind for stored in chunk.objects}:
             raise ChunksReleased(
                 f"clip {base.name} ended so long ago that its chunk {chunk.chunk} was let go: "
                 "retake it from its beginning"

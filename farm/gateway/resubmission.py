@@ -1,4 +1,4 @@
-"""A submission into a batch that is there: which of its rows are next versions, which are as before.
+"""A submission into a batch that is there: what is new, and what is as before.
 
 Rows are compared with the latest versions of their clips. What is the same is dropped; the rest
 gets places after the batch's last clip, which the ledger holds it to when it is published.

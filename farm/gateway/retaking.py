@@ -58,8 +58,7 @@ class Retaking(BatchDecisions):
         limits, count = self._desk.row_limits, self._desk.count_tokens
         try:
             prompt = prose(text, limits)
-            over = TokenLimit(count, limits.prompt_tokens_max).over([prompt]) if count else {}
-            if over:
+            if over := TokenLimit(count, limits.prompt_tokens_max).over([prompt]):
                 raise too_many_tokens(over[0], limits.prompt_tokens_max)
         except BadValue as bad:
             raise BadDecision(f"{bad.what}: {bad.remedy}") from None

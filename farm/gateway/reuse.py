@@ -7,47 +7,51 @@ belongs to one project never hangs on what another one keeps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from farm.domain.fleet import Needs
 from farm.domain.spec import NewClip, Origin
+from farm.gateway.desk import Desk
 from farm.plan.match import has_model
-from farm.ports import Ledger
 from heliostat.v1 import types_pb2 as types_pb
 
 
 class Reuse:
     """Finds them for the clips of one submission."""
 
-    def __init__(
-        self, ledger: Ledger, project: str, needs: Needs, cards: Iterable[types_pb.Card]
-    ) -> None:
-        """`cards` are the fleet's; those that are not here count for nothing."""
+    def __init__(self, desk: Desk, project: str, needs: Needs) -> None:
         self.clips = 0
         """That got a take."""
-        self._ledger = ledger
+        self._desk = desk
         self._project = project
-        self._stacks = {
-            (card.model_digest, stack)
-            for card in cards
-            if card.online and (not needs.model or has_model(needs.model, card.models))
-            for stack in _stacks(card, needs.profile)
-            if not needs.stack_id or stack == needs.stack_id
-        }
+        self._needs = needs
+        self._known: set[tuple[str, str]] | None = None
+        """(model digest, stack id) of the cards that are here; None: not asked yet."""
 
-    def of(self, clips: Sequence[NewClip]) -> list[NewClip]:
-        """The same clips, some with the takes that they reuse as their origin. Reads the ledger."""
-        wanted = list({clip.digest for clip in clips if clip.digest})
-        if not (wanted and self._stacks):
+    async def of(self, clips: Sequence[NewClip]) -> list[NewClip]:
+        """The same clips, some with the takes that they reuse as their origin."""
+        ledger, wanted = self._desk.ledger, list({clip.digest for clip in clips if clip.digest})
+        takes = await self._desk.threads.run(ledger.reusable, self._project, wanted)
+        if not takes:
             return list(clips)
+        if self._known is None:
+            cards = (await self._desk.fleet.get()).cards
+            self._known = {pair for card in cards for pair in self._pairs(card)}
         found = {
             take.digest: Origin("reuse", take.clip_id, take.chunks)
-            for take in self._ledger.reusable(self._project, wanted)
-            if (take.model_digest, take.stack_id) in self._stacks
+            for take in takes
+            if (take.model_digest, take.stack_id) in self._known
         }
         self.clips += sum(clip.digest in found for clip in clips)
         return [replace(clip, origin=found.get(clip.digest, clip.origin)) for clip in clips]
+
+    def _pairs(self, card: types_pb.Card) -> Iterator[tuple[str, str]]:
+        needs = self._needs
+        if card.online and (not needs.model or has_model(needs.model, card.models)):
+            for stack in _stacks(card, needs.profile):
+                if not needs.stack_id or stack == needs.stack_id:
+                    yield card.model_digest, stack
 
 
 def _stacks(card: types_pb.Card, pinned: str) -> list[str]:

@@ -71,8 +71,7 @@ class Submission:
             self._batch = await desk.threads.run(self._read_header)
             self._warnings = await needs_warnings(desk, self._batch.needs)
             if not self._header.fresh:
-                cards = (await desk.fleet.get()).cards
-                self._reuse = Reuse(ledger, self._batch.project, self._batch.needs, cards)
+                self._reuse = Reuse(desk, self._batch.project, self._batch.needs)
 
     def _read_header(self) -> Batch:
         """In a thread: the batch that it means; of no use where there are problems."""
@@ -104,6 +103,8 @@ class Submission:
         size = self._desk.limits.block_rows
         for start in range(0, len(rows), size):
             clips = await self._desk.threads.run(self._check, rows[start : start + size])
+            if self._reuse is not None and not self._is_refused:
+                clips = await self._reuse.of(clips)
             if self._is_refused or self._header.dry_run:
                 self._waiting.clear()
                 continue
@@ -171,7 +172,7 @@ class Submission:
         if self._joins is not None:
             clips = self._joins.versions_of(clips, self._of_rows)
         self._frames += sum(clip.spec.frames for clip in clips)
-        return clips if self._reuse is None else self._reuse.of(clips)
+        return clips
 
     def _dependencies(self) -> Iterator[list[tuple[int, int]]]:
         pairs = self._checker.dependencies(PAIRS_AT_ONCE)

@@ -78,7 +78,6 @@ def copy_chunks(connection: Connection, added: Sequence[AddedClip]) -> None:
         taken_over = (
             t.chunks.c.clip_id == origin.clip_id,
             t.chunks.c.chunk < origin.chunks,
-            t.chunks.c.negative_key.is_not(None),
             t.chunks.c.segment_key.is_not(None),
         )
         copied = _copy(connection, t.chunks, literal(each.clip.clip_id), taken_over)
