@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -127,6 +128,15 @@ class FarmConfig(BaseSettings):
     ray_token: SecretStr | None = Field(
         None, description="What Ray's nodes show; on loopback `farm up` makes one."
     )
+    notices_webhook: SecretStr | None = Field(
+        None, description="URL that hears what became of every batch; batches may name their own."
+    )
+    notices_secret: SecretStr | None = Field(
+        None, description="Signs what is posted; `farm up` makes one."
+    )
+    notices_hook: str = Field(
+        "", description="Command that is run for every notice, its CloudEvent on standard input."
+    )
     baseline: Literal["h100", "rtx-4060-ti"] = Field(
         "h100", description="What the fleet's frame rate is compared with."
     )
@@ -170,6 +180,19 @@ class FarmConfig(BaseSettings):
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else None
+
+    @field_validator("notices_webhook")
+    @classmethod
+    def _is_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("https://", "http://")):
+            raise ValueError("is no URL: write https://HOST/PATH")
+        return value
+
+    @field_validator("notices_hook")
+    @classmethod
+    def _is_command(cls, value: str) -> str:
+        shlex.split(value)  # ValueError: the quotes do not match
+        return value
 
     @field_validator("redis")
     @classmethod

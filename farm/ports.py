@@ -21,7 +21,9 @@ from farm.domain.ledger import (
     Reusable,
     Totals,
 )
+from farm.domain.notices import Notice
 from farm.domain.project import Limit, Look, Project
+from farm.domain.saved_look import SavedLook
 from farm.domain.spec import NewClip
 
 
@@ -74,6 +76,10 @@ class Store(Protocol):
 
     def limits(self) -> list[Limit]:
         """All named limits, by name."""
+        ...
+
+    def saved_looks(self) -> list[SavedLook]:
+        """All saved looks, by name."""
         ...
 
     def circuits(self) -> list[Circuit]:
@@ -162,6 +168,10 @@ class Store(Protocol):
         """The place of a batch's last clip; 0 where it has none."""
         ...
 
+    def notices(self, at: float, limit: int) -> list[Notice]:
+        """Notices that are due at a time and that somebody is still to be told of, in order."""
+        ...
+
     def clip(self, clip_id: str) -> Clip | None:
         """One clip, ended or not."""
         ...
@@ -175,6 +185,10 @@ class Store(Protocol):
 
 class Ledger(Protocol):
     """The reading side: gateways call it, beside the one writer."""
+
+    def farm_id(self) -> str:
+        """Whose ledger it is; empty where nobody has said."""
+        ...
 
     def find_batch(self, id_or_name: str) -> Batch:
         """By id, or by a name that only one batch has. Raises `NotFound`, `AmbiguousName`."""
@@ -244,6 +258,10 @@ class Ledger(Protocol):
 
     def limits(self) -> list[Limit]:
         """All named limits, by name."""
+        ...
+
+    def saved_looks(self) -> list[SavedLook]:
+        """All saved looks, by name."""
         ...
 
     def circuits(self) -> list[Circuit]:

@@ -10,6 +10,7 @@ from farm.cli import (
     fleet,
     head,
     ledger,
+    look,
     looks,
     node,
     purge,
@@ -63,6 +64,7 @@ for body in (
 
 for name, group in (
     ("node", node.node),
+    ("look", look.look),
     ("project", shares.project),
     ("limit", shares.limit),
     ("circuit", shares.circuit),

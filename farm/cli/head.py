@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from farm.fleet_ray.settings import HeadSettings
 
 
-SECRETS = ("api_token", "ray_token", "s3_access_key", "s3_secret_key", "redis_password")
+SECRETS = (
+    "api_token", "ray_token", "s3_access_key", "s3_secret_key", "redis_password",
+    "notices_webhook", "notices_secret",
+)  # fmt: skip
 
 Host = Annotated[str | None, typer.Option(help="Listen here. [default: 127.0.0.1]")]
 Port = Annotated[int | None, typer.Option(help="First of the farm's ports. [default: 8460]")]

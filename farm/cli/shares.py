@@ -31,6 +31,10 @@ def set_project(
         int | None, typer.Option(metavar="CARDS", help="At once, while nobody else waits.")
     ] = None,
     no_burst: Annotated[bool, typer.Option("--no-burst", help="Take the burst away.")] = False,
+    look: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Lock it to a saved look (`farm look`).")
+    ] = None,
+    no_look: Annotated[bool, typer.Option("--no-look", help="Unlock it.")] = False,
     endpoint: Endpoint = None,
     ca: Ca = None,
     data_dir: DataDir = None,
@@ -42,7 +46,13 @@ def set_project(
 
     with connect(settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir)) as farm:
         done = farm.set_project(
-            name, weight=weight, cap=cap, no_cap=no_cap, burst=burst, no_burst=no_burst
+            name,
+            weight=weight,
+            cap=cap,
+            no_cap=no_cap,
+            burst=burst,
+            no_burst=no_burst,
+            look="" if no_look else look,
         )
     if as_json:
         output.print_json(plain(done))
@@ -51,6 +61,7 @@ def set_project(
             f"project {done.name}: weight {done.weight:g}, "
             f"cap {done.cap if done.HasField('cap') else 'none'}, "
             f"burst {done.burst if done.HasField('burst') else 'none'}"
+            + (f", locked to the look {done.look}" if done.look else "")
         )
     return output.OK
 
@@ -73,7 +84,7 @@ def list_projects(
         output.print_json([plain(each) for each in listed])
         return output.OK
     output.print_table(
-        ("project", "weight", "cap", "burst", "share", "entitled", "cards", "queued"),
+        ("project", "weight", "cap", "burst", "share", "entitled", "cards", "queued", "look"),
         (
             (
                 each.name,
@@ -84,6 +95,7 @@ def list_projects(
                 f"{each.entitled:.0%}",
                 str(each.cards),
                 f"{each.clips_waiting:,}",
+                each.look,
             )
             for each in listed
         ),

@@ -43,6 +43,7 @@ _RETRIED: Final = (
         (
             "ListNodes", "ListCards", "GetFleet", "Why", "SetStanding", "SetNode", "ListProjects",
             "SetProject", "ListLimits", "SetLimit", "ListCircuits", "SetCircuit", "ListFleetEvents",
+            "ListSavedLooks", "SaveLook", "ForgetLook",
         ),
     ),
 )  # fmt: skip

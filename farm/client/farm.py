@@ -28,6 +28,7 @@ from farm.client.errors import Refused
 from farm.client.fleet_calls import FleetCalls
 from farm.client.inputs import BesideFile, absolute_settings
 from farm.client.local import find_local
+from farm.client.saved_looks import SavedLooks
 from farm.client.submission import Planned
 from farm.domain.spec import Problem
 from heliostat.v1 import batch_service_pb2 as pb
@@ -52,7 +53,7 @@ class Submitted:
     """This request_id had been accepted before; `batch` is what it became then."""
 
 
-class Farm(Deciding, FleetCalls):
+class Farm(Deciding, FleetCalls, SavedLooks):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 
     def __init__(self, endpoint: str, token: str = "", ca: Path | None = None) -> None:

@@ -75,9 +75,10 @@ class FleetCalls(Calls):
         no_cap: bool = False,
         burst: int | None = None,
         no_burst: bool = False,
+        look: str | None = None,
         request_id: str = "",
     ) -> pb.Project:
-        """Make a project, or change what is given of it."""
+        """Make a project, or change what is given of it; a look of "" unlocks it."""
         request = pb.SetProjectRequest(
             request_id=request_id or new_request_id(),
             name=name,
@@ -86,6 +87,7 @@ class FleetCalls(Calls):
             no_cap=no_cap,
             burst=burst,
             no_burst=no_burst,
+            look=look,
         )
         return self._connection.call(self._fleet.SetProject, request).project
 

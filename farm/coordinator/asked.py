@@ -19,7 +19,9 @@ from farm.domain.errors import BadDecision, NotFound
 from farm.domain.fleet import Circuit, Needs, Node, Standing
 from farm.domain.hours import Hours
 from farm.domain.project import Limit, Project
-from farm.domain.values import BadValue, control_character, shown
+from farm.domain.saved_look import SavedLook
+from farm.domain.spec import LoraUse
+from farm.domain.values import QUALITIES, BadValue, control_character, shown
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
 from heliostat.v1 import types_pb2 as types_pb
@@ -114,7 +116,9 @@ def amended(
     )
 
 
-def project_of(before: Project | None, asked: fleet_pb.SetProjectRequest) -> Project:
+def project_of(
+    before: Project | None, asked: fleet_pb.SetProjectRequest, looks: Collection[str]
+) -> Project:
     """The project after what is asked; what is absent stays. Raises `BadDecision`."""
     project = before or Project(name=name_of("project", asked.name))
     weight = asked.weight if asked.HasField("weight") else project.weight
@@ -130,7 +134,41 @@ def project_of(before: Project | None, asked: fleet_pb.SetProjectRequest) -> Pro
             f"a burst of {burst} is below the cap of {cap}, but is what the project may have while "
             f"nobody else waits: choose {cap} or more, or no burst"
         )
-    return replace(project, weight=weight, cap=cap, burst=burst)
+    look = asked.look if asked.HasField("look") else project.look
+    if look and look not in looks:
+        raise BadDecision(
+            f"there is no look {shown(look)}: {did_you_mean(look, looks)}"
+            f"`farm look save {look} --from CLIP` makes it"
+        )
+    return replace(project, weight=weight, cap=cap, burst=burst, look=look)
+
+
+def saved_look_of(asked: types_pb.SavedLook, known: Collection[str]) -> SavedLook:
+    """A look to be saved. Raises `BadDecision`: its name is taken, or it pins nothing."""
+    name = name_of("look", asked.name)
+    if name in known:
+        raise BadDecision(
+            f"there is a look {shown(name)}, and clips may have been made by it: choose another "
+            f"name, such as {shown(name + '-2')}, or `farm look forget {name}`"
+        )
+    loras = tuple(LoraUse(lora.name, lora.scale) for lora in asked.loras)
+    look = SavedLook(
+        name=name,
+        model=asked.model,
+        loras=loras if loras or asked.pins_loras else None,
+        quality=asked.quality,
+        steps=tuple(asked.steps),
+        guidance_scale=asked.guidance_scale if asked.HasField("guidance_scale") else None,
+        prompt_prefix=asked.prompt_prefix.strip(),
+        negative_prompt=asked.negative_prompt,
+        stack_id=asked.stack_id,
+        note=asked.note,
+    )
+    if look == SavedLook(name=name, note=asked.note):
+        raise BadDecision(f"the look {shown(name)} pins nothing: say what, or --from CLIP")
+    if look.quality and look.quality not in QUALITIES:
+        raise BadDecision(f"{shown(look.quality)} is no quality: use {', '.join(QUALITIES)}")
+    return look
 
 
 def limit_of(asked: fleet_pb.SetLimitRequest, known: Collection[str]) -> Limit | None:

@@ -13,6 +13,7 @@ from farm.coordinator.cards import Card
 from farm.coordinator.decisions import Decisions
 from farm.coordinator.dispatch import Dispatch
 from farm.coordinator.duties import Duties
+from farm.coordinator.notices import Notices
 from farm.coordinator.reports import Reports
 from farm.coordinator.submissions import Submissions
 from farm.coordinator.why import Explainer
@@ -20,6 +21,7 @@ from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import ENDED, Cancelled, Clip, ClipState, Requeued, Work
 from farm.domain.errors import ChunksReleased, NotFound, RequestConflict
 from farm.domain.ledger import Released, RequestRow, Totals
+from farm.domain.notices import Notice, NoticeOutcome
 from farm.domain.spec import NewClip
 from farm.plan.policy import Policy
 from farm.ports import Clock, Store
@@ -55,6 +57,7 @@ class Coordinator:
         self._decisions = Decisions(self.books)
         self._dispatch = Dispatch(self.books)
         self._duties = Duties(self.books)
+        self._notices = Notices(self.books)
 
     @property
     def epoch(self) -> int:
@@ -262,6 +265,11 @@ class Coordinator:
         answer = replace(request, result=result)
         self.books.pending.requests.append(answer)
         return answer
+
+    def notices(self, outcomes: Sequence[NoticeOutcome]) -> list[Notice]:
+        """Note what became of some notices; returns those that are to be sent next."""
+        with self.books.transaction():
+            return self._notices.exchange(outcomes)
 
     # -- the fleet -------------------------------------------------------------------------
 

@@ -77,7 +77,7 @@ class Duties:
         if late != self._warned.get(batch.batch_id, False):
             self._warned[batch.batch_id] = late
             text = warning(found, batch.name) if late else "its deadline can be kept again"
-            self._books.decide(batch, "deadline", text)
+            self._books.decide(batch, "deadline" if late else "deadline_kept", text)
 
     def _ask_for_yields(self, now: float) -> None:
         books, cards = self._books, self._books.cards

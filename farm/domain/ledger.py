@@ -9,7 +9,9 @@ from operator import attrgetter
 from farm.domain.batch import Batch
 from farm.domain.clip import Clip, EventKind
 from farm.domain.fleet import Circuit, FleetEvent, Node, Standing
+from farm.domain.notices import NoticeOutcome
 from farm.domain.project import Limit, Look, Project
+from farm.domain.saved_look import SavedLook
 from farm.domain.spec import ClipSpec, NewClip, Origin, PromptMark
 
 
@@ -184,9 +186,12 @@ class Commit:
     limits: list[Limit] = field(default_factory=list)
     circuits: list[Circuit] = field(default_factory=list)
     forgotten: list[tuple[str, str]] = field(default_factory=list)
-    """("limit" or "circuit", its name): removed by a person."""
+    """("limit", "circuit" or "look", its name): removed by a person."""
     looks: list[Look] = field(default_factory=list)
     fleet_events: list[FleetEvent] = field(default_factory=list)
+    saved_looks: list[SavedLook] = field(default_factory=list)
+    notices: list[NoticeOutcome] = field(default_factory=list)
+    """What became of notices that were sent; new ones come with their batches' events."""
 
     def __bool__(self) -> bool:
         return any(_written(self))

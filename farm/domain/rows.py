@@ -23,6 +23,7 @@ from farm.domain.row_parts import (
     readers,
     too_many_tokens,
 )
+from farm.domain.saved_look import SavedLook, settle_look
 from farm.domain.spec import ClipSpec, NewClip, Problem
 from farm.domain.tokens import CountTokens, TokenLimit
 from farm.domain.values import BadValue, Limits, shown
@@ -60,6 +61,8 @@ class RowChecker:
     ) -> None:
         self.problems: list[Problem] = []
         """Everything wrong, in the order of the file. The submission is refused if there is any."""
+        self.look: SavedLook | None = None
+        """What every row keeps to; set before the first one is checked."""
         self.rows = 0
         self.frames = 0
         """Of all clips, as long as there is no problem."""
@@ -158,6 +161,10 @@ class RowChecker:
         spec = {"frames": DEFAULT_FRAMES, "fps": DEFAULT_FPS, **got, **self._set}
         if self._sets_mode or not MODE_FIELDS.isdisjoint(given):
             problems += settle(number, given, frozenset(given.keys() - got.keys()), spec)
+        if self.look is not None:
+            columns = {name: f"--set {name}" for name in self._set}
+            columns |= {field: column for field, (column, _) in given.items()}
+            problems += settle_look(self.look, number, columns, spec)
         if problems or self._has_no_prompts:
             return None
         for field in ("size", "id", "after"):

@@ -22,6 +22,7 @@ from farm.domain.batch import Batch
 from farm.domain.clip import ClipState
 from farm.domain.errors import FarmError, Fenced
 from farm.domain.ledger import Released, RequestRow
+from farm.domain.notices import Notice, NoticeOutcome
 from farm.domain.spec import NewClip
 from farm.fleet_ray.ledger import open_own
 from farm.fleet_ray.model_shape import model_shape
@@ -129,6 +130,10 @@ class CoordinatorActor:
     async def decide(self, name: str, data: bytes, request: RequestRow) -> RequestRow:
         """See `CoordinatorLink.decide`."""
         return await self._call(lambda: self._coordinator.decide(name, data, request))
+
+    async def notices(self, outcomes: Sequence[NoticeOutcome]) -> list[Notice]:
+        """See `CoordinatorLink.notices`."""
+        return await self._call(lambda: self._coordinator.notices(outcomes))
 
     async def why(self, subject: str) -> bytes:
         """See `CoordinatorLink.why`."""

@@ -13,6 +13,7 @@ from farm.domain.batch import Batch
 from farm.domain.clip import ClipState
 from farm.domain.errors import FarmError
 from farm.domain.ledger import Released, RequestRow
+from farm.domain.notices import Notice, NoticeOutcome
 from farm.domain.spec import NewClip
 from farm.fleet_ray.names import COORDINATOR, NAMESPACE
 from farm.gateway.coordinator_link import CoordinatorUnavailable
@@ -77,6 +78,11 @@ class RayCoordinatorLink:
         """See `CoordinatorLink.decide`."""
         answer: RequestRow = await self._call("decide", name, data, request)
         return answer
+
+    async def notices(self, outcomes: Sequence[NoticeOutcome]) -> list[Notice]:
+        """See `CoordinatorLink.notices`."""
+        due: list[Notice] = await self._call("notices", list(outcomes))
+        return due
 
     async def why(self, subject: str) -> bytes:
         """See `CoordinatorLink.why`."""

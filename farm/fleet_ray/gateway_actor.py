@@ -6,12 +6,14 @@ import asyncio
 import gc
 import logging
 import os
+import shlex
 from pathlib import Path
 
 from farm.fleet_ray.coordinator_link import RayCoordinatorLink
 from farm.fleet_ray.ledger import url_of
 from farm.fleet_ray.model_shape import model_shape
 from farm.fleet_ray.settings import HeadSettings, Secrets, s3_settings
+from farm.gateway.notifier import NoticeSettings
 from farm.gateway.retention import Retention
 from farm.gateway.server import Gateway
 from farm.gateway.settings import GatewaySettings
@@ -72,6 +74,11 @@ class GatewayActor:
                 model_dir=settings.model,
                 model=shape,
                 baseline=settings.compared_with,
+                notices=NoticeSettings(
+                    secret=keys.notices_secret,
+                    webhook=keys.notices_webhook,
+                    hook=tuple(shlex.split(settings.notices_hook)),
+                ),
                 retention=Retention(
                     chunk_days=settings.keep_chunks_days, event_days=settings.keep_events_days
                 ),

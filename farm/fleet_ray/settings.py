@@ -8,7 +8,7 @@ import json
 import secrets
 import socket
 import tempfile
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,6 +70,8 @@ class HeadSettings:
     redis: str = ""
     """Where Ray's head keeps its own state, so that nodes outlast it; empty: nowhere."""
     ray_dashboard: bool = False
+    notices_hook: str = ""
+    """A command that is run for every notice; empty is none."""
     baseline: str = "h100"
     baseline_fps: float = 0.0
     """Frames per second of the baseline as measured here; 0 is as published."""
@@ -200,6 +202,8 @@ class Secrets:
     s3_access_key: str
     s3_secret_key: str
     redis_password: str
+    notices_webhook: str = ""
+    notices_secret: str = ""
 
     def __repr__(self) -> str:
         return "Secrets(…)"
@@ -207,7 +211,13 @@ class Secrets:
     @classmethod
     def load(cls, settings: HeadSettings) -> Secrets:
         """Read them from the data directory. Raises OSError."""
-        return cls(*(settings.secret(field.name).read_text().strip() for field in fields(cls)))
+        return cls(
+            **{
+                field.name: settings.secret(field.name).read_text().strip()
+                for field in fields(cls)
+                if field.default is MISSING or settings.secret(field.name).exists()
+            }
+        )
 
 
 def ensure_secrets(
@@ -218,6 +228,8 @@ def ensure_secrets(
     s3_access_key: str = "",
     s3_secret_key: str = "",
     redis_password: str = "",
+    notices_webhook: str = "",
+    notices_secret: str = "",
 ) -> Secrets:
     """Keep the secrets given; make those that are missing, once."""
     made_access, made_secret = generate_keys()
@@ -227,6 +239,8 @@ def ensure_secrets(
         "s3_access_key": (s3_access_key, made_access),
         "s3_secret_key": (s3_secret_key, made_secret),
         "redis_password": (redis_password, ""),
+        "notices_webhook": (notices_webhook, ""),
+        "notices_secret": (notices_secret, secrets.token_urlsafe(32)),
     }
     for name, (given, made) in given_or_made.items():
         path = settings.secret(name)

@@ -14,6 +14,7 @@ from farm.domain.batch import Batch
 from farm.domain.clip import ClipState
 from farm.domain.errors import FarmError
 from farm.domain.ledger import Released, RequestRow
+from farm.domain.notices import Notice, NoticeOutcome
 from farm.domain.spec import NewClip
 
 
@@ -90,6 +91,10 @@ class CoordinatorLink(Protocol):
 
         `result` counts what changed. Raises `BadDecision`, `NotFound`, `RequestConflict`.
         """
+        ...
+
+    async def notices(self, outcomes: Sequence[NoticeOutcome]) -> list[Notice]:
+        """Say what became of some notices; returns those that this gateway is to send next."""
         ...
 
     async def why(self, subject: str) -> bytes:

@@ -6,20 +6,16 @@ from google.protobuf.message import Message
 
 from farm.coordinator import asked
 from farm.gateway.decisions import decide
-from farm.gateway.desk import Desk
 from farm.gateway.fleet_rows import circuit_views, limit_views, node_views, project_views
 from farm.gateway.grpc_errors import Context, unary
+from farm.gateway.saved_looks import SavedLooks
 from farm.gateway.views import fleet_event_view
 from farm.gateway.why import answer
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
-from heliostat.v1.fleet_service_pb2_grpc import FleetServiceServicer
 
 
-class FleetService(FleetServiceServicer):
+class FleetService(SavedLooks):
     """The calls of `fleet_service.proto`."""
-
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
 
     @unary
     async def ListNodes(  # noqa: N802 - the contract's name
@@ -98,7 +94,8 @@ class FleetService(FleetServiceServicer):
 
         def check() -> Message:
             known = {project.name: project for project in ledger.projects()}
-            asked.project_of(known.get(request.name), request)
+            looks = {look.name for look in ledger.saved_looks()}
+            asked.project_of(known.get(request.name), request, looks)
             return request
 
         await decide(self._desk, request, request.request_id, "", check)

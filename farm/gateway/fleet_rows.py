@@ -64,6 +64,7 @@ async def project_views(desk: Desk) -> list[fleet_pb.Project]:
             fleet_pb.Project(
                 name=project.name,
                 weight=project.weight,
+                look=project.look,
                 cap=project.cap,
                 burst=project.burst,
                 share=shared[project.name].had,

@@ -11,6 +11,7 @@ from farm.domain.batch import Batch, Order
 from farm.domain.errors import AmbiguousName, BadDecision, NotFound
 from farm.domain.fleet import Needs
 from farm.domain.project import DEFAULT_PROJECT
+from farm.domain.saved_look import SavedLook, look_for, needs_under
 from farm.domain.spec import Problem
 from farm.domain.values import control_character, shown
 from farm.gateway.desk import Desk
@@ -54,6 +55,8 @@ class HeaderCheck:
     def __init__(self, header: batch_pb.SubmitHeader, ledger: Ledger) -> None:
         self._header = header
         self._ledger = ledger
+        self.look: SavedLook | None = None
+        """The look that its rows keep to; known after `batch`."""
         self.problems: list[Problem] = []
         """All at row 0, with the option of `farm submit` that means the field as their column."""
 
@@ -61,6 +64,7 @@ class HeaderCheck:
         """The batch of the header; of no use when there are problems."""
         header, now = self._header, time.time()
         self._check_project()
+        self.look = self._look()
         return Batch(
             batch_id=batch_id,
             name=header.name,
@@ -71,6 +75,7 @@ class HeaderCheck:
             needs=self._needs(),
             limits=self._limits(),
             after=self._after(),
+            look=self.look.name if self.look else "",
             first_look=header.first_look,
             order=Order(header.every),
             failures_max=header.failures_max if header.HasField("failures_max") else None,
@@ -92,8 +97,16 @@ class HeaderCheck:
         seconds = header.deadline.ToMicroseconds() / 1e6
         return self._told("--deadline", asked.deadline_of, seconds, now)
 
+    def _look(self) -> SavedLook | None:
+        project = self._header.project or DEFAULT_PROJECT
+        locked = {each.name: each.look for each in self._ledger.projects()}.get(project, "")
+        known = {look.name: look for look in self._ledger.saved_looks()}
+        setting = f"--look {self._header.look}".rstrip()
+        return self._told(setting, look_for, self._header.look, locked, project, known)
+
     def _needs(self) -> Needs:
-        return self._told("--card-type, --tag", asked.needs_of, self._header.needs) or Needs()
+        needs = self._told("--card-type, --tag", asked.needs_of, self._header.needs) or Needs()
+        return self._told("--model, --stack", needs_under, self.look, needs) or Needs()
 
     def _limits(self) -> tuple[str, ...]:
         if not self._header.limits:

@@ -36,6 +36,8 @@ class Resubmission:
         self.target = target
         self.unchanged = 0
         self.changed = 0
+        self.look = next((look for look in ledger.saved_looks() if look.name == target.look), None)
+        """What its rows keep to."""
         self._ledger = ledger
         self._versions = ledger.versions(target.batch_id)
         self._spelled = {folded(name): name for name in self._versions}

@@ -33,7 +33,7 @@ class Retaking(BatchDecisions):
             to_send.CopyFrom(request)
             to_send.batch_id = batch.batch_id
             if request.HasField("prompt"):
-                to_send.prompt = self._prompt(request.prompt)
+                to_send.prompt = self._prompt(request.prompt, batch.look)
             self._check_frames(request)
             ids = self._ids(batch.batch_id, names)
             to_send.clips[:] = dict.fromkeys(ids[name] for name in names)
@@ -53,11 +53,13 @@ class Retaking(BatchDecisions):
         response.batch.CopyFrom(await desk.batch(batch.batch_id))
         return response
 
-    def _prompt(self, text: str) -> str:
-        """A prompt as a row may have it. Raises `BadDecision`."""
+    def _prompt(self, text: str, look: str) -> str:
+        """A prompt as a row of a batch with this look may have it. Raises `BadDecision`."""
+        kept_to = [each for each in self._desk.ledger.saved_looks() if each.name == look]
         limits, count = self._desk.row_limits, self._desk.count_tokens
         try:
             prompt = prose(text, limits)
+            prompt = kept_to[0].prompt(prompt) if kept_to and prompt else prompt
             if over := TokenLimit(count, limits.prompt_tokens_max).over([prompt]):
                 raise too_many_tokens(over[0], limits.prompt_tokens_max)
         except BadValue as bad:

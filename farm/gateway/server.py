@@ -24,6 +24,7 @@ from farm.gateway.fleet import FleetService
 from farm.gateway.fleet_view import FleetView
 from farm.gateway.http import HttpServer, Pages, bound_socket
 from farm.gateway.metrics import FleetCollector, Meters
+from farm.gateway.notifier import Notifier
 from farm.gateway.retention import Caretaker
 from farm.gateway.settings import GatewaySettings
 from farm.gateway.threads import Threads
@@ -83,7 +84,8 @@ class Gateway:
         self._caretaker = Caretaker(
             settings.retention, ledger, objects, link, self._threads, self._registry
         )
-        self._retaining: asyncio.Task[None] | None = None
+        self._notifier = Notifier(settings.notices, ledger, link, self._threads, self._registry)
+        self._background: list[asyncio.Task[None]] = []
         self._health = health.HealthServicer()
         self._http: HttpServer | None = None
         self._grpc: grpc.aio.Server | None = None
@@ -103,7 +105,10 @@ class Gateway:
             await self._grpc.stop(None)
             sock.close()
             raise
-        self._retaining = asyncio.create_task(self._caretaker.run())
+        self._background = [
+            asyncio.create_task(self._caretaker.run()),
+            asyncio.create_task(self._notifier.run()),
+        ]
         for service in SERVICES:
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
 
@@ -116,9 +121,9 @@ class Gateway:
         self._pages.serving = False
         await self._health.enter_graceful_shutdown()
         self._desk.stopping.set()
-        if self._retaining is not None:
-            self._retaining.cancel()
-            await asyncio.gather(self._retaining, return_exceptions=True)
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
         if self._grpc is not None:
             await self._grpc.stop(grace_seconds)
         await self._desk.settle()

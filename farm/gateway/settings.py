@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from farm.gateway.notifier import NoticeSettings
 from farm.gateway.retention import Retention
 from farm.plan.economics import H100, Baseline, ModelShape
 
@@ -80,6 +81,7 @@ class GatewaySettings:
     tls_certificate: Path | None = None
     limits: Limits = field(default_factory=Limits)
     retention: Retention = field(default_factory=Retention)
+    notices: NoticeSettings = field(default_factory=NoticeSettings)
 
     def __post_init__(self) -> None:
         if len(self.api_token) < 16 or not self.api_token.isascii():

@@ -81,10 +81,12 @@ class Submission:
             if self._joins is not None:
                 # Derived seeds follow from the batch's own name, whatever the file is called now.
                 self._checker = self._checks(self._joins.target.name)
+                self._checker.look = self._joins.look
                 return self._joins.batch(self._batch_id, time.time())
         checked = HeaderCheck(header, ledger)
         batch = checked.batch(self._batch_id)
         self._of_header += checked.problems
+        self._checker.look = checked.look
         return batch
 
     def _checks(self, batch_name: str) -> RowChecker:

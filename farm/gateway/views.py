@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from farm.domain.batch import Batch, BatchProgress, BatchState, Budget
@@ -21,7 +22,7 @@ from farm.domain.ledger import (
     TakeRow,
 )
 from farm.domain.project import Look
-from farm.domain.spec import ClipSpec, Problem, PromptMark
+from farm.domain.spec import ClipSpec, Fork, LoraUse, Origin, Problem, PromptMark
 from farm.plan.economics import Baseline
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
@@ -84,6 +85,14 @@ def batch_view(batch: Batch, progress: BatchProgress | None) -> types_pb.Batch:
     )
 
 
+def batch_json(view: types_pb.Batch) -> dict[str, Any]:
+    """A batch as protobuf's JSON, for whoever is told of it; where notices go stays unsaid."""
+    shown = types_pb.Batch()
+    shown.CopyFrom(view)
+    shown.ClearField("webhook")
+    return MessageToDict(shown, always_print_fields_with_no_presence=True)
+
+
 def counts_view(counts: Mapping[ClipState, int]) -> types_pb.ClipCounts:
     """Clips by state."""
     view = types_pb.ClipCounts()
@@ -112,10 +121,7 @@ def clip_view(
         columns=row.columns,
         row=row.row,
         file_name=row.file_name,
-        origin=row.origin
-        and types_pb.Origin(
-            kind=row.origin.kind, clip_id=row.origin.clip_id, chunks=row.origin.chunks
-        ),
+        origin=_origin_view(row.origin),
     )
     if row.take is not None:
         view.take.CopyFrom(_take_view(row.take, row.finished_at, presign))
@@ -159,13 +165,18 @@ def spec_view(spec: ClipSpec) -> types_pb.ClipSpec:
         image=spec.image,
         video=spec.video,
         schedule=mark_views(spec.schedule),
-        loras=[types_pb.Lora(name=lora.name, scale=lora.scale) for lora in spec.loras],
+        loras=lora_views(spec.loras),
         skip_first_chunk=spec.skip_first_chunk,
         amplify_first_chunk=spec.amplify_first_chunk,
         image_noise=_range_view(spec.image_noise),
         video_noise=_range_view(spec.video_noise),
-        fork=spec.fork and types_pb.Fork(chunk=spec.fork.chunk, seed=spec.fork.seed),
+        fork=_fork_view(spec.fork),
     )
+
+
+def lora_views(loras: Iterable[LoraUse]) -> list[types_pb.Lora]:
+    """LoRAs and how strongly they count."""
+    return [types_pb.Lora(name=lora.name, scale=lora.scale) for lora in loras]
 
 
 def mark_views(marks: Iterable[PromptMark]) -> list[types_pb.PromptMark]:
@@ -267,6 +278,16 @@ def _budget_view(budget: Budget) -> types_pb.Budget | None:
     return types_pb.Budget(
         money=budget.money, hours=budget.hours, kilowatt_hours=budget.kilowatt_hours
     )
+
+
+def _origin_view(origin: Origin | None) -> types_pb.Origin | None:
+    if origin is None:
+        return None
+    return types_pb.Origin(kind=origin.kind, clip_id=origin.clip_id, chunks=origin.chunks)
+
+
+def _fork_view(fork: Fork | None) -> types_pb.Fork | None:
+    return types_pb.Fork(chunk=fork.chunk, seed=fork.seed) if fork else None
 
 
 def _range_view(sigmas: tuple[float, float] | None) -> types_pb.SigmaRange | None:

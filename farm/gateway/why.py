@@ -20,14 +20,14 @@ async def answer(desk: Desk, subject: str) -> fleet_pb.WhyResponse:
     """The answer about a clip, batch, card or node. Raises `NotFound`, `AmbiguousName`."""
     if not subject:
         raise BadRequest("name a clip as BATCH/NAME, or a batch, a card or a node")
-    target = await desk.threads.run(_resolved, desk.ledger, subject)
+    target = await desk.threads.run(id_of_subject, desk.ledger, subject)
     response = fleet_pb.WhyResponse.FromString(await desk.link.why(target))
     response.history.extend(await desk.threads.run(_history, desk.ledger, response.kind, target))
     response.subject = subject
     return response
 
 
-def _resolved(ledger: Ledger, subject: str) -> str:
+def id_of_subject(ledger: Ledger, subject: str) -> str:
     """The id that a name stands for; anything else as it is, for the coordinator to know."""
     try:
         return ledger.find_batch(subject).batch_id

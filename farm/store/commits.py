@@ -22,6 +22,7 @@ from farm.domain.ledger import (
 )
 from farm.store import tables as t
 from farm.store.bulk import Bulk, Values, inserting, json_text, putting
+from farm.store.notices import write_notice
 from farm.store.plan_rows import batch_decisions
 from farm.store.rows import card_values, chunk_values, take_values
 
@@ -133,6 +134,7 @@ def write_batches(
         write_batch_event(
             connection, epoch, at, after.batch_id, change.kind, before, after.state, change.detail
         )
+        write_notice(connection, at, after.batch_id, change.kind, change.detail)
 
 
 def write_batch_event(

@@ -22,6 +22,7 @@ from farm.domain.ledger import (
     Reusable,
 )
 from farm.domain.project import Limit, Look, Project
+from farm.domain.saved_look import SavedLook
 from farm.ports import Ledger
 from farm.store import plan_rows, versions
 from farm.store import tables as t
@@ -66,6 +67,12 @@ class SqlLedger:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+    def farm_id(self) -> str:
+        """Whose ledger it is; empty where nobody has said."""
+        with self._engine.begin() as connection:
+            found: str = connection.execute(select(t.farm.c.farm_id)).scalar_one()
+        return found
 
     def find_batch(self, id_or_name: str) -> Batch:
         """By id, or by a name that only one batch has. Raises `NotFound`, `AmbiguousName`."""
@@ -224,6 +231,11 @@ class SqlLedger:
         """All named limits, by name."""
         with self._engine.begin() as connection:
             return plan_rows.read_limits(connection)
+
+    def saved_looks(self) -> list[SavedLook]:
+        """All saved looks, by name."""
+        with self._engine.begin() as connection:
+            return plan_rows.read_saved_looks(connection)
 
     def circuits(self) -> list[Circuit]:
         """All circuits, by name."""

@@ -12,6 +12,8 @@ from farm.domain.batch import Batch, Budget, Order
 from farm.domain.fleet import Circuit, FleetEvent, Needs, Node, Standing
 from farm.domain.ledger import Commit, FleetEventRow
 from farm.domain.project import Limit, Look, Project
+from farm.domain.saved_look import SavedLook
+from farm.domain.spec import LoraUse
 from farm.store import tables as t
 from farm.store.bulk import Values, putting
 
@@ -20,7 +22,10 @@ _put_limits: Final = putting(t.limits)
 _put_circuits: Final = putting(t.circuits)
 _put_nodes: Final = putting(t.nodes)
 _put_looks: Final = putting(t.looks)
-_FORGETTABLE: Final = {"limit": t.limits, "circuit": t.circuits}
+_FORGETTABLE: Final = {"limit": t.limits, "circuit": t.circuits, "look": t.saved_looks}
+_PINS: Final = (
+    "model", "quality", "steps", "guidance_scale", "prompt_prefix", "negative_prompt", "stack_id",
+)  # fmt: skip
 
 
 def batch_decisions(batch: Batch) -> Values:
@@ -79,6 +84,9 @@ def write_plan(connection: Connection, epoch: int, at: float, commit: Commit) ->
         [{**dataclasses.asdict(n), "standing": n.standing.value} for n in commit.nodes],
     )
     _put_looks.run(connection, [{**dataclasses.asdict(look), "at": at} for look in commit.looks])
+    if commit.saved_looks:
+        looks = [_saved_look_values(look, at) for look in commit.saved_looks]
+        connection.execute(insert(t.saved_looks), looks)
     for kind, name in commit.forgotten:
         table = _FORGETTABLE[kind]
         connection.execute(delete(table).where(table.c.name == name))
@@ -113,6 +121,12 @@ def read_nodes(connection: Connection) -> list[Node]:
     return [Node(**{**row._mapping, "standing": Standing(row.standing)}) for row in rows]
 
 
+def read_saved_looks(connection: Connection) -> list[SavedLook]:
+    """All, by name."""
+    rows = connection.execute(select(t.saved_looks).order_by(t.saved_looks.c.name))
+    return [_saved_look(row) for row in rows]
+
+
 def read_looks(connection: Connection, batch_id: str) -> dict[str, Look]:
     """What was said of a batch's clips, by clip id."""
     rows = connection.execute(
@@ -143,6 +157,21 @@ def read_fleet_events(connection: Connection, target: str, limit: int) -> list[F
         )
         for row in connection.execute(query)
     ]
+
+
+def _saved_look_values(look: SavedLook, at: float) -> Values:
+    pins: Values = {name: value for name in _PINS if (value := getattr(look, name)) not in ("", ())}
+    if look.loras is not None:
+        pins["loras"] = [[lora.name, lora.scale] for lora in look.loras]
+    return {"name": look.name, "pins": pins, "note": look.note, "saved_at": at}
+
+
+def _saved_look(row: Any) -> SavedLook:
+    pins = dict(row.pins)
+    pins["steps"] = tuple(pins.get("steps", ()))
+    if "loras" in pins:
+        pins["loras"] = tuple(LoraUse(*lora) for lora in pins["loras"])
+    return SavedLook(name=row.name, note=row.note, saved_at=row.saved_at, **pins)
 
 
 def _look(row: Any) -> Look:

@@ -24,7 +24,9 @@ from farm.domain.ledger import (
     RequestRow,
     Totals,
 )
+from farm.domain.notices import Notice
 from farm.domain.project import Limit, Look, Project
+from farm.domain.saved_look import SavedLook
 from farm.domain.spec import NewClip
 from farm.failpoints import reach
 from farm.ports import Store
@@ -32,6 +34,7 @@ from farm.store import commits, plan_rows, retention, staging
 from farm.store import tables as t
 from farm.store.engine import reading, writer_engine
 from farm.store.ledger import SqlLedger
+from farm.store.notices import read_notices, write_outcomes
 from farm.store.rows import (
     CLIP_COLUMNS,
     read_batch,
@@ -147,6 +150,11 @@ class SqlStore:
         with self._reads.begin() as connection:
             return plan_rows.read_limits(connection)
 
+    def saved_looks(self) -> list[SavedLook]:
+        """All saved looks, by name."""
+        with self._reads.begin() as connection:
+            return plan_rows.read_saved_looks(connection)
+
     def circuits(self) -> list[Circuit]:
         """All circuits, by name."""
         with self._reads.begin() as connection:
@@ -208,6 +216,7 @@ class SqlStore:
             commits.write_totals(connection, commit.totals)
             commits.write_cards(connection, commit.cards)
             plan_rows.write_plan(connection, epoch, at, commit)
+            write_outcomes(connection, at, commit.notices)
 
     def release(
         self, epoch: int, at: float, *, chunks_before: float, events_before: float, limit: int
@@ -304,6 +313,11 @@ class SqlStore:
         """What a request_id was answered with."""
         with self._reads.begin() as connection:
             return read_request(connection, request_id)
+
+    def notices(self, at: float, limit: int) -> list[Notice]:
+        """Notices that are due at a time and that somebody is still to be told of, in order."""
+        with self._reads.begin() as connection:
+            return read_notices(connection, at, limit)
 
     def clip(self, clip_id: str) -> Clip | None:
         """One clip of a published batch, ended or not."""

@@ -38,8 +38,8 @@ from farm.store.metadata import JSON_TYPE, SEQUENCE, metadata, one_of
 
 __all__ = [
     "batches", "cards", "chunks", "circuits", "clips", "dependencies", "events", "farm",
-    "fleet_events", "limits", "looks", "metadata", "nodes", "projects", "requests", "reviews",
-    "saved_looks", "steers", "takes", "tallies", "texts", "totals",
+    "fleet_events", "limits", "looks", "metadata", "nodes", "notices", "projects", "requests",
+    "reviews", "saved_looks", "steers", "takes", "tallies", "texts", "totals",
 ]  # fmt: skip
 
 _CLIP_STATES: Final = one_of("state", [state.value for state in ClipState])
@@ -324,6 +324,24 @@ events: Final = Table(
 )
 """All that ever happened, in the order of commits; rows are only ever added. `clip_id` is NULL
 for an event of the whole batch."""
+
+notices: Final = Table(
+    "notices",
+    metadata,
+    Column("number", SEQUENCE, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("batch_id", Text, ForeignKey("batches.batch_id"), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("settled", JSON_TYPE),
+    Column("next_at", Double, nullable=False, server_default="0"),
+    Column("ended_at", Double),
+    Column("error", Text, nullable=False, server_default=""),
+)
+_untold: Final = notices.c.ended_at.is_(None)
+Index("ix_notices_untold", notices.c.next_at, sqlite_where=_untold, postgresql_where=_untold)
+"""What people are to be told of batches; `settled` names the places that have heard it."""
 
 requests: Final = Table(
     "requests",

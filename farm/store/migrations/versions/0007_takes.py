@@ -1,5 +1,5 @@
 """What production houses live in: names of outputs, budgets, versions and where they come from,
-changes of prompt, saved looks.
+changes of prompt, notices, saved looks.
 """
 
 from __future__ import annotations
@@ -73,6 +73,27 @@ def upgrade() -> None:
     )
     op.create_index("ix_steers_clip_id", "steers", ["clip_id"])
     op.create_table(
+        "notices",
+        sa.Column("number", _SEQUENCE, nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("batch_id", sa.Text(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("tries", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("settled", _JSON, nullable=True),
+        sa.Column("next_at", sa.Double(), server_default="0", nullable=False),
+        sa.Column("ended_at", sa.Double(), nullable=True),
+        sa.Column("error", sa.Text(), server_default="", nullable=False),
+        sa.ForeignKeyConstraint(
+            ["batch_id"], ["batches.batch_id"], name="fk_notices_batch_id_batches"
+        ),
+        sa.PrimaryKeyConstraint("number", name="pk_notices"),
+    )
+    untold = sa.text("ended_at IS NULL")
+    op.create_index(
+        "ix_notices_untold", "notices", ["next_at"], sqlite_where=untold, postgresql_where=untold
+    )
+    op.create_table(
         "saved_looks",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("pins", _JSON, nullable=False),
@@ -85,6 +106,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Forget all of it."""
     op.drop_table("saved_looks")
+    op.drop_table("notices")
     op.drop_table("steers")
     op.drop_index("ix_clips_origin_clip", "clips")
     op.drop_index("ix_clips_digest", "clips")

@@ -1,0 +1,154 @@
+"""A project that is locked to a look renders by it, and by nothing else."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import grpc
+import pytest
+
+from heliostat.v1 import batch_service_pb2 as batch_pb
+from heliostat.v1 import fleet_service_pb2 as fleet_pb
+from heliostat.v1 import types_pb2 as types_pb
+from tests.fixtures.gateway import Rig, reason_of, submission
+
+DIGEST = "a1" * 32
+_requests = itertools.count()
+
+
+async def save(rig: Rig, name: str = "noir", **pins: Any) -> types_pb.SavedLook:
+    look = types_pb.SavedLook(name=name, **pins)
+    request = fleet_pb.SaveLookRequest(request_id=f"save {next(_requests)}", look=look)
+    return (await rig.fleet.SaveLook(request)).look
+
+
+async def lock(rig: Rig, project: str, look: str) -> None:
+    request = fleet_pb.SetProjectRequest(request_id=f"lock {look}", name=project, look=look)
+    await rig.fleet.SetProject(request)
+
+
+async def submit(rig: Rig, *rows: dict[str, str], **header: Any) -> batch_pb.SubmitResponse:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    return await rig.batches.Submit(submission(rows, project="show", columns=columns, **header))
+
+
+async def listed(rig: Rig) -> list[types_pb.Clip]:
+    return list((await rig.batches.ListClips(batch_pb.ListClipsRequest(batch_id="shots"))).clips)
+
+
+async def test_a_locked_project_fills_in_what_its_look_pins(rig: Rig) -> None:
+    saved = await save(
+        rig,
+        model=DIGEST,
+        quality="exact",
+        steps=[3, 3, 3],
+        prompt_prefix="Film noir.",
+        negative_prompt="colour",
+        stack_id="stack-7",
+    )
+    assert saved.saved_at.seconds
+    await lock(rig, "show", "noir")
+    answer = await submit(rig, {"prompt": "a fox"}, {"prompt": "Film noir. a cat"})
+    assert not answer.problems
+    assert answer.batch.look == "noir"
+    assert answer.batch.needs.model == DIGEST
+    assert answer.batch.needs.stack_id == "stack-7"
+    fox, cat = await listed(rig)
+    assert fox.spec.prompt == "Film noir. a fox"
+    assert cat.spec.prompt == "Film noir. a cat"
+    assert list(fox.spec.steps) == [3, 3, 3]
+    assert (fox.spec.quality, fox.spec.negative_prompt) == ("exact", "colour")
+
+
+async def test_what_contradicts_the_look_is_refused_row_by_row(rig: Rig) -> None:
+    await save(rig, quality="exact", steps=[3, 3, 3], guidance_scale=1.0)
+    await lock(rig, "show", "noir")
+    answer = await submit(
+        rig,
+        {"prompt": "a", "quality": "exact"},
+        {"prompt": "b", "quality": "draft", "steps": "1"},
+    )
+    told = {(p.row, p.column): (p.what, p.remedy) for p in answer.problems}
+    assert told.keys() == {(3, "quality"), (3, "steps")}
+    assert told[3, "quality"] == (
+        '"draft" is not what the look "noir" pins',
+        'leave it out, or write "exact"',
+    )
+    assert not (await rig.batches.List(batch_pb.ListRequest())).batches
+
+
+async def test_a_setting_for_all_rows_is_held_against_the_look_too(rig: Rig) -> None:
+    await save(rig, quality="exact")
+    answer = await submit_to_default(rig, look="noir", set_fields={"quality": "draft"})
+    assert [problem.column for problem in answer.problems] == ["--set quality"]
+
+
+async def submit_to_default(rig: Rig, **header: Any) -> batch_pb.SubmitResponse:
+    return await rig.batches.Submit(submission([{"prompt": "a fox"}], **header))
+
+
+async def test_another_look_than_the_projects_is_refused(rig: Rig) -> None:
+    await save(rig, "noir", quality="exact")
+    await save(rig, "gaudy", quality="draft")
+    await lock(rig, "show", "noir")
+    answer = await submit(rig, {"prompt": "a fox"}, look="gaudy")
+    (problem,) = answer.problems
+    assert "locked to the look" in problem.what
+    answer = await submit(
+        rig, {"prompt": "a fox"}, needs=types_pb.Needs(model="another"), request_id="fits"
+    )
+    assert not answer.problems, "this look pins no model"
+
+
+async def test_needs_that_contradict_the_look_are_refused(rig: Rig) -> None:
+    await save(rig, model=DIGEST)
+    await lock(rig, "show", "noir")
+    other = types_pb.Needs(model="b2" * 32)
+    answer = await submit(rig, {"prompt": "a fox"}, needs=other)
+    assert "is not what the look" in answer.problems[0].what
+    beginning = types_pb.Needs(model=DIGEST[:12])
+    answer = await submit(rig, {"prompt": "a fox"}, needs=beginning, request_id="two")
+    assert answer.batch.needs.model == DIGEST
+
+
+async def test_a_look_that_there_is_not_is_refused(rig: Rig) -> None:
+    answer = await submit_to_default(rig, look="nor")
+    assert answer.problems[0].column == "--look nor"
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await lock(rig, "show", "nor")
+    assert reason_of(caught.value) == "BAD_DECISION"
+
+
+async def test_a_look_is_never_changed_and_not_forgotten_while_a_project_has_it(
+    rig: Rig,
+) -> None:
+    await save(rig, quality="exact")
+    with pytest.raises(grpc.aio.AioRpcError, match="choose another name"):
+        await save(rig, quality="draft")
+    await lock(rig, "show", "noir")
+    forget = fleet_pb.ForgetLookRequest(request_id="one", name="noir")
+    with pytest.raises(grpc.aio.AioRpcError, match="--no-look"):
+        await rig.fleet.ForgetLook(forget)
+    await lock(rig, "show", "")
+    forget.request_id = "two"
+    await rig.fleet.ForgetLook(forget)
+    await rig.fleet.ForgetLook(forget)
+    assert not (await rig.fleet.ListSavedLooks(fleet_pb.ListSavedLooksRequest())).looks
+
+
+async def test_a_look_that_pins_nothing_is_refused(rig: Rig) -> None:
+    with pytest.raises(grpc.aio.AioRpcError, match="pins nothing"):
+        await save(rig)
+    with pytest.raises(grpc.aio.AioRpcError, match="is no quality"):
+        await save(rig, quality="nice")
+
+
+async def test_a_look_without_loras_is_another_than_one_that_leaves_them_open(rig: Rig) -> None:
+    assert (await save(rig, "bare", pins_loras=True)).pins_loras
+    assert not (await save(rig, "open", quality="exact")).pins_loras
+    rig.link.coordinator = type(rig.link.coordinator)(rig.store, rig.clock)
+    looks = (await rig.fleet.ListSavedLooks(fleet_pb.ListSavedLooksRequest())).looks
+    assert [(look.name, look.pins_loras) for look in looks] == [("bare", True), ("open", False)]
+    answer = await submit_to_default(rig, look="bare", set_fields={"lora": "film:0.5"})
+    assert answer.problems[0].remedy == "leave it out"
