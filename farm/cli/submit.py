@@ -55,6 +55,9 @@ FirstLook = Annotated[
         "--first-look", help="Hold each clip after its first chunk, until it is approved."
     ),
 ]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Render also what the farm has a take of already.")
+]
 RequestId = Annotated[str, typer.Option(help="Submitting twice with the same one makes one batch.")]
 
 
@@ -79,6 +82,7 @@ def submit(
     first_look: FirstLook = False,
     order: plan_options.Order = None,
     pause_after: plan_options.PauseAfter = None,
+    fresh: Fresh = False,
     request_id: RequestId = "",
     endpoint: Endpoint = None,
     ca: Ca = None,
@@ -104,10 +108,11 @@ def submit(
         first_look=first_look,
         every=plan_options.every_of(order) or 0,
         failures_max=pause_after,
+        fresh=fresh,
     )
     mapping, fixed = pairs("--map", column_map or []), pairs("--set", set_fields or [])
-    if unreadable := _unreadable(file, mapping):
-        return _refused(file, unreadable, as_json=as_json)
+    if wrong := unreadable(file, mapping):
+        return refused_file(file, wrong, as_json=as_json)
     with connect(found) as farm:
         try:
             done = farm.submit(
@@ -122,7 +127,7 @@ def submit(
                 planned=planned,
             )
         except Refused as refused:
-            return _refused(file, refused.problems, as_json=as_json)
+            return refused_file(file, refused.problems, as_json=as_json)
         for warning in done.warnings:
             output.note(f"note: {output.problem_line(str(file), warning)}")
         if wait and done.batch is not None:
@@ -131,7 +136,7 @@ def submit(
     return output.OK
 
 
-def _unreadable(file: Path, mapped: Iterable[str]) -> list[Problem]:
+def unreadable(file: Path, mapped: Iterable[str]) -> list[Problem]:
     """Why nothing of a file can be read, before the farm is asked; empty when it can."""
     from farm.client.files import Unreadable, open_rows
 
@@ -152,6 +157,7 @@ def _print(file: Path, done: Submitted, *, as_json: bool) -> None:
                 "clips": done.clips,
                 "frames": done.frames,
                 "repeated": done.repeated,
+                "reused": done.reused,
                 "warnings": output.problem_values(str(file), done.warnings),
             }
         )
@@ -160,11 +166,13 @@ def _print(file: Path, done: Submitted, *, as_json: bool) -> None:
     if done.batch is None:
         output.say(f"no problems: {clips}, {frames}")
     else:
-        again = " (submitted before)" if done.repeated else ""
+        again = f", {plural(done.reused, 'take')} there already" if done.reused else ""
+        again += " (submitted before)" if done.repeated else ""
         output.say(f"batch {done.batch.batch_id}: {clips}, {frames}{again}")
 
 
-def _refused(file: Path, problems: Sequence[Problem], *, as_json: bool) -> int:
+def refused_file(file: Path, problems: Sequence[Problem], *, as_json: bool) -> int:
+    """Say what is wrong with a file; the exit code."""
     for problem in problems:
         output.note(output.problem_line(str(file), problem))
     output.note(f"farm: {plural(len(problems), 'problem')}, nothing was submitted")

@@ -28,6 +28,7 @@ from farm.client.errors import Refused
 from farm.client.fleet_calls import FleetCalls
 from farm.client.inputs import BesideFile, absolute_settings
 from farm.client.local import find_local
+from farm.client.retaking import Retaking
 from farm.client.saved_looks import SavedLooks
 from farm.client.submission import Planned
 from farm.domain.spec import Problem
@@ -51,9 +52,17 @@ class Submitted:
     warnings: list[Problem]
     repeated: bool
     """This request_id had been accepted before; `batch` is what it became then."""
+    reused: int = 0
+    """Of `clips`, those whose takes were there already."""
+    unchanged: int = 0
+    """Of a resubmission: rows like the latest version of their clip."""
+    changed: int = 0
+    """Rows that became next versions."""
+    missing: int = 0
+    """Clips that no row speaks of any more; they stay."""
 
 
-class Farm(Deciding, FleetCalls, SavedLooks):
+class Farm(Deciding, Retaking, FleetCalls, SavedLooks):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 
     def __init__(self, endpoint: str, token: str = "", ca: Path | None = None) -> None:
@@ -121,6 +130,42 @@ class Farm(Deciding, FleetCalls, SavedLooks):
             request_id=request_id or new_request_id(),
             planned=planned,
         )
+        return self._submit(what, options)
+
+    def resubmit(
+        self,
+        batch_id: str,
+        what: Path | Iterable[Mapping[str, str]],
+        *,
+        column_map: Mapping[str, str] | None = None,
+        set_fields: Mapping[str, str] | None = None,
+        dry_run: bool = False,
+        fresh: bool = False,
+        request_id: str = "",
+    ) -> Submitted:
+        """Submit a batch's file, or rows, again: what changed becomes the next version in it.
+
+        Rows like the latest version of their clip are passed over, new ones are new clips, and
+        clips that no row speaks of stay. Raises `Refused` as `submit` does.
+        """
+        set_fields = set_fields or {}
+        if isinstance(what, Path):
+            set_fields = absolute_settings(set_fields, what.parent)
+        options = submission.SubmitOptions(
+            name=batch_id,
+            column_map=column_map or {},
+            set_fields=set_fields,
+            dry_run=dry_run,
+            request_id=request_id or new_request_id(),
+            resubmit_of=batch_id,
+            planned=Planned(fresh=fresh),
+        )
+        return self._submit(what, options)
+
+    def _submit(
+        self, what: Path | Iterable[Mapping[str, str]], options: submission.SubmitOptions
+    ) -> Submitted:
+        column_map = options.column_map
         if isinstance(what, Path):
             checked = submission.check_file(what, column_map)
         else:
@@ -130,7 +175,7 @@ class Farm(Deciding, FleetCalls, SavedLooks):
             raise Refused(checked.problems)
         if isinstance(what, Path):
             source = BesideFile(source, what.parent, column_map)
-        only_check = dry_run or bool(checked.problems)
+        only_check = options.dry_run or bool(checked.problems)
         answer: pb.SubmitResponse = self._connection.send(
             self._batches.Submit,
             lambda: submission.messages(source, options, dry_run=only_check),
@@ -143,6 +188,10 @@ class Farm(Deciding, FleetCalls, SavedLooks):
             answer.frames,
             submission.merged((), answer.warnings, source.columns),
             answer.repeated_request,
+            reused=answer.reused,
+            unchanged=answer.unchanged,
+            changed=answer.changed,
+            missing=answer.missing,
         )
 
     def get(self, batch_id: str) -> types.Batch:

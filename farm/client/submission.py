@@ -37,6 +37,8 @@ class Planned:
     """0: the longest first. 1: as in the file. N: the first, the last and every N-th first."""
     failures_max: int | None = None
     """Failed clips that pause it; 0 is never, None is the farm's own rule."""
+    fresh: bool = False
+    """Render also what the farm has a take of already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,8 @@ class SubmitOptions:
     """Our field → its value for all rows."""
     dry_run: bool = False
     request_id: str
+    resubmit_of: str = ""
+    """Id or name of the batch that changed and new rows go into."""
     planned: Planned = Planned()
 
 
@@ -152,6 +156,8 @@ def messages(
             first_look=planned.first_look,
             every=planned.every,
             failures_max=planned.failures_max,
+            fresh=planned.fresh,
+            resubmit_of=options.resubmit_of,
         )
     )
     block, size = pb.RowBlock(), 0
