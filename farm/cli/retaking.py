@@ -98,7 +98,7 @@ def resubmit(
             output.note(f"note: {output.problem_line(str(file), warning)}")
         if wait and done.batch is not None:
             return wait_for(farm, done.batch, as_json=as_json)
-    _print_resubmitted(batch, done, as_json=as_json)
+    _print_resubmitted(done, as_json=as_json)
     return output.OK
 
 
@@ -221,7 +221,7 @@ def _print(answer: pb.RetakeResponse, *, as_json: bool) -> int:
     return output.OK
 
 
-def _print_resubmitted(batch: str, done: Submitted, *, as_json: bool) -> None:
+def _print_resubmitted(done: Submitted, *, as_json: bool) -> None:
     from farm.client.plain import plain
 
     counts = ("clips", "frames", "changed", "unchanged", "missing", "reused", "repeated")

@@ -195,7 +195,8 @@ def _copy(
     columns = [column for column in table.c if column.name != "clip_id"]
     rows = select(clip_id, *columns).where(*where)
     names = ["clip_id", *(column.name for column in columns)]
-    return connection.execute(insert(table).from_select(names, rows)).rowcount
+    copying = insert(table).from_select(names, rows)
+    return connection.execute(copying, execution_options={"preserve_rowcount": True}).rowcount
 
 
 def _named(block: Sequence[str]) -> ColumnElement[bool]:
