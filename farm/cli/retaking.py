@@ -29,6 +29,7 @@ from farm.cli.submit import (
     Set,
     Wait,
     refused_file,
+    show_warnings,
     unreadable,
 )
 from farm.cli.watch import wait_for
@@ -94,8 +95,7 @@ def resubmit(
             )
         except Refused as refused:
             return refused_file(file, refused.problems, as_json=as_json)
-        for warning in done.warnings:
-            output.note(f"note: {output.problem_line(str(file), warning)}")
+        show_warnings(file, done)
         if wait and done.batch is not None:
             return wait_for(farm, done.batch, as_json=as_json)
     _print_resubmitted(done, as_json=as_json)

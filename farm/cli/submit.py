@@ -128,12 +128,17 @@ def submit(
             )
         except Refused as refused:
             return refused_file(file, refused.problems, as_json=as_json)
-        for warning in done.warnings:
-            output.note(f"note: {output.problem_line(str(file), warning)}")
+        show_warnings(file, done)
         if wait and done.batch is not None:
             return wait_for(farm, done.batch, as_json=as_json)
         _print(file, done, as_json=as_json)
     return output.OK
+
+
+def show_warnings(file: Path, done: Submitted) -> None:
+    """What is to be known of an accepted file."""
+    for warning in done.warnings:
+        output.note(f"note: {output.problem_line(str(file), warning)}")
 
 
 def unreadable(file: Path, mapped: Iterable[str]) -> list[Problem]:
