@@ -1,7 +1,10 @@
 """New versions in the coordinator's hands: leased like any clip, and there after a restart."""
 
+from dataclasses import replace
+
 import pytest
 
+from farm.domain.batch import Order
 from farm.domain.clip import ClipState
 from farm.domain.errors import BadDecision
 from farm.domain.ledger import RequestRow
@@ -78,10 +81,6 @@ def test_the_same_request_makes_one_version(ground: Ground):
 
 @pytest.mark.parametrize("every", [0, 1, 3])
 def test_clips_join_a_batch_that_renders(ground: Ground, every: int):
-    from dataclasses import replace
-
-    from farm.domain.batch import Order
-
     ground.submit(4, order=Order(every))
     card = ground.card("a", capacity=1)
     card.say()
