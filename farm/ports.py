@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -194,8 +195,19 @@ class Ledger(Protocol):
         """By id, or by a name that only one batch has. Raises `NotFound`, `AmbiguousName`."""
         ...
 
-    def batches(self, *, limit: int, before: str = "", project: str = "") -> list[Batch]:
-        """Published batches, the newest first, after the page that ended with batch `before`."""
+    def batches(
+        self,
+        *,
+        limit: int,
+        before: str = "",
+        project: str = "",
+        active: bool = False,
+        ended_after: float = math.inf,
+    ) -> list[Batch]:
+        """Published batches, the newest first, after the page that ended with batch `before`.
+
+        Only `active` ones: with open clips, or whose last clip ended after a time.
+        """
         ...
 
     def progress(self, batch_ids: Sequence[str]) -> dict[str, BatchProgress]:

@@ -19,6 +19,7 @@ from farm.cli import (
     simulate,
     speed,
     submit,
+    top,
     watch,
     why,
 )
@@ -45,6 +46,7 @@ for body in (
     retaking.extend,
     retaking.branch,
     fleet.status,
+    top.top,
     watch.watch,
     batches.clips,
     batches.fetch,

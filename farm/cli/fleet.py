@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from farm.cli import output, words
+from farm.cli.morning import Line, lines, next_morning
 from farm.cli.options import Ca, ConfigFile, DataDir, Endpoint, Json, command, connect, settings
 
 if TYPE_CHECKING:
+    from farm.client import Farm
     from heliostat.v1 import types_pb2 as types
 
 _BATCHES_SHOWN = 20
-_BATCH_HEADERS = ("batch", "name", "project", "state", "due", "ended", "chunks", "clips")
 _BATCH_NUMBERS = {5, 6}
 
 
@@ -23,13 +26,20 @@ def status(
     batch: Annotated[
         str | None, typer.Argument(metavar="[BATCH]", help="A batch's id or name.")
     ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every batch, also those that ended long ago.")
+    ] = False,
     endpoint: Endpoint = None,
     ca: Ca = None,
     data_dir: DataDir = None,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> int:
-    """Show the fleet's rates and the newest batches, or one batch."""
+    """Show the farm on one screen: what is promised by the next morning, cards, queue; or a batch.
+
+    Listed are batches with open clips, and those that ended in the last day.
+    """
+    from farm.cli import status_view
     from farm.client.plain import plain
 
     found = settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir)
@@ -39,19 +49,24 @@ def status(
             if as_json:
                 output.print_json(plain(one))
             else:
-                output.print_table(_BATCH_HEADERS, [_batch_row(one)], _BATCH_NUMBERS)
+                row = status_view.batch_row(one)
+                output.print_table(status_view.BATCH_HEADERS, [row], _BATCH_NUMBERS)
                 output.say(words.planned(one))
             return output.OK
-        fleet = farm.fleet()
-        batches = list(islice(farm.list(), _BATCHES_SHOWN))
-    if as_json:
-        output.print_json({"fleet": plain(fleet), "batches": [plain(each) for each in batches]})
-        return output.OK
-    output.say(words.fleet_line(fleet))
-    if batches:
-        output.print_table(_BATCH_HEADERS, map(_batch_row, batches), _BATCH_NUMBERS)
-    else:
-        output.say("no batches yet: `farm submit FILE`")
+        batches = list(farm.list() if every else active_batches(farm))
+        if not as_json:
+            _print_status(farm, batches)
+            return output.OK
+        morning, found_lines = morning_lines(batches)
+        output.print_json(
+            {
+                "fleet": plain(farm.fleet()),
+                "cards_not_online": [plain(card) for card in farm.cards() if not card.online],
+                "morning": morning.isoformat(),
+                "projects": [asdict(line) for line in found_lines],
+                "batches": [plain(each) for each in batches],
+            }
+        )
     return output.OK
 
 
@@ -141,16 +156,28 @@ def nodes(
     return output.OK
 
 
-def _batch_row(batch: types.Batch) -> tuple[str, ...]:
-    total = words.clips_of(batch)
-    state = words.batch_state(batch)
-    return (
-        batch.batch_id,
-        batch.name,
-        batch.project,
-        f"{state}: {batch.reason}" if batch.reason else state,
-        words.local_time(batch.deadline) if batch.HasField("deadline") else "",
-        f"{words.ended(batch)}/{total}",
-        f"{batch.chunks_done}/{batch.chunks}",
-        words.counts(batch.clips),
-    )
+def active_batches(farm: Farm) -> Iterator[types.Batch]:
+    """Batches with open clips, and those that ended in the last day, the newest first."""
+    return farm.list(active=True, ended_after=datetime.now(tz=UTC) - timedelta(days=1))
+
+
+def morning_lines(batches: Iterable[types.Batch]) -> tuple[datetime, list[Line]]:
+    """The next morning on this machine's clock, and what was promised by then."""
+    morning = next_morning(datetime.now(tz=UTC).astimezone())
+    return morning, lines(batches, morning)
+
+
+def _print_status(farm: Farm, batches: Sequence[types.Batch]) -> None:
+    from farm.cli import status_view
+
+    console = output.console()
+    console.print(status_view.summary(farm.fleet(), farm.cards()))
+    if not batches:
+        output.say("no batch is open, and none ended since yesterday: `farm submit FILE`")
+        return
+    morning, found = morning_lines(batches)
+    console.print(status_view.projects(found, morning))
+    shown = [status_view.batch_row(batch) for batch in batches[:_BATCHES_SHOWN]]
+    output.print_table(status_view.BATCH_HEADERS, shown, _BATCH_NUMBERS)
+    if len(batches) > _BATCHES_SHOWN:
+        output.say(f"and {len(batches) - _BATCHES_SHOWN:,} more: `farm status --all`")

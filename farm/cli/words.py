@@ -104,13 +104,44 @@ def planned(batch: types.Batch) -> str:
     return ", ".join(parts)
 
 
-def fleet_line(fleet: fleet_pb.GetFleetResponse) -> str:
+def span(seconds: float) -> str:
+    """A length of time in the unit that fits: `40 s`, `12 min`, `3.4 h`, `2.1 days`."""
+    if seconds < 60:
+        return f"{max(seconds, 0):.0f} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 2 * 86_400:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86_400:.1f} days"
+
+
+def open_clips(clips: types.ClipCounts) -> int:
+    """Clips that have not ended."""
+    return clips.waiting + clips.queued + clips.leased + clips.held
+
+
+def stopped(card: types.Card) -> str:
+    """Why a card that is here takes no clips; empty: it does."""
+    from heliostat.v1 import types_pb2 as pb_types
+
+    if card.standing not in (pb_types.STANDING_UNSPECIFIED, pb_types.STANDING_OPEN):
+        return standing(card.standing, card.standing_reason)
+    return card.condition if card.condition not in ("", "ready") else ""
+
+
+def card_state(card: types.Card) -> str:
+    """renders, idle, dead, or why it takes nothing."""
+    if not card.online:
+        return f"dead for {span(card.seen_seconds_ago)}"
+    return stopped(card) or ("renders" if card.clip_ids else "idle")
+
+
+def rates(fleet: fleet_pb.GetFleetResponse) -> str:
     """The fleet's rates over the last minute, with what they are compared with."""
     base = fleet.baseline
     steps = ",".join(str(n) for n in base.steps)
     basis = f", {fleet.h100_equivalents_basis}" if fleet.h100_equivalents_basis else ""
     return (
-        f"{fleet.cards_online} of {plural(fleet.cards, 'card')} online · "
         f"{fleet.rendered_frames_per_second:.2f} FPS rendered, "
         f"{fleet.delivered_frames_per_second:.2f} delivered · "
         f"{fleet.h100_equivalents:.4g} H100 equivalents{basis} "

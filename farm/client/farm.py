@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -31,6 +32,7 @@ from farm.client.local import find_local
 from farm.client.retaking import Retaking
 from farm.client.saved_looks import SavedLooks
 from farm.client.submission import Planned
+from farm.client.times import timestamp
 from farm.domain.spec import Problem
 from heliostat.v1 import batch_service_pb2 as pb
 from heliostat.v1 import batch_service_pb2_grpc as batch_rpc
@@ -199,9 +201,14 @@ class Farm(Deciding, Retaking, FleetCalls, SavedLooks):
         answer = self._connection.call(self._batches.Get, pb.GetRequest(batch_id=batch_id))
         return answer.batch
 
-    def list(self, project: str = "") -> Iterator[types.Batch]:
-        """All batches, the newest first."""
-        request = pb.ListRequest(project=project, page_size=100)
+    def list(
+        self, project: str = "", *, active: bool = False, ended_after: datetime | None = None
+    ) -> Iterator[types.Batch]:
+        """All batches, the newest first; of `active` ones those with open clips, or that ended
+        after a time."""
+        request = pb.ListRequest(
+            project=project, page_size=100, active=active, ended_after=timestamp(ended_after)
+        )
         while True:
             answer = self._connection.call(self._batches.List, request)
             yield from answer.batches

@@ -14,13 +14,14 @@ from farm.coordinator.decisions import Decisions
 from farm.coordinator.dispatch import Dispatch
 from farm.coordinator.duties import Duties
 from farm.coordinator.notices import Notices
+from farm.coordinator.overview import overview
 from farm.coordinator.reports import Reports
 from farm.coordinator.submissions import Submissions
 from farm.coordinator.why import Explainer
 from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import ENDED, Cancelled, Clip, ClipState, Requeued, Work
 from farm.domain.errors import ChunksReleased, NotFound, RequestConflict
-from farm.domain.ledger import Released, RequestRow, Totals
+from farm.domain.ledger import Released, RequestRow
 from farm.domain.notices import Notice, NoticeOutcome
 from farm.domain.spec import NewClip
 from farm.plan.policy import Policy
@@ -29,8 +30,6 @@ from heliostat.v1 import fleet_service_pb2 as fleet_pb
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
 
-ANY_CARD = "any"
-"""Stands for clips that any type of card may render."""
 LIVE = frozenset(ClipState) - ENDED
 RETRIABLE = frozenset({ClipState.FAILED, ClipState.CANCELLED})
 
@@ -277,22 +276,7 @@ class Coordinator:
         """The fleet in numbers, and its cards; reads memory only."""
         books, now = self.books, self.clock.monotonic()
         online = books.cards.online(now, self.policy.lease_seconds)
-        view = fleet_pb.GetFleetResponse(
-            cards=len(books.cards),
-            cards_online=len(online),
-            rendered_frames_per_second=books.cards.rendered.rate(now),
-            delivered_frames_per_second=books.cards.delivered.rate(now),
-            h100_equivalents=books.cards.h100.rate(now),
-            batches_open=len(books.clips.entries()),
-            epoch=books.epoch,
-        )
-        for entry in books.clips.entries():
-            if entry.is_open and entry.queued:
-                for card_type in entry.batch.needs.card_types or (ANY_CARD,):
-                    view.cards_wanted[card_type] += entry.queued
-        for name in Totals.__dataclass_fields__:
-            setattr(view.totals, name, getattr(books.totals, name))
-        return view, [
+        return overview(books, self._duties, online, now), [
             self._card_view(card, card.row.card_id in online, now) for card in books.cards
         ]
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from ray.autoscaler.sdk import request_resources
 
-from farm.coordinator.coordinator import ANY_CARD
+from farm.coordinator.overview import ANY_CARD
 from heliostat.v1 import types_pb2 as types_pb
 
 logger = logging.getLogger(__name__)

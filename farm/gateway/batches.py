@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Sequence
 
 from farm.domain.clip import ClipState
@@ -58,7 +59,13 @@ class BatchService(Retaking):
 
         def read() -> batch_pb.ListResponse:
             found = ledger.batches(
-                limit=size + 1, before=request.page_token, project=request.project
+                limit=size + 1,
+                before=request.page_token,
+                project=request.project,
+                active=request.active,
+                ended_after=request.ended_after.ToMicroseconds() / 1e6
+                if request.HasField("ended_after")
+                else math.inf,
             )
             page = found[:size]
             progress = ledger.progress([batch.batch_id for batch in page])

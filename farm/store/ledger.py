@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Engine, Select, bindparam, func, select
+from sqlalchemy import Engine, Select, bindparam, func, or_, select
 
 from farm.domain.batch import Batch, BatchProgress
-from farm.domain.clip import ClipState
+from farm.domain.clip import ENDED, ClipState
 from farm.domain.errors import AmbiguousName, NotFound
 from farm.domain.fleet import Circuit, Node
 from farm.domain.ledger import (
@@ -90,14 +91,25 @@ class SqlLedger:
             )
         return read_batch(rows[0])
 
-    def batches(self, *, limit: int, before: str = "", project: str = "") -> list[Batch]:
+    def batches(
+        self,
+        *,
+        limit: int,
+        before: str = "",
+        project: str = "",
+        active: bool = False,
+        ended_after: float = math.inf,
+    ) -> list[Batch]:
         """Published batches, the newest first, after the page that ended with batch `before`.
 
+        Only `active` ones: with open clips, or whose last clip ended after a time.
         Raises `NotFound` when there is no batch `before`.
         """
         query = select(t.batches).where(_published)
         if project:
             query = query.where(t.batches.c.project == project)
+        if active:
+            query = query.where(or_(_has_open_clips, t.batches.c.ended_at > ended_after))
         with self._engine.begin() as connection:
             if before:
                 number = connection.scalar(
@@ -285,6 +297,17 @@ class SqlLedger:
         with self._engine.begin() as connection:
             counted: dict[str, int] = {state: int(n) for state, n in connection.execute(query)}
         return {state: counted.get(state.value, 0) for state in ClipState}
+
+
+_has_open_clips: Final = (
+    select(t.tallies.c.batch_id)
+    .where(
+        t.tallies.c.batch_id == t.batches.c.batch_id,
+        t.tallies.c.state.not_in([state.value for state in ENDED]),
+        t.tallies.c.clips > 0,
+    )
+    .exists()
+)
 
 
 @cache

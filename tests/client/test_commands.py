@@ -191,9 +191,12 @@ class TestBatches:
 
     def test_the_fleet(self, running: RunningFarm) -> None:
         running.run(SimulatedCard(running.rig, profiles=("exact", "fast")).exchange())
-        line = farm_("status").stdout.splitlines()[0]
-        assert line.startswith("1 of 1 card online · 0.00 FPS rendered, 0.00 delivered · 0 H100")
-        assert "19.53 FPS at steps [1,1,1]" in line
+        shown = farm_("status").stdout
+        assert "0 of 1 card earning" in shown
+        assert "0.00 FPS rendered, 0.00 delivered · 0 H100" in shown
+        assert "nothing waits" in shown
+        assert "1 card" in farm_("top", "--once").stdout
+        assert "19.53 FPS at steps [1,1,1]" in shown
         (card,) = json_of("cards")
         assert (card["card_id"], card["online"]) == ("node-0", True)
         assert (card["profile"], card["profiles"]) == ("exact", ["exact", "fast"])

@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 from sqlalchemy.exc import DBAPIError
 
 from farm.domain.clip import Cancelled, ClipState
@@ -28,6 +28,19 @@ def test_batches_page_from_the_newest_whatever_the_clock_did(farm: Farm):
     assert [batch.batch_id for batch in farm.store.open_batches()] == ["b0", "b1", "b2", "b3", "b4"]
     with pytest.raises(NotFound, match="begin with the first page"):
         ids(limit=2, before="b9")
+
+
+def test_active_batches_have_open_clips_or_ended_lately(farm: Farm):
+    for batch_id, ended_at in (("long-ago", 100.0), ("lately", 900.0), ("open", None)):
+        (clip,) = farm.submit(new_clip(1), batch_id=batch_id)
+        if ended_at is not None:
+            farm.move(clip, Cancelled("x"))
+            with farm.store._engine.begin() as connection:
+                of_batch = tables.batches.c.batch_id == batch_id
+                connection.execute(update(tables.batches).where(of_batch).values(ended_at=ended_at))
+    active = farm.ledger.batches(limit=9, active=True, ended_after=500.0)
+    assert [batch.batch_id for batch in active] == ["open", "lately"]
+    assert [batch.batch_id for batch in farm.ledger.batches(limit=9, active=True)] == ["open"]
 
 
 def test_a_batch_is_found_by_id_or_by_a_name_of_its_own(farm: Farm):

@@ -176,6 +176,10 @@ class GetFleetResponse(message.Message):
     EPOCH_FIELD_NUMBER: builtins.int
     H100_EQUIVALENTS_BASIS_FIELD_NUMBER: builtins.int
     CARDS_WANTED_FIELD_NUMBER: builtins.int
+    CARDS_EARNING_FIELD_NUMBER: builtins.int
+    CALIBRATED_FRAMES_PER_SECOND_FIELD_NUMBER: builtins.int
+    BACKLOG_SECONDS_FIELD_NUMBER: builtins.int
+    NEXT_DEADLINE_FIELD_NUMBER: builtins.int
     cards: builtins.int
     cards_online: builtins.int
     rendered_frames_per_second: builtins.float
@@ -187,6 +191,12 @@ class GetFleetResponse(message.Message):
     epoch: builtins.int
     h100_equivalents_basis: builtins.str
     """Of the H100 equivalents: published only while all that is rendered is what was published."""
+    cards_earning: builtins.int
+    """Cards that render now."""
+    calibrated_frames_per_second: builtins.float
+    """What these should render together, by the pace that was measured of each."""
+    backlog_seconds: builtins.float
+    """Until all that is open would be done on the cards that take clips; absent without any."""
     @builtins.property
     def totals(self) -> FarmTotals:
         """Of the farm's whole life."""
@@ -198,6 +208,10 @@ class GetFleetResponse(message.Message):
     @builtins.property
     def cards_wanted(self) -> containers.ScalarMap[builtins.str, builtins.int]:
         """Cards of each type that queued clips could use now, beside those that work."""
+
+    @builtins.property
+    def next_deadline(self) -> DeadlineAhead:
+        """The first of those that cannot be kept, else the first of all."""
 
     def __init__(
         self,
@@ -214,10 +228,54 @@ class GetFleetResponse(message.Message):
         epoch: builtins.int = ...,
         h100_equivalents_basis: builtins.str = ...,
         cards_wanted: abc.Mapping[builtins.str, builtins.int] | None = ...,
+        cards_earning: builtins.int = ...,
+        calibrated_frames_per_second: builtins.float = ...,
+        backlog_seconds: builtins.float | None = ...,
+        next_deadline: DeadlineAhead | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["baseline", b"baseline", "clips", b"clips", "totals", b"totals"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_backlog_seconds", b"_backlog_seconds", "backlog_seconds", b"backlog_seconds", "baseline", b"baseline", "clips", b"clips", "next_deadline", b"next_deadline", "totals", b"totals"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["baseline", b"baseline", "batches_open", b"batches_open", "cards", b"cards", "cards_online", b"cards_online", "cards_wanted", b"cards_wanted", "clips", b"clips", "delivered_frames_per_second", b"delivered_frames_per_second", "epoch", b"epoch", "h100_equivalents", b"h100_equivalents", "h100_equivalents_basis", b"h100_equivalents_basis", "rendered_frames_per_second", b"rendered_frames_per_second", "totals", b"totals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_backlog_seconds", b"_backlog_seconds", "backlog_seconds", b"backlog_seconds", "baseline", b"baseline", "batches_open", b"batches_open", "calibrated_frames_per_second", b"calibrated_frames_per_second", "cards", b"cards", "cards_earning", b"cards_earning", "cards_online", b"cards_online", "cards_wanted", b"cards_wanted", "clips", b"clips", "delivered_frames_per_second", b"delivered_frames_per_second", "epoch", b"epoch", "h100_equivalents", b"h100_equivalents", "h100_equivalents_basis", b"h100_equivalents_basis", "next_deadline", b"next_deadline", "rendered_frames_per_second", b"rendered_frames_per_second", "totals", b"totals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__backlog_seconds: _TypeAlias = typing.Literal["backlog_seconds"]  # noqa: Y015
+    _WhichOneofArgType__backlog_seconds: _TypeAlias = typing.Literal["_backlog_seconds", b"_backlog_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__backlog_seconds) -> _WhichOneofReturnType__backlog_seconds | None: ...
+
+@typing.final
+class DeadlineAhead(message.Message):
+    """A batch's deadline, and how it stands."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BATCH_ID_FIELD_NUMBER: builtins.int
+    BATCH_NAME_FIELD_NUMBER: builtins.int
+    PROJECT_FIELD_NUMBER: builtins.int
+    DEADLINE_FIELD_NUMBER: builtins.int
+    FINISH_AT_FIELD_NUMBER: builtins.int
+    AT_RISK_FIELD_NUMBER: builtins.int
+    batch_id: builtins.str
+    batch_name: builtins.str
+    project: builtins.str
+    at_risk: builtins.bool
+    @builtins.property
+    def deadline(self) -> timestamp_pb2.Timestamp: ...
+    @builtins.property
+    def finish_at(self) -> timestamp_pb2.Timestamp:
+        """At the earliest; absent where no card can render it."""
+
+    def __init__(
+        self,
+        *,
+        batch_id: builtins.str = ...,
+        batch_name: builtins.str = ...,
+        project: builtins.str = ...,
+        deadline: timestamp_pb2.Timestamp | None = ...,
+        finish_at: timestamp_pb2.Timestamp | None = ...,
+        at_risk: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["deadline", b"deadline", "finish_at", b"finish_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["at_risk", b"at_risk", "batch_id", b"batch_id", "batch_name", b"batch_name", "deadline", b"deadline", "finish_at", b"finish_at", "project", b"project"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
