@@ -131,8 +131,7 @@ def submit(
         show_warnings(file, done)
         if wait and done.batch is not None:
             return wait_for(farm, done.batch, as_json=as_json)
-        _print(file, done, as_json=as_json)
-    return output.OK
+        return _print(file, done, as_json=as_json)
 
 
 def show_warnings(file: Path, done: Submitted) -> None:
@@ -152,7 +151,7 @@ def unreadable(file: Path, mapped: Iterable[str]) -> list[Problem]:
     return []
 
 
-def _print(file: Path, done: Submitted, *, as_json: bool) -> None:
+def _print(file: Path, done: Submitted, *, as_json: bool) -> int:
     from farm.client.plain import plain
 
     if as_json:
@@ -166,7 +165,7 @@ def _print(file: Path, done: Submitted, *, as_json: bool) -> None:
                 "warnings": output.problem_values(str(file), done.warnings),
             }
         )
-        return
+        return output.OK
     clips, frames = plural(done.clips, "clip"), plural(done.frames, "frame")
     if done.batch is None:
         output.say(f"no problems: {clips}, {frames}")
@@ -174,6 +173,7 @@ def _print(file: Path, done: Submitted, *, as_json: bool) -> None:
         again = f", {plural(done.reused, 'take')} there already" if done.reused else ""
         again += " (submitted before)" if done.repeated else ""
         output.say(f"batch {done.batch.batch_id}: {clips}, {frames}{again}")
+    return output.OK
 
 
 def refused_file(file: Path, problems: Sequence[Problem], *, as_json: bool) -> int:

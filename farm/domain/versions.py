@@ -13,6 +13,7 @@ from farm.domain.clip import CHUNK_FRAMES, ClipState, chunks_of
 from farm.domain.digest import digest_of
 from farm.domain.errors import BadDecision, ChunksReleased
 from farm.domain.ledger import ChunkRow, ClipRow
+from farm.domain.names import safe_stem
 from farm.domain.row_parts import derived_seed
 from farm.domain.spec import BLEND_CHUNKS, ClipSpec, Fork, NewClip, Origin, PromptMark
 from farm.domain.values import SEED_MAX
@@ -33,10 +34,9 @@ class Again:
     blend_chunks: int = BLEND_CHUNKS
 
 
-def file_name_of(name: str, version: int) -> str:
-    """What the files of a new version are called; empty is the farm's own `NAME_v002`."""
-    del name, version
-    return ""
+def named(clip: NewClip) -> NewClip:
+    """A new version with what its files are called."""
+    return replace(clip, file_name=safe_stem(clip.name, clip.version))
 
 
 def check_again(again: Again) -> None:
@@ -76,17 +76,17 @@ def new_version(
         )
     kept, kind = _kept(base, chunks, again)
     spec = _spec(base, again, kept, batch_name, version)
-    return NewClip(
+    new = NewClip(
         ordinal=ordinal,
         row=base.row,
         name=base.name,
         spec=spec,
         columns=base.columns,
         version=version,
-        file_name=file_name_of(base.name, version),
         digest="" if kept else digest_of(spec),
         origin=Origin(kind, base.clip.clip_id, kept),
     )
+    return named(new)
 
 
 def _kept(base: ClipRow, chunks: Sequence[ChunkRow], again: Again) -> tuple[int, str]:

@@ -16,7 +16,7 @@ from farm.domain.errors import AmbiguousName, NotFound
 from farm.domain.row_parts import folded
 from farm.domain.spec import NewClip, Origin, Problem
 from farm.domain.values import shown
-from farm.domain.versions import file_name_of
+from farm.domain.versions import named
 from farm.ports import Ledger
 from heliostat.v1 import batch_service_pb2 as batch_pb
 
@@ -78,8 +78,7 @@ class Resubmission:
                 self.changed += 1
                 origin = Origin("retake", before.clip.clip_id)
                 version = before.version + 1
-                file_name = file_name_of(clip.name, version)
-                clip = replace(clip, version=version, origin=origin, file_name=file_name)
+                clip = named(replace(clip, version=version, origin=origin))
             elif len(problems) < PROBLEMS_MAX and (spelled := self._spelled.get(folded(clip.name))):
                 problems.append(_too_much_like(clip, spelled, self.target))
             self._staged += 1
