@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
+import re
 import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from pydantic_settings import (
 )
 
 from farm.domain.errors import FarmError
+from farm.domain.roots import roots_of
 from farm.failpoints import VARIABLE as FAILPOINTS
 
 PREFIX: Final = "HELIOSTAT_"
@@ -33,6 +35,7 @@ FILE_NAME: Final = "farm.toml"
 """In the data directory, where no other file is named."""
 
 TOKEN_CHARS_MIN: Final = 16
+_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 _LAST_PORT: Final = 65_535 - 20
 
 
@@ -88,6 +91,11 @@ class FarmConfig(BaseSettings):
         description="Directories of the nodes that clips may start from files of; on loopback "
         "none means anywhere. In the environment they stand apart by colons.",
     )
+    roots: dict[str, dict[str, str]] = Field(
+        {},
+        description="Shared storage by name: a table of `linux`, `windows`, `macos` for each. In "
+        "the environment as JSON.",
+    )
     ledger: SecretStr | None = Field(
         None,
         description="postgresql://USER@HOST/DATABASE of the ledger; empty keeps it in the data "
@@ -118,6 +126,11 @@ class FarmConfig(BaseSettings):
     )
     redis_password: SecretStr | None = Field(None, description="Password of that Redis.")
     ray_dashboard: bool = Field(False, description="Start Ray's dashboard, on loopback.")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins, such as `https://tools.example`, whose pages may call the API by "
+        "JSON in a browser; `*` is all. In the environment they stand apart by commas.",
+    )
     tls_certificate: Path | None = Field(
         None, description="PEM file of the gateway's certificate; off loopback one is made."
     )
@@ -203,6 +216,29 @@ class FarmConfig(BaseSettings):
         if value and not (host and port.isdecimal()):
             raise ValueError(f"{value!r} is no address; write HOST:PORT")
         return value
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _by_commas(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r} is no origin; write https://HOST or https://HOST:PORT"
+                )
+        return origins
+
+    @field_validator("roots")
+    @classmethod
+    def _that_can_be(cls, roots: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        roots_of(roots)
+        return roots
 
     @field_validator("inputs", mode="before")
     @classmethod

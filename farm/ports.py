@@ -20,6 +20,7 @@ from farm.domain.ledger import (
     Released,
     RequestRow,
     Reusable,
+    Steer,
     Totals,
 )
 from farm.domain.notices import Notice
@@ -93,6 +94,14 @@ class Store(Protocol):
 
     def looks(self, batch_id: str) -> dict[str, Look]:
         """What people said of a batch's clips at their first look, by clip id."""
+        ...
+
+    def steers(self) -> list[Steer]:
+        """Changes of prompt that are still to come, by number."""
+        ...
+
+    def last_steer(self) -> int:
+        """The highest number of any change of prompt; 0 is none."""
         ...
 
     def counts(self, batch_id: str) -> dict[ClipState, int]:
@@ -292,6 +301,10 @@ class Ledger(Protocol):
         """The same for some clips."""
         ...
 
+    def clip_steers(self, clip_ids: Sequence[str]) -> dict[str, list[Steer]]:
+        """Changes of prompt that are still to come for some clips, by number."""
+        ...
+
     def request(self, request_id: str) -> RequestRow | None:
         """What a request_id was answered with."""
         ...
@@ -302,6 +315,10 @@ class Ledger(Protocol):
 
     def clip_counts(self) -> dict[ClipState, int]:
         """Clips of all published batches by state."""
+        ...
+
+    def input_places(self) -> set[str]:
+        """What all clips start from that may still be rendered, staged ones too: images, videos."""
         ...
 
 
@@ -322,6 +339,25 @@ class ObjectInfo:
     size_bytes: int
     modified_at: float
     """Unix seconds, on the object store's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An object that is being sent in parts, and is none before all of them are joined."""
+
+    key: str
+    upload_id: str
+    begun_at: float
+    """Unix seconds, on the object store's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedPart:
+    """A part that has arrived."""
+
+    size_bytes: int
+    etag: str
+    """What the store wants to see of it when the parts are joined."""
 
 
 class ObjectStore(Protocol):
@@ -353,4 +389,36 @@ class ObjectStore(Protocol):
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """All objects whose keys begin with `prefix`, in the order of their keys."""
+        ...
+
+    def find_size(self, key: str) -> int | None:
+        """How many bytes an object has; None when there is none."""
+        ...
+
+    def verify_bytes(self, key: str, size: int, sha256_hex: str) -> None:
+        """As `verify`, by reading every byte."""
+        ...
+
+    def begin_upload(self, key: str, content_type: str) -> Upload:
+        """Begin to send an object in parts."""
+        ...
+
+    def uploads(self, prefix: str) -> Iterator[Upload]:
+        """Uploads in parts that are neither joined nor given up, of keys with this beginning."""
+        ...
+
+    def uploaded_parts(self, upload: Upload) -> dict[int, UploadedPart]:
+        """Parts that are there, by number from 1. Raises `ObjectMissing` when it is over."""
+        ...
+
+    def presign_part(self, upload: Upload, number: int, size: int, sha256_base64: str) -> Grant:
+        """A PUT of exactly this part. No request is made."""
+        ...
+
+    def join_parts(self, upload: Upload, parts: Sequence[tuple[UploadedPart, str]]) -> None:
+        """Make the object of all its parts, in order, each with its SHA-256 in base64."""
+        ...
+
+    def give_up(self, upload: Upload) -> None:
+        """Forget an upload and its parts; one that is over is no error."""
         ...

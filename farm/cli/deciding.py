@@ -80,6 +80,7 @@ def amend(
     tag: plan_options.Tag = None,
     profile: plan_options.Profile = None,
     model: plan_options.Model = None,
+    stack: plan_options.Stack = None,
     any_card: Annotated[
         bool, typer.Option("--any-card", help="Ask nothing of the cards any more.")
     ] = False,
@@ -102,14 +103,13 @@ def amend(
 ) -> int:
     """Change what a batch is planned by. What is not named stays.
 
-    What is asked of the cards (--card-type, --vram, --tag, --profile, --model) is replaced as a
-    whole, and so are the limits.
+    What is asked of the cards (--card-type to --stack) is replaced as a whole, as are the limits.
     """
     from farm.client.plain import plain
     from farm.client.submission import merged
     from heliostat.v1 import types_pb2 as types
 
-    needs = plan_options.needs_of(card_type, vram, tag, profile, model)
+    needs = plan_options.needs_of(card_type, vram, tag, profile, model, stack)
     if any_card and needs is not None:
         raise typer.BadParameter("nothing can be asked of cards with it", param_hint="--any-card")
     when, every = plan_options.deadline_of(deadline), plan_options.every_of(order)

@@ -39,6 +39,13 @@ Profile = Annotated[
 Model = Annotated[
     str | None, typer.Option(help="Only on cards with this model: its name, or 8 digits of digest.")
 ]
+Stack = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ID",
+        help="Only on cards with this stack, which a take's sidecar and `farm cards --json` name.",
+    ),
+]
 Limit = Annotated[
     list[str] | None,
     typer.Option("--limit", metavar="NAME", help="Count against this limit; may be repeated."),
@@ -89,13 +96,14 @@ def needs_of(
     tags: Sequence[str] | None,
     profile: str | None,
     model: str | None,
+    stack: str | None,
 ) -> types.Needs | None:
     """What is asked of the cards; None when nothing was said. Raises `typer.BadParameter`."""
     from farm.client.errors import BadRequest
     from farm.client.times import memory_size
     from heliostat.v1 import types_pb2 as types
 
-    if not (card_types or vram or tags or profile or model):
+    if not (card_types or vram or tags or profile or model or stack):
         return None
     try:
         vram_bytes = memory_size(vram) if vram else 0
@@ -107,4 +115,5 @@ def needs_of(
         tags=tags,
         profile=profile or "",
         model=model or "",
+        stack_id=stack or "",
     )

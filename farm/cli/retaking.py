@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from farm.cli import output
+from farm.cli.inputs_view import InputsView
 from farm.cli.options import (
     BatchArgument,
     Ca,
@@ -25,6 +26,7 @@ from farm.cli.submit import (
     FileArgument,
     Fresh,
     Map,
+    NoUpload,
     RequestId,
     Set,
     Wait,
@@ -63,6 +65,7 @@ def resubmit(
     dry_run: DryRun = False,
     fresh: Fresh = False,
     wait: Wait = False,
+    no_upload: NoUpload = False,
     request_id: RequestId = "",
     endpoint: Endpoint = None,
     ca: Ca = None,
@@ -82,7 +85,7 @@ def resubmit(
     mapping, fixed = pairs("--map", column_map or []), pairs("--set", set_fields or [])
     if wrong := unreadable(file, mapping):
         return refused_file(file, wrong, as_json=as_json)
-    with connect(found) as farm:
+    with connect(found) as farm, InputsView() as view:
         try:
             done = farm.resubmit(
                 batch,
@@ -92,6 +95,7 @@ def resubmit(
                 dry_run=dry_run,
                 fresh=fresh,
                 request_id=request_id,
+                inputs=view.options(found, upload=not no_upload),
             )
         except Refused as refused:
             return refused_file(file, refused.problems, as_json=as_json)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from farm.cli import output, plan_options
+from farm.cli.inputs_view import InputsView
 from farm.cli.options import (
     Ca,
     ConfigFile,
@@ -44,6 +45,12 @@ Set = Annotated[
     typer.Option("--set", metavar="FIELD=VALUE", help="The same for all clips."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check it, submit nothing.")]
+NoUpload = Annotated[
+    bool,
+    typer.Option(
+        "--no-upload", help="Send no files: paths of images and videos are the nodes' own."
+    ),
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Stay until every clip has ended.")]
 After = Annotated[
     list[str] | None,
@@ -70,6 +77,7 @@ def submit(
     column_map: Map = None,
     set_fields: Set = None,
     dry_run: DryRun = False,
+    no_upload: NoUpload = False,
     wait: Wait = False,
     deadline: plan_options.Deadline = None,
     after: After = None,
@@ -79,6 +87,7 @@ def submit(
     tag: plan_options.Tag = None,
     profile: plan_options.Profile = None,
     model: plan_options.Model = None,
+    stack: plan_options.Stack = None,
     first_look: FirstLook = False,
     order: plan_options.Order = None,
     pause_after: plan_options.PauseAfter = None,
@@ -94,15 +103,14 @@ def submit(
 
     Quality, a column or `--set quality=…`, is standard by default. draft takes half the steps
     (Distilled 1,1,1; Mid 10,10,10; Base 25), standard those of Helios's authors (2,2,2; 20,20,20;
-    50), both with the VAE in bfloat16 on a GPU. exact is standard with the VAE in float32. A column
-    steps goes before the quality.
+    50), both with the VAE in bfloat16 on a GPU; exact has it in float32. Steps go before quality.
     """
     from farm.client import Planned, Refused
 
     found = settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir, project=project)
     planned = Planned(
         deadline=plan_options.deadline_of(deadline),
-        needs=plan_options.needs_of(card_type, vram, tag, profile, model),
+        needs=plan_options.needs_of(card_type, vram, tag, profile, model, stack),
         limits=limit or (),
         after=after or (),
         first_look=first_look,
@@ -113,7 +121,7 @@ def submit(
     mapping, fixed = pairs("--map", column_map or []), pairs("--set", set_fields or [])
     if wrong := unreadable(file, mapping):
         return refused_file(file, wrong, as_json=as_json)
-    with connect(found) as farm:
+    with connect(found) as farm, InputsView() as view:
         try:
             done = farm.submit(
                 file,
@@ -125,13 +133,14 @@ def submit(
                 dry_run=dry_run,
                 request_id=request_id,
                 planned=planned,
+                inputs=view.options(found, upload=not no_upload),
             )
-        except Refused as refused:
-            return refused_file(file, refused.problems, as_json=as_json)
+        except Refused as no:
+            return refused_file(file, no.problems, as_json=as_json)
         show_warnings(file, done)
         if wait and done.batch is not None:
             return wait_for(farm, done.batch, as_json=as_json)
-        return _print(file, done, as_json=as_json)
+    return _print(file, done, as_json=as_json)
 
 
 def show_warnings(file: Path, done: Submitted) -> None:

@@ -77,6 +77,7 @@ def needs(asked: types.Needs) -> str:
     parts += [f"tag {tag}" for tag in asked.tags]
     parts += [f"profile {asked.profile}"] if asked.profile else []
     parts += [f"model {asked.model}"] if asked.model else []
+    parts += [f"stack {asked.stack_id}"] if asked.stack_id else []
     return ", ".join(parts)
 
 

@@ -13,7 +13,7 @@ raises a `FarmError` of `farm.client.errors` or `farm.domain.errors`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -27,10 +27,12 @@ from farm.client.connection import Connection
 from farm.client.deciding import Deciding
 from farm.client.errors import Refused
 from farm.client.fleet_calls import FleetCalls
-from farm.client.inputs import BesideFile, absolute_settings
+from farm.client.input_calls import InputCalls
+from farm.client.inputs import BesideFile, InputOptions, Replaced, absolute_settings, replaced
 from farm.client.local import find_local
 from farm.client.retaking import Retaking
 from farm.client.saved_looks import SavedLooks
+from farm.client.steering import Steering
 from farm.client.submission import Planned
 from farm.client.times import timestamp
 from farm.domain.spec import Problem
@@ -64,7 +66,7 @@ class Submitted:
     """Clips that no row speaks of any more; they stay."""
 
 
-class Farm(Deciding, Retaking, FleetCalls, SavedLooks):
+class Farm(Deciding, FleetCalls, InputCalls, Retaking, SavedLooks, Steering):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 
     def __init__(self, endpoint: str, token: str = "", ca: Path | None = None) -> None:
@@ -111,17 +113,18 @@ class Farm(Deciding, Retaking, FleetCalls, SavedLooks):
         dry_run: bool = False,
         request_id: str = "",
         planned: Planned = Planned(),  # noqa: B008 - frozen
+        inputs: InputOptions = InputOptions(),  # noqa: B008 - frozen
     ) -> Submitted:
         """Submit a file, or rows of text by column: all of it is accepted or none.
 
         Raises `Refused` with every problem. The same `request_id` twice is one batch; one is
         made up for each call that gives none. `name` is by default the file's. Relative paths
         of images and videos start where the file lies; a program's rows have absolute ones.
-        `planned` is its deadline, what it needs, waits for and counts against.
+        `planned` is its deadline, what it needs, waits for and counts against. Images and videos
+        that are files of this machine are sent, once each, when all else is right (`inputs`).
         """
-        column_map, set_fields = column_map or {}, set_fields or {}
-        if isinstance(what, Path):
-            set_fields = absolute_settings(set_fields, what.parent)
+        column_map, given = column_map or {}, set_fields or {}
+        set_fields = absolute_settings(given, what.parent) if isinstance(what, Path) else given
         options = submission.SubmitOptions(
             name=name or (what.stem if isinstance(what, Path) else "batch"),
             project=project,
@@ -132,7 +135,7 @@ class Farm(Deciding, Retaking, FleetCalls, SavedLooks):
             request_id=request_id or new_request_id(),
             planned=planned,
         )
-        return self._submit(what, options)
+        return self._send(what, options, given, inputs)
 
     def resubmit(
         self,
@@ -144,15 +147,15 @@ class Farm(Deciding, Retaking, FleetCalls, SavedLooks):
         dry_run: bool = False,
         fresh: bool = False,
         request_id: str = "",
+        inputs: InputOptions = InputOptions(),  # noqa: B008 - frozen
     ) -> Submitted:
         """Submit a batch's file, or rows, again: what changed becomes the next version in it.
 
         Rows like the latest version of their clip are passed over, new ones are new clips, and
         clips that no row speaks of stay. Raises `Refused` as `submit` does.
         """
-        set_fields = set_fields or {}
-        if isinstance(what, Path):
-            set_fields = absolute_settings(set_fields, what.parent)
+        given = set_fields or {}
+        set_fields = absolute_settings(given, what.parent) if isinstance(what, Path) else given
         options = submission.SubmitOptions(
             name=batch_id,
             column_map=column_map or {},
@@ -162,12 +165,17 @@ class Farm(Deciding, Retaking, FleetCalls, SavedLooks):
             resubmit_of=batch_id,
             planned=Planned(fresh=fresh),
         )
-        return self._submit(what, options)
+        return self._send(what, options, given, inputs)
 
-    def _submit(
-        self, what: Path | Iterable[Mapping[str, str]], options: submission.SubmitOptions
+    def _send(
+        self,
+        what: Path | Iterable[Mapping[str, str]],
+        options: submission.SubmitOptions,
+        given: Mapping[str, str],
+        inputs: InputOptions,
     ) -> Submitted:
-        column_map = options.column_map
+        """`given` are the settings before their paths were made absolute."""
+        column_map, set_fields = options.column_map, options.set_fields
         if isinstance(what, Path):
             checked = submission.check_file(what, column_map)
         else:
@@ -175,15 +183,20 @@ class Farm(Deciding, Retaking, FleetCalls, SavedLooks):
         source = checked.source
         if source is None or not checked.rows:
             raise Refused(checked.problems)
+        relative = {set_fields[name] for name in given if set_fields[name] != given[name]}
         if isinstance(what, Path):
-            source = BesideFile(source, what.parent, column_map)
-        only_check = options.dry_run or bool(checked.problems)
-        answer: pb.SubmitResponse = self._connection.send(
-            self._batches.Submit,
-            lambda: submission.messages(source, options, dry_run=only_check),
-        )
-        if checked.problems or answer.problems:
-            raise Refused(submission.merged(checked.problems, answer.problems, source.columns))
+            source = BesideFile(source, what.parent, column_map, relative)
+        plan = self.plan_inputs(source, column_map, set_fields, relative, options.project, inputs)
+        if plan.texts:
+            source = Replaced(source, column_map, plan.texts)
+            options = replace(options, set_fields=replaced(set_fields, plan.texts))
+        problems = [*checked.problems, *plan.problems]
+        only_check = options.dry_run or bool(problems)
+        if plan.lacking and not only_check:
+            # Nothing is sent for a batch that will not be taken.
+            self._submit(source, options, problems, dry_run=True)
+            self.send_inputs(plan, options.project, inputs)
+        answer = self._submit(source, options, problems, dry_run=only_check)
         return Submitted(
             answer.batch if answer.HasField("batch") else None,
             answer.clips,
@@ -195,6 +208,22 @@ class Farm(Deciding, Retaking, FleetCalls, SavedLooks):
             changed=answer.changed,
             missing=answer.missing,
         )
+
+    def _submit(
+        self,
+        source: submission.Source,
+        options: submission.SubmitOptions,
+        problems: Sequence[Problem],
+        *,
+        dry_run: bool,
+    ) -> pb.SubmitResponse:
+        """What the farm says to it. Raises `Refused` for its problems and those known before."""
+        answer: pb.SubmitResponse = self._connection.send(
+            self._batches.Submit, lambda: submission.messages(source, options, dry_run=dry_run)
+        )
+        if problems or answer.problems:
+            raise Refused(submission.merged(problems, answer.problems, source.columns))
+        return answer
 
     def get(self, batch_id: str) -> types.Batch:
         """A batch, by its id or by a name that only it has."""
@@ -257,15 +286,15 @@ class Farm(Deciding, Retaking, FleetCalls, SavedLooks):
         on_interrupted: Callable[[str], None] = lambda _why: None,
     ) -> Iterator[pb.WatchResponse]:
         """Every change of a batch after sequence number `after`, without a gap or a repeat."""
-        return watching.watch(
-            self._connection,
-            self._batches,
+        resuming = watching.Resuming(
+            self.endpoint,
             batch_id,
             after=after,
             until_ended=until_ended,
             patience_seconds=patience_seconds,
             on_interrupted=on_interrupted,
         )
+        return watching.watch(self._connection, self._batches, resuming)
 
     def cancel(
         self, batch_id: str, clips: Sequence[str] = (), *, reason: str = "", request_id: str = ""

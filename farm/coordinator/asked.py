@@ -15,12 +15,15 @@ from types import MappingProxyType
 from typing import Final
 
 from farm.domain.batch import Batch, BatchState, Order, cancelled
+from farm.domain.clip import Clip
 from farm.domain.errors import BadDecision, NotFound
 from farm.domain.fleet import Circuit, Needs, Node, Standing
 from farm.domain.hours import Hours
+from farm.domain.profiles import profile_in
 from farm.domain.project import Limit, Project
 from farm.domain.saved_look import SavedLook
-from farm.domain.spec import LoraUse
+from farm.domain.schedule import BLEND_CHUNKS_MAX
+from farm.domain.spec import BLEND_CHUNKS, LoraUse, PromptMark
 from farm.domain.values import QUALITIES, BadValue, control_character, shown
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
@@ -58,13 +61,19 @@ def needs_of(asked: types_pb.Needs) -> Needs:
     for what, names in (("card types", asked.card_types), ("tags", asked.tags)):
         if len(names) > NEEDS_MAX:
             raise BadDecision(f"{len(names)} {what} are too many: name {NEEDS_MAX} at most")
+    profile, stack_id = asked.profile.strip(), asked.stack_id.strip()
+    if profile and stack_id and (named := profile_in(stack_id)) != profile:
+        raise BadDecision(
+            f"the stack {stack_id} names the profile {named or 'of no card'}, and {profile} is "
+            "asked for: leave one of them out"
+        )
     return Needs(
         card_types=_each(text.lower() for text in asked.card_types),
         vram_bytes=asked.vram_bytes,
         tags=_each(asked.tags),
-        profile=asked.profile.strip(),
+        profile=profile,
         model=asked.model.strip(),
-        stack_id=asked.stack_id.strip(),
+        stack_id=stack_id,
     )
 
 
@@ -114,6 +123,43 @@ def amended(
         else (limits_of(asked.limits, limits) if asked.limits else batch.limits),
         first_look=asked.first_look if has("first_look") else batch.first_look,
     )
+
+
+def mark_of(asked: batch_pb.SteerRequest) -> PromptMark:
+    """Another prompt for clips that render. Raises `BadDecision`."""
+    prompt = asked.prompt.strip()
+    if not prompt:
+        raise BadDecision("the new prompt is empty: write one")
+    if control := control_character(prompt):
+        raise BadDecision(f"the new prompt holds {control}: remove that character")
+    if asked.blend_chunks > BLEND_CHUNKS_MAX:
+        raise BadDecision(
+            f"a blend over {asked.blend_chunks} chunks is too long: choose 1 (at once) to "
+            f"{BLEND_CHUNKS_MAX}, or 0 for the usual {BLEND_CHUNKS}"
+        )
+    return PromptMark(asked.chunk, prompt, asked.blend_chunks or BLEND_CHUNKS)
+
+
+def steerable(clip: Clip, chunk: int) -> Clip:
+    """The clip, which can follow another prompt from a chunk on; 0 is the next one.
+
+    Raises `BadDecision`.
+    """
+    if clip.ended:
+        raise BadDecision(
+            f"clip {clip.clip_id} is {clip.state}: only a clip that has not ended takes another "
+            "prompt; `farm branch` makes a new version of it"
+        )
+    first, last = clip.chunks_done, clip.chunks - 1
+    if first > last:
+        raise BadDecision(f"all {clip.chunks} chunks of clip {clip.clip_id} are recorded already")
+    if chunk and not first <= chunk <= last:
+        what = "recorded already" if chunk < first else f"beyond its {clip.chunks} chunks"
+        choice = f"{max(first, 1)} to {last}, or 0" if last else "0"
+        raise BadDecision(
+            f"chunk {chunk} of clip {clip.clip_id} is {what}: choose {choice} for the next one"
+        )
+    return clip
 
 
 def project_of(

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from farm.coordinator.cards import Cards
 from farm.coordinator.settings_book import Decided
+from farm.coordinator.steers import Steers
 from farm.domain.batch import Batch
 from farm.domain.clip import (
     CHUNK_FRAMES,
@@ -114,6 +115,7 @@ class Books:
         self.settle_standings()
         self.strikes = Strikes(self.policy)
         self.waits = Waits()
+        self.steers = Steers(store)
         self._due: deque[tuple[str, Event, str]] = deque()
         self.totals: Totals = store.totals()
         self.pending = Commit()

@@ -18,7 +18,7 @@ from farm.coordinator.books import Books
 from farm.coordinator.fleet_decisions import Apply, FleetDecisions
 from farm.coordinator.retakes import Retakes
 from farm.domain.batch import Batch, BatchState, cancelled
-from farm.domain.clip import Approved, Clip, ClipState, Rejected
+from farm.domain.clip import Approved, Clip, ClipState, Rejected, Steered
 from farm.domain.errors import BadDecision, NotFound
 from farm.domain.project import Look
 from heliostat.v1 import batch_service_pb2 as batch_pb
@@ -36,6 +36,7 @@ class Decisions:
             "LookRequest": (batch_pb.LookRequest, self._look),
             "ScoreRequest": (batch_pb.ScoreRequest, self._score),
             "RetakeRequest": (batch_pb.RetakeRequest, Retakes(books).prepare),
+            "SteerRequest": (batch_pb.SteerRequest, self._steer),
             **FleetDecisions(books).by_name,
         }
 
@@ -129,6 +130,30 @@ class Decisions:
         def apply() -> int:
             books.pending.looks.extend(said.values())
             return len(said)
+
+        return apply
+
+    # -- prompts ---------------------------------------------------------------------------
+
+    def _steer(self, request: batch_pb.SteerRequest) -> Apply:
+        books = self._books
+        batch, mark = self._batch(request.batch_id), asked.mark_of(request)
+        if not request.clips:
+            raise BadDecision("the request names no clip: name those that are to follow it")
+        ids = self._ids(batch.batch_id, request.clips)
+        clips = [
+            asked.steerable(clip, mark.chunk)
+            for clip_id in sorted(set(ids.values()))
+            if (clip := books.clips.get(clip_id) or books.store.clip(clip_id))
+        ]
+        where = f"chunk {mark.chunk}" if mark.chunk else "the next chunk"
+
+        def apply() -> int:
+            for clip in clips:
+                books.step(clip, Steered(), detail=f"another prompt from {where} on")
+                asked_now = books.steers.ask(clip.clip_id, mark, books.clock.now())
+                books.pending.steers.extend(asked_now)
+            return len(clips)
 
         return apply
 

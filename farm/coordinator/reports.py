@@ -139,6 +139,7 @@ class Reports:
                 profile=report.profile,
             )
         )
+        books.pending.steers += books.steers.follow(clip.clip_id, report.changes, report.chunk)
         batch = books.clips.batch(clip.batch_id)
         if batch is not None and batch.first_look and after.chunks_done == 1:
             books.step(after, GateReached(), detail="waits for a first look")
@@ -155,7 +156,10 @@ class Reports:
             failure = node_pb.FailureReport(failure_class=types_pb.FAILURE_CLASS_NODE, message=text)
             self._failure(clip, card, failure)
             return STALE, text
-        books.step(clip, Finished(), card_id=card.card_id)
+        missed = books.steers.miss(clip.clip_id)
+        detail = "a change of prompt came too late for its last chunk" if missed else ""
+        books.step(clip, Finished(), detail=detail, card_id=card.card_id)
+        books.pending.steers += missed
         books.pending.takes.append(
             TakeRow(
                 clip_id=clip.clip_id,

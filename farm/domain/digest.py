@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import asdict
-from typing import Final
 
 from farm.domain.inputs import object_key
+from farm.domain.names import is_input_key
 from farm.domain.spec import ClipSpec
-
-_BY_CONTENT: Final = re.compile(r"inputs/[0-9a-f]{64}(\.[a-z0-9]{1,16})?")
-"""Keys of inputs that can never hold anything else."""
 
 
 def digest_of(spec: ClipSpec) -> str:
@@ -22,7 +18,7 @@ def digest_of(spec: ClipSpec) -> str:
     file on the nodes, an object that is not named by its content, a LoRA.
     """
     for place in (spec.image, spec.video):
-        if place and not _BY_CONTENT.fullmatch(object_key(place) or ""):
+        if place and not is_input_key(object_key(place) or ""):
             return ""
     if spec.loras:
         return ""

@@ -63,6 +63,22 @@ class TakeRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Steer:
+    """A change of prompt that was asked for while a clip renders."""
+
+    number: int
+    """Grows with each of the farm."""
+    clip_id: str
+    mark: PromptMark
+    """Chunk 0 stands for the next one that is begun."""
+    at: float
+    """Unix seconds."""
+    settled: int | None = None
+    """The recorded chunk that was begun with it, or with a later one that was due as well; -1 where
+    another took its place before, or none was left. None: it is still to come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
     """What the ledger let go in one step of retention."""
 
@@ -188,6 +204,7 @@ class Commit:
     forgotten: list[tuple[str, str]] = field(default_factory=list)
     """("limit", "circuit" or "look", its name): removed by a person."""
     looks: list[Look] = field(default_factory=list)
+    steers: list[Steer] = field(default_factory=list)
     fleet_events: list[FleetEvent] = field(default_factory=list)
     saved_looks: list[SavedLook] = field(default_factory=list)
     notices: list[NoticeOutcome] = field(default_factory=list)

@@ -32,6 +32,9 @@ _KEY = re.compile(
     r"\.(?P<ext>[a-z0-9]{1,16})"
 )
 
+_INPUTS: Final = "inputs"
+_INPUT_KEY = re.compile(rf"[^/]+/{_INPUTS}/[0-9a-f]{{64}}\.[a-z0-9]{{1,16}}")
+
 _FORBIDDEN = frozenset('<>:"/\\|?*')
 # Reserved on Windows with any extension, and with spaces before it; ¹²³ count as digits there.
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*", re.IGNORECASE)
@@ -133,6 +136,25 @@ def parse_object_key(key: str) -> ObjectKey | None:
         sha16=parts["sha16"],
         ext=parts["ext"],
     )
+
+
+def input_key(project: str, sha256_hex: str, ext: str) -> str:
+    """The key of a file that clips start from. Raises ValueError when a part cannot be one."""
+    if not _SHA256.fullmatch(sha256_hex):
+        raise ValueError(f"{sha256_hex!r} is no SHA-256: 64 lower-case hexadecimal digits")
+    if not _EXTENSION.fullmatch(ext):
+        raise ValueError(f"{ext!r} is no file name extension: 1 to 16 of a-z and 0-9, no dot")
+    return f"{inputs_prefix(project)}{sha256_hex}.{ext}"
+
+
+def is_input_key(key: str) -> bool:
+    """Whether `input_key` made it."""
+    return _INPUT_KEY.fullmatch(key) is not None
+
+
+def inputs_prefix(project: str) -> str:
+    """What the keys of a project's input files begin with; no batch's id is `inputs`."""
+    return f"{slug(project)}/{_INPUTS}/"
 
 
 def batch_prefix(project: str, batch: str) -> str:

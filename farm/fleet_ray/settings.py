@@ -7,11 +7,14 @@ import ipaddress
 import json
 import secrets
 import socket
+import sys
 import tempfile
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from farm.domain.roots import roots_of, system_of
 from farm.fleet_ray.private_file import write_private
 from farm.objects.embedded import generate_keys
 from farm.objects.s3 import S3Settings
@@ -57,6 +60,8 @@ class HeadSettings:
     """Directory of pinned LoRAs, on every node."""
     inputs: tuple[Path, ...] = ()
     """Directories of the nodes that clips may start from files of."""
+    roots: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Shared storage: name → operating system → directory."""
     ledger: str = ""
     """URL of the ledger's database without its password; empty: the file here."""
     keep_chunks_days: float = 30.0
@@ -72,6 +77,8 @@ class HeadSettings:
     ray_dashboard: bool = False
     notices_hook: str = ""
     """A command that is run for every notice; empty is none."""
+    cors_origins: tuple[str, ...] = ()
+    """Whose pages may call the API by JSON."""
     baseline: str = "h100"
     baseline_fps: float = 0.0
     """Frames per second of the baseline as measured here; 0 is as published."""
@@ -118,6 +125,13 @@ class HeadSettings:
         if not self.inputs and self.on_loopback:
             return None
         return tuple(map(str, self.inputs))
+
+    @property
+    def roots_here(self) -> dict[str, str]:
+        """Shared storage as this machine has it: name → directory."""
+        found = {root.name: root.directories for root in roots_of(self.roots)}
+        system = system_of(sys.platform)
+        return {name: by[system] for name, by in found.items() if system in by}
 
     @property
     def local_host(self) -> str:
@@ -190,6 +204,7 @@ class HeadSettings:
         for name in ("data_dir", "model", "loras", "tls_certificate", "tls_key"):
             values[name] = Path(values[name]) if values.get(name) else None
         values["inputs"] = tuple(map(Path, values.get("inputs", ())))
+        values["cors_origins"] = tuple(values.get("cors_origins", ()))
         return cls(**values)
 
 

@@ -91,8 +91,12 @@ class BatchService(Retaking):
             batch = ledger.find_batch(batch_id)
             found = ledger.clips(batch.batch_id, limit=size + 1, after=after, states=states)
             page = found[:size]
-            looks = ledger.clip_looks([row.clip.clip_id for row in page])
-            clips = [clip_view(row, looks.get(row.clip.clip_id), presign) for row in page]
+            ids = [row.clip.clip_id for row in page]
+            looks, steers = ledger.clip_looks(ids), ledger.clip_steers(ids)
+            clips = [
+                clip_view(row, looks.get(clip_id), presign, steers.get(clip_id, ()))
+                for clip_id, row in zip(ids, page, strict=True)
+            ]
             for clip in clips:
                 if presign and clip.state == types_pb.CLIP_STATE_HELD:
                     add_preview(clip, ledger.chunks(clip.clip_id), presign)
@@ -153,6 +157,13 @@ class BatchService(Retaking):
         return batch_pb.RetryResponse(
             requeued=answer.result, batch=await self._desk.batch(batch.batch_id)
         )
+
+    @unary
+    async def PrepareInputs(  # noqa: N802
+        self, request: batch_pb.PrepareInputsRequest, _context: Context
+    ) -> batch_pb.PrepareInputsResponse:
+        """Which files are there, and where to put the others."""
+        return await self._desk.inputs.prepare(request)
 
     def _page_size(self, asked: int) -> int:
         """Sizes above the limit are cut to it, as the answer's length shows."""

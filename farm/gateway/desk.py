@@ -14,6 +14,7 @@ from farm.domain.tokens import CountTokens
 from farm.domain.values import Limits as RowLimits
 from farm.gateway.coordinator_link import CoordinatorLink
 from farm.gateway.fleet_view import FleetView
+from farm.gateway.inputs import InputDesk
 from farm.gateway.settings import Limits
 from farm.gateway.threads import Threads
 from farm.gateway.views import batch_view
@@ -31,6 +32,7 @@ class Desk:
     objects: ObjectStore
     link: CoordinatorLink
     fleet: FleetView
+    inputs: InputDesk
     threads: Threads
     limits: Limits
     row_limits: RowLimits

@@ -10,6 +10,7 @@ from farm.coordinator import asked
 from farm.domain.batch import Batch, Order
 from farm.domain.errors import AmbiguousName, BadDecision, NotFound
 from farm.domain.fleet import Needs
+from farm.domain.profiles import renders_as
 from farm.domain.project import DEFAULT_PROJECT
 from farm.domain.saved_look import SavedLook, look_for, needs_under
 from farm.domain.spec import Problem
@@ -177,6 +178,12 @@ def _lacking(needs: Needs, cards: Sequence[types_pb.Card]) -> list[tuple[str, st
     if needs.model and not any(_is_model(needs.model, model) for model in models):
         what = f"no card of the fleet has the model {shown(needs.model)}"
         found.append((f"--model {needs.model}", what, _there_is("model", models)))
+    stacks = {card.stack_id for card in cards if card.stack_id}
+    if needs.stack_id and not any(
+        renders_as(needs.stack_id, card.stack_id, card.profiles) for card in cards
+    ):
+        what = f"no card of the fleet has the stack {shown(needs.stack_id)}"
+        found.append(("--stack", what, _there_is("stack", stacks)))
     return found
 
 

@@ -18,6 +18,7 @@ from farm.domain.ledger import (
     ClipRow,
     EventRow,
     FleetEventRow,
+    Steer,
     StoredObject,
     TakeRow,
 )
@@ -102,7 +103,10 @@ def counts_view(counts: Mapping[ClipState, int]) -> types_pb.ClipCounts:
 
 
 def clip_view(
-    row: ClipRow, look: Look | None = None, presign: Callable[[str], str] | None = None
+    row: ClipRow,
+    look: Look | None = None,
+    presign: Callable[[str], str] | None = None,
+    steers: Iterable[Steer] = (),
 ) -> types_pb.Clip:
     """A clip, with what was said of it; with `presign` (key → URL) its take comes with URLs."""
     clip = row.clip
@@ -121,7 +125,8 @@ def clip_view(
         columns=row.columns,
         row=row.row,
         file_name=row.file_name,
-        origin=_origin_view(row.origin),
+        origin=origin_view(row.origin),
+        steers=mark_views(steer.mark for steer in steers),
     )
     if row.take is not None:
         view.take.CopyFrom(_take_view(row.take, row.finished_at, presign))
@@ -177,6 +182,13 @@ def spec_view(spec: ClipSpec) -> types_pb.ClipSpec:
 def lora_views(loras: Iterable[LoraUse]) -> list[types_pb.Lora]:
     """LoRAs and how strongly they count."""
     return [types_pb.Lora(name=lora.name, scale=lora.scale) for lora in loras]
+
+
+def origin_view(origin: Origin | None) -> types_pb.Origin | None:
+    """What a clip was made from."""
+    if origin is None:
+        return None
+    return types_pb.Origin(kind=origin.kind, clip_id=origin.clip_id, chunks=origin.chunks)
 
 
 def mark_views(marks: Iterable[PromptMark]) -> list[types_pb.PromptMark]:
@@ -278,12 +290,6 @@ def _budget_view(budget: Budget) -> types_pb.Budget | None:
     return types_pb.Budget(
         money=budget.money, hours=budget.hours, kilowatt_hours=budget.kilowatt_hours
     )
-
-
-def _origin_view(origin: Origin | None) -> types_pb.Origin | None:
-    if origin is None:
-        return None
-    return types_pb.Origin(kind=origin.kind, clip_id=origin.clip_id, chunks=origin.chunks)
 
 
 def _fork_view(fork: Fork | None) -> types_pb.Fork | None:

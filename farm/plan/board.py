@@ -335,7 +335,7 @@ class Board:
         self._of_card[card_id][clip.clip_id] = None
         self._project_cards[entry.batch.project][card_id] += 1
         self.limits_used.update(entry.batch.limits)
-        self.given[card_id] = Given(clip.loras, clip.quality, entry.batch.needs.profile)
+        self.given[card_id] = Given(clip.loras, clip.quality, entry.batch.needs.pinned)
         self.reserved.pop(clip.clip_id, None)
 
     def _release(self, entry: Entry, clip: Clip, card_id: str) -> None:

@@ -21,6 +21,7 @@ from farm.domain.ledger import (
     FleetEventRow,
     RequestRow,
     Reusable,
+    Steer,
 )
 from farm.domain.project import Limit, Look, Project
 from farm.domain.saved_look import SavedLook
@@ -272,6 +273,16 @@ class SqlLedger:
                 found |= plan_rows.read_clip_looks(connection, block)
         return found
 
+    def clip_steers(self, clip_ids: Sequence[str]) -> dict[str, list[Steer]]:
+        """Changes of prompt that are still to come for some clips, by number."""
+        found: dict[str, list[Steer]] = {}
+        with self._engine.begin() as connection:
+            for block in blocks(clip_ids):
+                of_clips = t.steers.c.clip_id.in_(block)
+                for steer in plan_rows.read_steers(connection, of_clips):
+                    found.setdefault(steer.clip_id, []).append(steer)
+        return found
+
     def request(self, request_id: str) -> RequestRow | None:
         """What a request_id was answered with."""
         with self._engine.begin() as connection:
@@ -297,6 +308,23 @@ class SqlLedger:
         with self._engine.begin() as connection:
             counted: dict[str, int] = {state: int(n) for state, n in connection.execute(query)}
         return {state: counted.get(state.value, 0) for state in ClipState}
+
+    def input_places(self) -> set[str]:
+        """What all clips start from that retention has not let go of, staged ones too.
+
+        Reads the options of all of them: for a duty that runs once a day.
+        """
+        query = (
+            select(t.texts.c.options)
+            .join(t.clips, t.clips.c.clip_id == t.texts.c.clip_id)
+            .where(t.clips.c.released_at.is_(None), t.texts.c.options.is_not(None))
+            .execution_options(yield_per=1000)
+        )
+        found: set[str] = set()
+        with self._engine.begin() as connection:
+            for options in connection.execute(query).scalars():
+                found.update(options[name] for name in ("image", "video") if name in options)
+        return found
 
 
 _has_open_clips: Final = (

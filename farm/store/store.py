@@ -8,7 +8,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, bindparam, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from farm.domain.batch import Batch, BatchState
@@ -22,6 +22,7 @@ from farm.domain.ledger import (
     Commit,
     Released,
     RequestRow,
+    Steer,
     Totals,
 )
 from farm.domain.notices import Notice
@@ -196,6 +197,16 @@ class SqlStore:
         """What people said of a batch's clips at their first look, by clip id."""
         with self._reads.begin() as connection:
             return plan_rows.read_looks(connection, batch_id)
+
+    def steers(self) -> list[Steer]:
+        """Changes of prompt that are still to come, by number."""
+        with self._reads.begin() as connection:
+            return plan_rows.read_steers(connection)
+
+    def last_steer(self) -> int:
+        """The highest number of any change of prompt; 0 is none."""
+        with self._reads.begin() as connection:
+            return connection.scalar(select(func.max(t.steers.c.number))) or 0
 
     def commit(self, epoch: int, at: float, commit: Commit) -> None:
         """Write all of it and its events in one transaction; batches' events come first.

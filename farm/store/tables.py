@@ -286,15 +286,20 @@ reviews: Final = Table(
 steers: Final = Table(
     "steers",
     metadata,
-    Column("number", SEQUENCE, primary_key=True),
+    Column("number", SEQUENCE, primary_key=True, autoincrement=False),
     Column("clip_id", Text, ForeignKey("clips.clip_id"), nullable=False, index=True),
     Column("chunk", Integer, nullable=False),
     Column("prompt", Text, nullable=False),
     Column("blend_chunks", Integer, nullable=False),
     Column("at", Double, nullable=False),
+    Column("settled", Integer),
 )
 """Changes of prompt that people asked for while a clip rendered, in their order. Chunk 0 stands for
-the next one that is begun."""
+the next one that is begun. `settled` is NULL for one that is still to come."""
+
+_unsettled: Final = steers.c.settled.is_(None)
+Index("ix_steers_open", steers.c.number, sqlite_where=_unsettled, postgresql_where=_unsettled)
+"""What a restart loads."""
 
 looks: Final = Table(
     "looks",

@@ -9,6 +9,7 @@ from farm.domain.clip import Cancelled, Clip, ClipState
 from farm.domain.digest import digest_of
 from farm.domain.errors import BadDecision, NotFound, StaleWrite
 from farm.domain.ledger import AddedClip, BatchChange, Commit
+from farm.domain.names import input_key
 from farm.domain.spec import LoraUse, NewClip, Origin
 from tests.fixtures.ledger import LEASE, Farm, new_clip
 
@@ -181,12 +182,12 @@ class TestDigest:
         assert digest_of(spec) == digest_of(new_clip(1).spec)
 
     def test_names_of_what_may_change_have_none(self):
-        spec, content = new_clip(1).spec, "ab" * 32
-        assert digest_of(replace(spec, image=f"s3://farm/inputs/{content}.png"))
+        spec, content = new_clip(1).spec, input_key("p", "ab" * 32, "png")
+        assert digest_of(replace(spec, image=f"s3://farm/{content}"))
         for changed in (
             {"image": "/mnt/show/plate.png"},
             {"video": "s3://farm/plates/a.mp4"},
-            {"image": f"s3://farm/inputs/{content}.png", "video": "/a.mp4"},
+            {"image": f"s3://farm/{content}", "video": "/a.mp4"},
             {"loras": (LoraUse("film"),)},
         ):
             assert digest_of(replace(spec, **changed)) == ""

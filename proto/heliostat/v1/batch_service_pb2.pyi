@@ -1337,18 +1337,24 @@ class PrepareInputsRequest(message.Message):
 
     FILES_FIELD_NUMBER: builtins.int
     PROJECT_FIELD_NUMBER: builtins.int
+    ONLY_LOOK_FIELD_NUMBER: builtins.int
     project: builtins.str
+    only_look: builtins.bool
+    """Say where they belong and which are there, and begin nothing."""
     @builtins.property
-    def files(self) -> containers.RepeatedCompositeFieldContainer[InputFile]: ...
+    def files(self) -> containers.RepeatedCompositeFieldContainer[InputFile]:
+        """May be empty: the answer then says only what the farm takes."""
+
     def __init__(
         self,
         *,
         files: abc.Iterable[InputFile] | None = ...,
         project: builtins.str = ...,
+        only_look: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["files", b"files", "project", b"project"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["files", b"files", "only_look", b"only_look", "project", b"project"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1367,7 +1373,7 @@ class InputFile(message.Message):
     """Its name's ending, without the dot."""
     @builtins.property
     def part_sha256(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Base64 SHA-256 of each part, in order, where it is sent in parts; empty sends it whole."""
+        """Base64 SHA-256 of each part, in order; empty for a file that is sent whole."""
 
     def __init__(
         self,
@@ -1389,21 +1395,61 @@ class PrepareInputsResponse(message.Message):
 
     PLACES_FIELD_NUMBER: builtins.int
     PART_BYTES_FIELD_NUMBER: builtins.int
+    BYTES_MAX_FIELD_NUMBER: builtins.int
+    BUCKET_FIELD_NUMBER: builtins.int
+    ROOTS_FIELD_NUMBER: builtins.int
     part_bytes: builtins.int
-    """Bytes of a part; the last one may have fewer."""
+    """Bytes of a part; the last one may have fewer. A file with no more is sent whole."""
+    bytes_max: builtins.int
+    """Of one file."""
+    bucket: builtins.str
+    """The farm's own, and its shared storage: files below a root need not be sent."""
     @builtins.property
     def places(self) -> containers.RepeatedCompositeFieldContainer[InputPlace]:
         """In the order of the request."""
 
+    @builtins.property
+    def roots(self) -> containers.RepeatedCompositeFieldContainer[Root]: ...
     def __init__(
         self,
         *,
         places: abc.Iterable[InputPlace] | None = ...,
         part_bytes: builtins.int = ...,
+        bytes_max: builtins.int = ...,
+        bucket: builtins.str = ...,
+        roots: abc.Iterable[Root] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["part_bytes", b"part_bytes", "places", b"places"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["bucket", b"bucket", "bytes_max", b"bytes_max", "part_bytes", b"part_bytes", "places", b"places", "roots", b"roots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Root(message.Message):
+    """Shared storage by name: where each operating system has it; empty where it has not."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    LINUX_FIELD_NUMBER: builtins.int
+    WINDOWS_FIELD_NUMBER: builtins.int
+    MACOS_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    linux: builtins.str
+    windows: builtins.str
+    macos: builtins.str
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        linux: builtins.str = ...,
+        windows: builtins.str = ...,
+        macos: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["linux", b"linux", "macos", b"macos", "name", b"name", "windows", b"windows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1419,7 +1465,7 @@ class InputPlace(message.Message):
     """What a row may name: s3://BUCKET/KEY."""
     is_there: builtins.bool
     in_parts: builtins.bool
-    """Whole objects: sent, it is there. Parts: call again when all are sent, and they are joined."""
+    """Call again when all are sent: parts are then joined, and what came is verified."""
     @builtins.property
     def parts(self) -> containers.RepeatedCompositeFieldContainer[InputPart]:
         """What is still to be sent; empty when it is there."""

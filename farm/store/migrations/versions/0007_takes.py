@@ -62,16 +62,21 @@ def upgrade() -> None:
     )  # fmt: skip
     op.create_table(
         "steers",
-        sa.Column("number", _SEQUENCE, nullable=False),
+        sa.Column("number", _SEQUENCE, autoincrement=False, nullable=False),
         sa.Column("clip_id", sa.Text(), nullable=False),
         sa.Column("chunk", sa.Integer(), nullable=False),
         sa.Column("prompt", sa.Text(), nullable=False),
         sa.Column("blend_chunks", sa.Integer(), nullable=False),
         sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("settled", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(["clip_id"], ["clips.clip_id"], name="fk_steers_clip_id_clips"),
         sa.PrimaryKeyConstraint("number", name="pk_steers"),
     )
     op.create_index("ix_steers_clip_id", "steers", ["clip_id"])
+    unsettled = sa.text("settled IS NULL")
+    op.create_index(
+        "ix_steers_open", "steers", ["number"], sqlite_where=unsettled, postgresql_where=unsettled
+    )
     op.create_table(
         "notices",
         sa.Column("number", _SEQUENCE, nullable=False),
