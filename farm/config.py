@@ -28,6 +28,7 @@ from pydantic_settings import (
 from farm.domain.errors import FarmError
 from farm.domain.roots import roots_of
 from farm.failpoints import VARIABLE as FAILPOINTS
+from farm.plan.tariff import parse_cloud, parse_prices
 
 PREFIX: Final = "HELIOSTAT_"
 CONFIG_VARIABLE: Final = "HELIOSTAT_CONFIG"
@@ -161,6 +162,40 @@ class FarmConfig(BaseSettings):
         pattern=r"^(\d{1,4}(,\d{1,4})*)?$",
         description="Its steps, as in `2,2,2`; empty: 1,1,1.",
     )
+    currency: str = Field(
+        "USD", pattern="^[A-Z]{3}$", description="What money is reckoned in; ISO 4217."
+    )
+    electricity_price: float = Field(
+        0.17, ge=0, le=1e6, description="Of a kWh. [average of US households, assumed]"
+    )
+    card_prices: str = Field(
+        "",
+        description="Of cards by type, as in `rtx-4060-ti=420,h100=28000`; the others' are as the "
+        "card table has them. [assumed]",
+    )
+    card_years: float = Field(
+        3.0, gt=0, le=100, description="Over which a card's price is spread. [assumed]"
+    )
+    card_watts: float = Field(
+        65.0,
+        ge=0,
+        le=10_000,
+        description="Of a card that neither measures nor says what it draws, such as a CPU slot. "
+        "[assumed]",
+    )
+    h100_hour_price: float = Field(
+        2.5, ge=0, le=1e6, description="Of an H100 rented by the hour. [assumed]"
+    )
+    cloud_prices: str = Field(
+        "2,4,8",
+        description="Of a generation in a cloud: lowest, average, highest. [by the press]",
+    )
+    cloud_second_price: float = Field(
+        0.0,
+        ge=0,
+        le=1e6,
+        description="Of a second of video in a cloud; above 0 it takes the average's place.",
+    )
     mark_seam_flicker: float = Field(
         4.0,
         ge=0,
@@ -205,6 +240,18 @@ class FarmConfig(BaseSettings):
     @classmethod
     def _is_command(cls, value: str) -> str:
         shlex.split(value)  # ValueError: the quotes do not match
+        return value
+
+    @field_validator("card_prices")
+    @classmethod
+    def _prices(cls, value: str) -> str:
+        parse_prices(value)
+        return value
+
+    @field_validator("cloud_prices")
+    @classmethod
+    def _cloud(cls, value: str) -> str:
+        parse_cloud(value)
         return value
 
     @field_validator("redis")

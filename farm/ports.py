@@ -25,6 +25,7 @@ from farm.domain.ledger import (
 )
 from farm.domain.notices import Notice
 from farm.domain.project import Limit, Look, Project
+from farm.domain.quote import Quote
 from farm.domain.saved_look import SavedLook
 from farm.domain.spec import NewClip
 
@@ -143,10 +144,18 @@ class Store(Protocol):
         """Add to a staged batch which of its clips wait for which others, by their ordinals."""
         ...
 
-    def publish_batch(self, epoch: int, at: float, batch_id: str, request: RequestRow) -> None:
+    def publish_batch(
+        self,
+        epoch: int,
+        at: float,
+        batch_id: str,
+        request: RequestRow,
+        promise: Quote | None = None,
+    ) -> None:
         """Make a staged batch visible, with an event for each of its clips, in one transaction.
 
-        Raises `RequestConflict` when the request_id was used for another payload.
+        `promise` is written down with it. Raises `RequestConflict` when the request_id was used
+        for another payload.
         """
         ...
 

@@ -7,6 +7,7 @@ import typer
 from farm.cli import (
     batches,
     deciding,
+    estimate,
     fleet,
     head,
     ledger,
@@ -46,6 +47,7 @@ for body in (
     retaking.retake,
     retaking.extend,
     retaking.branch,
+    estimate.estimate,
     fleet.status,
     top.top,
     watch.watch,

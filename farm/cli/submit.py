@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from farm.cli import output, plan_options
+from farm.cli import output, plan_options, quote_view
 from farm.cli.inputs_view import InputsView
 from farm.cli.options import (
     Ca,
@@ -171,6 +171,7 @@ def _print(file: Path, done: Submitted, *, as_json: bool) -> int:
                 "frames": done.frames,
                 "repeated": done.repeated,
                 "reused": done.reused,
+                "quote": plain(done.quote) if done.quote is not None else None,
                 "warnings": output.problem_values(str(file), done.warnings),
             }
         )
@@ -178,10 +179,14 @@ def _print(file: Path, done: Submitted, *, as_json: bool) -> int:
     clips, frames = plural(done.clips, "clip"), plural(done.frames, "frame")
     if done.batch is None:
         output.say(f"no problems: {clips}, {frames}")
+        if done.quote is not None:
+            quote_view.show(done.quote)
     else:
         again = f", {plural(done.reused, 'take')} there already" if done.reused else ""
         again += " (submitted before)" if done.repeated else ""
         output.say(f"batch {done.batch.batch_id}: {clips}, {frames}{again}")
+        if done.quote is not None:
+            output.say(quote_view.line(done.quote))
     return output.OK
 
 

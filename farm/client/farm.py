@@ -26,6 +26,7 @@ from farm.client.base import new_request_id
 from farm.client.connection import Connection
 from farm.client.deciding import Deciding
 from farm.client.errors import Refused
+from farm.client.estimating import Estimating
 from farm.client.fleet_calls import FleetCalls
 from farm.client.input_calls import InputCalls
 from farm.client.inputs import BesideFile, InputOptions, Replaced, absolute_settings, replaced
@@ -56,6 +57,8 @@ class Submitted:
     warnings: list[Problem]
     repeated: bool
     """This request_id had been accepted before; `batch` is what it became then."""
+    quote: types.Quote | None = None
+    """What it should take and cost; None where the farm could not say."""
     reused: int = 0
     """Of `clips`, those whose takes were there already."""
     unchanged: int = 0
@@ -66,7 +69,7 @@ class Submitted:
     """Clips that no row speaks of any more; they stay."""
 
 
-class Farm(Deciding, FleetCalls, InputCalls, Retaking, SavedLooks, Steering):
+class Farm(Deciding, Estimating, FleetCalls, InputCalls, Retaking, SavedLooks, Steering):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 
     def __init__(self, endpoint: str, token: str = "", ca: Path | None = None) -> None:
@@ -203,6 +206,7 @@ class Farm(Deciding, FleetCalls, InputCalls, Retaking, SavedLooks, Steering):
             answer.frames,
             submission.merged((), answer.warnings, source.columns),
             answer.repeated_request,
+            answer.quote if answer.HasField("quote") else None,
             reused=answer.reused,
             unchanged=answer.unchanged,
             changed=answer.changed,

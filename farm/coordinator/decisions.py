@@ -13,7 +13,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from farm.coordinator import asked
+from farm.coordinator import asked, spending
 from farm.coordinator.books import Books
 from farm.coordinator.fleet_decisions import Apply, FleetDecisions
 from farm.coordinator.retakes import Retakes
@@ -59,6 +59,8 @@ class Decisions:
         batch = self._batch(request.batch_id)
         if batch.state is BatchState.CANCELLED:
             raise BadDecision(cancelled(batch))
+        if over := spending.over_budget(self._books, batch):
+            raise BadDecision(over)
         entry = self._books.clips.entry(batch.batch_id)
         failed = entry.failed if entry else batch.failures_forgiven
         after = replace(batch, state=BatchState.OPEN, reason="", failures_forgiven=failed)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
+from typing import Final
 
 from farm.domain.batch import Batch
 from farm.domain.clip import Clip, EventKind
 from farm.domain.fleet import Circuit, FleetEvent, Node, Standing
 from farm.domain.notices import NoticeOutcome
 from farm.domain.project import Limit, Look, Project
+from farm.domain.quote import Spent
 from farm.domain.saved_look import SavedLook
 from farm.domain.spec import ClipSpec, NewClip, Origin, PromptMark
 
@@ -119,9 +121,14 @@ class Reusable:
     stack_id: str
 
 
+ENDS: Final = frozenset({"done", "failed", "over"})
+"""Kinds of the event of a batch whose last clip has ended: with none failed, with some, or after it
+was cancelled."""
+
+
 @dataclass(frozen=True, slots=True)
 class BatchChange:
-    """A decision about a batch."""
+    """A decision about a batch, or its end."""
 
     after: Batch
     kind: str
@@ -193,6 +200,8 @@ class Commit:
     batches: list[BatchChange] = field(default_factory=list)
     chunks: list[ChunkRow] = field(default_factory=list)
     takes: list[TakeRow] = field(default_factory=list)
+    spent: dict[str, Spent] = field(default_factory=dict)
+    """Batch id → what it has cost more."""
     totals: Totals | None = None
     """The counters after this commit; None leaves them as they are."""
     requests: list[RequestRow] = field(default_factory=list)

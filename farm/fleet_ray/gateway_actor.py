@@ -76,6 +76,7 @@ class GatewayActor:
                 model_dir=settings.model,
                 model=shape,
                 baseline=settings.compared_with,
+                tariff=settings.tariff,
                 notices=NoticeSettings(
                     secret=keys.notices_secret,
                     webhook=keys.notices_webhook,

@@ -19,6 +19,7 @@ from farm.fleet_ray.private_file import write_private
 from farm.objects.embedded import generate_keys
 from farm.objects.s3 import S3Settings
 from farm.plan.economics import Baseline, own_baseline
+from farm.plan.tariff import Tariff, parse_cloud, parse_prices
 
 MARKER_VARIABLE: Final = "HELIOSTAT_FARM_MARKER"
 """Every process of a farm carries it in its environment, so that none is ever left behind."""
@@ -83,6 +84,15 @@ class HeadSettings:
     baseline_fps: float = 0.0
     """Frames per second of the baseline as measured here; 0 is as published."""
     baseline_steps: str = ""
+    currency: str = "USD"
+    """What a batch costs is reckoned in it, by these prices (`tariff`)."""
+    electricity_price: float = 0.17
+    card_prices: str = ""
+    card_years: float = 3.0
+    card_watts: float = 65.0
+    h100_hour_price: float = 2.5
+    cloud_prices: str = "2,4,8"
+    cloud_second_price: float = 0.0
     mark_seam_flicker: float = 4.0
     """Beyond these, signals of quality mark a take; `thresholds` is how cards get them."""
     mark_black_frames: int = 12
@@ -178,6 +188,20 @@ class HeadSettings:
         """What the fleet's frame rate is compared with."""
         steps = tuple(int(step) for step in self.baseline_steps.split(",") if step)
         return own_baseline(self.baseline, self.baseline_fps, steps)
+
+    @property
+    def tariff(self) -> Tariff:
+        """What cards, electricity, H100s and clouds cost."""
+        return Tariff(
+            currency=self.currency,
+            electricity_price=self.electricity_price,
+            card_prices=parse_prices(self.card_prices),
+            card_years=self.card_years,
+            card_watts=self.card_watts,
+            h100_hour_price=self.h100_hour_price,
+            cloud_prices=parse_cloud(self.cloud_prices),
+            cloud_second_price=self.cloud_second_price,
+        )
 
     @property
     def thresholds(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from farm.gateway.coordinator_link import GatewayBusy
 from farm.gateway.desk import Desk
 from farm.gateway.grpc_errors import BadRequest, Context, streaming, unary
 from farm.gateway.metrics import Meters
+from farm.gateway.quotes import Quotes
 from farm.gateway.requests import batch_named, page_after, request_row
 from farm.gateway.retaking import Retaking
 from farm.gateway.submission import submit
@@ -21,7 +22,7 @@ from heliostat.v1 import types_pb2 as types_pb
 _RETRIABLE = (ClipState.FAILED, ClipState.CANCELLED)
 
 
-class BatchService(Retaking):
+class BatchService(Retaking, Quotes):
     """The calls of `batch_service.proto`, each a few lines over the desk."""
 
     def __init__(self, desk: Desk, meters: Meters) -> None:

@@ -18,6 +18,7 @@ from farm.gateway.inputs import InputDesk
 from farm.gateway.settings import Limits
 from farm.gateway.threads import Threads
 from farm.gateway.views import batch_view
+from farm.plan.quote import Rates
 from farm.ports import Ledger, ObjectStore
 from heliostat.v1 import types_pb2 as types_pb
 
@@ -38,6 +39,8 @@ class Desk:
     row_limits: RowLimits
     """What a row may ask for, with the farm's model."""
     count_tokens: CountTokens
+    rates: Rates
+    """By what work becomes time and money."""
     places: asyncio.Semaphore
     """Of submissions that are read at once."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

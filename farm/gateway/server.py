@@ -28,6 +28,7 @@ from farm.gateway.json_api import JsonApi
 from farm.gateway.metrics import FleetCollector, Meters
 from farm.gateway.notifier import Notifier
 from farm.gateway.pages import Pages
+from farm.gateway.quotes import rates_of
 from farm.gateway.retention import Caretaker
 from farm.gateway.settings import GatewaySettings
 from farm.gateway.threads import Threads
@@ -74,6 +75,7 @@ class Gateway:
             limits=settings.limits,
             row_limits=row_limits,
             count_tokens=load_counter(settings.model_dir),
+            rates=rates_of(settings),
             places=asyncio.Semaphore(settings.limits.submissions_max),
         )
         self._collector = FleetCollector()

@@ -9,6 +9,7 @@ from farm.domain.roots import Root
 from farm.gateway.notifier import NoticeSettings
 from farm.gateway.retention import Retention
 from farm.plan.economics import H100, Baseline, ModelShape
+from farm.plan.tariff import Tariff
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,7 @@ class GatewaySettings:
     model: ModelShape | None = None
     """What the fleet renders with; None for test cards."""
     baseline: Baseline = H100
+    tariff: Tariff = field(default_factory=Tariff)
     tls_key: Path | None = None
     """PEM file; with `tls_certificate` both ports speak TLS."""
     tls_certificate: Path | None = None

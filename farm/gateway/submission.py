@@ -18,15 +18,20 @@ from farm.domain.batch import Batch
 from farm.domain.digest import digest_of
 from farm.domain.errors import NotFound
 from farm.domain.ledger import RequestRow
+from farm.domain.quote import Quote
 from farm.domain.rows import RowChecker
 from farm.domain.spec import NewClip, Problem
 from farm.failpoints import reach
+from farm.gateway.coordinator_link import CoordinatorUnavailable
 from farm.gateway.desk import Desk
 from farm.gateway.grpc_errors import BadRequest, SubmissionInterrupted, TooSlow
 from farm.gateway.header import HeaderCheck, check_shape, needs_warnings
+from farm.gateway.quote_views import quote_view
+from farm.gateway.quotes import budget_problems, quoted
 from farm.gateway.resubmission import Resubmission, find_target
 from farm.gateway.reuse import Reuse
 from farm.gateway.views import problem_views
+from farm.plan.quote import Tally
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import types_pb2 as types_pb
 
@@ -53,6 +58,8 @@ class Submission:
         self._of_rows: list[Problem] = []
         """Beside what the checker finds: what does not go with the batch that they join."""
         self._frames = 0
+        self._tally = Tally()
+        self._quote: Quote | None = None
         self._waiting: list[NewClip] = []
         self._staging: asyncio.Task[None] | None = None
         self._begun = False
@@ -107,6 +114,7 @@ class Submission:
             clips = await self._desk.threads.run(self._check, rows[start : start + size])
             if self._reuse is not None and not self._is_refused:
                 clips = await self._reuse.of(clips)
+            self._tally.add(clips)
             if self._is_refused or self._header.dry_run:
                 self._waiting.clear()
                 continue
@@ -120,6 +128,8 @@ class Submission:
             self._checker.finish()
         target = self._joins.target.batch_id if self._joins else self._batch_id
         request = RequestRow(self._header.request_id, self._digest.hexdigest(), target, self.clips)
+        if not self._only_digest and not self._is_refused:
+            await self._make_quote()
         if not self._is_refused and self._header.dry_run:
             return self._answer(None)
         async with self._desk.alone(request.request_id):
@@ -135,12 +145,25 @@ class Submission:
             for pairs in self._dependencies():
                 await self._desk.link.stage_dependencies(self._batch_id, pairs)
             reach("gateway.submit.staged")
-            answer = await self._desk.link.publish(self._batch_id, request)
+            answer = await self._desk.link.publish(self._batch_id, request, self._quote)
             reach("gateway.submit.published")
             self._begun = False
         if answer != request:
             return await self._repeated(answer)
         return self._answer(await self._desk.batch(answer.batch_id))
+
+    async def _make_quote(self) -> None:
+        """Quote it, and hold its budget against that. A check alone does without where it must."""
+        assert self._batch is not None
+        try:
+            self._quote = await quoted(self._desk, self._tally.ask(self._batch))
+        except CoordinatorUnavailable:
+            if not self._header.dry_run:
+                raise
+            return
+        refused, warned = budget_problems(self._batch.budget, self._quote)
+        self._of_header += refused
+        self._warnings += warned
 
     async def abandon(self) -> None:
         """Leave nothing behind; does nothing after it was published."""
@@ -200,7 +223,11 @@ class Submission:
     async def _repeated(self, first: RequestRow) -> batch_pb.SubmitResponse:
         batch = await self._desk.batch(first.batch_id)
         return batch_pb.SubmitResponse(
-            batch=batch, clips=first.result, frames=batch.frames, repeated_request=True
+            batch=batch,
+            clips=first.result,
+            frames=batch.frames,
+            repeated_request=True,
+            quote=batch.promise if batch.HasField("promise") else None,
         )
 
     def _answer(self, batch: types_pb.Batch | None) -> batch_pb.SubmitResponse:
@@ -213,6 +240,7 @@ class Submission:
             problems=problems,
             warnings=problem_views([*self._warnings, *self._checker.warnings], room),
             clips=0 if problems else self.clips,
+            quote=None if problems else quote_view(self._quote),
             frames=0 if problems else self._frames,
             reused=self._reuse.clips if self._reuse and not problems else 0,
             unchanged=joins.unchanged if joins and not problems else 0,

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
 from google.protobuf.json_format import MessageToDict
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from farm.domain.batch import Batch, BatchProgress, BatchState, Budget
 from farm.domain.clip import ClipState
@@ -24,6 +22,8 @@ from farm.domain.ledger import (
 )
 from farm.domain.project import Look
 from farm.domain.spec import ClipSpec, Fork, LoraUse, Origin, Problem, PromptMark
+from farm.gateway.quote_views import quote_view, spent_view
+from farm.gateway.times import timestamp
 from farm.plan.economics import Baseline
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
@@ -58,6 +58,7 @@ STANDINGS: Final = MappingProxyType(
 def batch_view(batch: Batch, progress: BatchProgress | None) -> types_pb.Batch:
     """A batch with its progress; without one it has no clips."""
     progress = progress or BatchProgress({})
+    ended_at = None if progress.open_clips else batch.ended_at
     return types_pb.Batch(
         batch_id=batch.batch_id,
         name=batch.name,
@@ -81,6 +82,9 @@ def batch_view(batch: Batch, progress: BatchProgress | None) -> types_pb.Batch:
         output=batch.output,
         webhook=batch.webhook,
         budget=_budget_view(batch.budget),
+        spent=spent_view(batch.spent),
+        promise=quote_view(batch.promise),
+        ended_at=None if ended_at is None else timestamp(ended_at),
         look=batch.look,
         deliver_to=batch.deliver_to,
     )
@@ -318,10 +322,3 @@ def _state_number(state: str) -> types_pb.ClipState.ValueType:
         return CLIP_STATES[ClipState(state)]
     except ValueError:
         return types_pb.CLIP_STATE_UNSPECIFIED
-
-
-def timestamp(at: float) -> Timestamp:
-    """Unix seconds as a message."""
-    stamp = Timestamp()
-    stamp.FromDatetime(datetime.fromtimestamp(at, tz=UTC))
-    return stamp

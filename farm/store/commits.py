@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, func, null, select, update
@@ -20,6 +20,7 @@ from farm.domain.ledger import (
     RequestRow,
     Totals,
 )
+from farm.domain.quote import Spent
 from farm.store import tables as t
 from farm.store.bulk import Bulk, Values, inserting, json_text, putting
 from farm.store.notices import write_notice
@@ -78,6 +79,17 @@ _tally: Final = Bulk(
         chunks=t.tallies.c.chunks + bindparam("add_chunks"),
         chunks_done=t.tallies.c.chunks_done + bindparam("add_chunks_done"),
         frames=t.tallies.c.frames + bindparam("add_frames"),
+    )
+)
+
+
+_spend: Final = Bulk(
+    update(t.batches)
+    .where(t.batches.c.batch_id == bindparam("of_batch"))
+    .values(
+        spent_seconds=t.batches.c.spent_seconds + bindparam("more_seconds"),
+        spent_joules=t.batches.c.spent_joules + bindparam("more_joules"),
+        spent_money=t.batches.c.spent_money + bindparam("more_money"),
     )
 )
 
@@ -205,6 +217,20 @@ def write_chunks_and_takes(connection: Connection, at: float, commit: Commit) ->
     """Record what was verified."""
     _insert_chunks.run(connection, [chunk_values(chunk, at) for chunk in commit.chunks])
     _insert_takes.run(connection, [take_values(take, at) for take in commit.takes])
+
+
+def write_spent(connection: Connection, spent: Mapping[str, Spent]) -> None:
+    """Add to what batches have cost."""
+    rows: list[Values] = [
+        {
+            "of_batch": batch_id,
+            "more_seconds": more.card_seconds,
+            "more_joules": more.joules,
+            "more_money": more.money,
+        }
+        for batch_id, more in spent.items()
+    ]
+    _spend.run(connection, rows)
 
 
 def write_totals(connection: Connection, totals: Totals | None) -> None:

@@ -46,6 +46,7 @@ def batch_decisions(batch: Batch) -> Values:
         "webhook": batch.webhook,
         "budget": _given(batch.budget),
         "deliver_to": batch.deliver_to,
+        "ended_at": batch.ended_at,
     }
 
 
@@ -72,6 +73,7 @@ def read_decisions(row: Any) -> dict[str, Any]:
         "look": row.look,
         "deliver_to": row.deliver_to,
         "joins": row.joins,
+        "ended_at": row.ended_at,
     }
 
 

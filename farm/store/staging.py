@@ -21,6 +21,7 @@ from farm.domain.batch import Batch, BatchState, cancelled
 from farm.domain.clip import ClipState, EventKind, chunks_of
 from farm.domain.errors import BadDecision, NotFound, StaleWrite
 from farm.domain.ledger import AddedClip, RequestRow
+from farm.domain.quote import Quote
 from farm.domain.spec import LoraUse, NewClip
 from farm.store import tables as t
 from farm.store import versions
@@ -135,7 +136,12 @@ def loras_word(loras: Sequence[LoraUse]) -> str:
 
 
 def publish(
-    connection: Connection, epoch: int, at: float, batch_id: str, request: RequestRow
+    connection: Connection,
+    epoch: int,
+    at: float,
+    batch_id: str,
+    request: RequestRow,
+    promise: Quote | None = None,
 ) -> None:
     """Make a batch visible, or discard it when its request has been answered with another one.
 
@@ -168,7 +174,9 @@ def publish(
         _join(connection, epoch, at, batch_id, staged.joins)
         return
     connection.execute(
-        update(t.batches).where(t.batches.c.batch_id == batch_id).values(published_at=at)
+        update(t.batches)
+        .where(t.batches.c.batch_id == batch_id)
+        .values(published_at=at, promise=promise and promise.values())
     )
     write_batch_event(connection, epoch, at, batch_id, EventKind.SUBMIT, "", staged.state)
     versions.give_takes(connection, at, batch_id, 1)

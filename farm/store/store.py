@@ -16,6 +16,7 @@ from farm.domain.clip import Clip, ClipState
 from farm.domain.errors import Fenced, NotFound, StaleWrite
 from farm.domain.fleet import Circuit, Node
 from farm.domain.ledger import (
+    ENDS,
     CardRow,
     ChunkRow,
     ClipRow,
@@ -27,6 +28,7 @@ from farm.domain.ledger import (
 )
 from farm.domain.notices import Notice
 from farm.domain.project import Limit, Look, Project
+from farm.domain.quote import Quote
 from farm.domain.saved_look import SavedLook
 from farm.domain.spec import NewClip
 from farm.failpoints import reach
@@ -209,7 +211,8 @@ class SqlStore:
             return connection.scalar(select(func.max(t.steers.c.number))) or 0
 
     def commit(self, epoch: int, at: float, commit: Commit) -> None:
-        """Write all of it and its events in one transaction; batches' events come first.
+        """Write all of it and its events in one transaction; batches' events come first, but for
+        their ends, which follow their last clips'.
 
         Raises `Fenced`; `StaleWrite` when a clip is no longer as `before` says, a take or chunk
         is recorded already, a request is answered already, or a batch is missing;
@@ -218,12 +221,16 @@ class SqlStore:
         commits.check_commit(commit)
         with self._write(epoch) as connection:
             commits.write_requests(connection, at, commit.requests)
-            commits.write_batches(connection, epoch, at, commit.batches)
+            ends = [change for change in commit.batches if change.kind in ENDS]
+            decided = [change for change in commit.batches if change.kind not in ENDS]
+            commits.write_batches(connection, epoch, at, decided)
             commits.write_clips(connection, epoch, at, commit)
             if commit.added:
                 staging.insert_added(connection, epoch, at, commit.added)
             reach("ledger.commit.middle")
             commits.write_chunks_and_takes(connection, at, commit)
+            commits.write_batches(connection, epoch, at, ends)
+            commits.write_spent(connection, commit.spent)
             commits.write_totals(connection, commit.totals)
             commits.write_cards(connection, commit.cards)
             plan_rows.write_plan(connection, epoch, at, commit)
@@ -285,14 +292,22 @@ class SqlStore:
         with self._write(epoch) as connection:
             staging.insert_dependencies(connection, batch_id, pairs)
 
-    def publish_batch(self, epoch: int, at: float, batch_id: str, request: RequestRow) -> None:
+    def publish_batch(
+        self,
+        epoch: int,
+        at: float,
+        batch_id: str,
+        request: RequestRow,
+        promise: Quote | None = None,
+    ) -> None:
         """Make a staged batch visible, with an event for itself and each clip, in one transaction.
 
-        When the request was answered before with the same digest, the staged copy is discarded
-        and the first answer stays. Raises `Fenced`, `RequestConflict`, `NotFound`.
+        `promise` is written down with it. When the request was answered before with the same
+        digest, the staged copy is discarded and the first answer stays. Raises `Fenced`,
+        `RequestConflict`, `NotFound`.
         """
         with self._write(epoch) as connection:
-            staging.publish(connection, epoch, at, batch_id, request)
+            staging.publish(connection, epoch, at, batch_id, request, promise)
 
     def discard_batch(self, epoch: int, batch_id: str) -> None:
         """Forget a staged batch; one that is not staged is no error. Raises `Fenced`."""

@@ -19,9 +19,12 @@ from farm.client import watch as watching
 from farm.client.aio import connection as aio_connection
 from farm.client.aio.connection import AsyncConnection
 from farm.client.aio.deciding import AsyncDeciding
+from farm.client.aio.estimating import AsyncEstimating
 from farm.client.aio.fleet_calls import AsyncFleetCalls
 from farm.client.aio.input_calls import AsyncInputCalls
+from farm.client.aio.retaking import AsyncRetaking
 from farm.client.aio.saved_looks import AsyncSavedLooks
+from farm.client.aio.steering import AsyncSteering
 from farm.client.base import new_request_id
 from farm.client.errors import Refused
 from farm.client.farm import PAGE, Submitted
@@ -36,7 +39,15 @@ from heliostat.v1 import fleet_service_pb2_grpc as fleet_rpc
 from heliostat.v1 import types_pb2 as types
 
 
-class AsyncFarm(AsyncDeciding, AsyncFleetCalls, AsyncInputCalls, AsyncSavedLooks):
+class AsyncFarm(
+    AsyncDeciding,
+    AsyncEstimating,
+    AsyncFleetCalls,
+    AsyncInputCalls,
+    AsyncRetaking,
+    AsyncSavedLooks,
+    AsyncSteering,
+):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 
     def __init__(self, endpoint: str, token: str = "", ca: Path | None = None) -> None:
@@ -105,6 +116,47 @@ class AsyncFarm(AsyncDeciding, AsyncFleetCalls, AsyncInputCalls, AsyncSavedLooks
             request_id=request_id or new_request_id(),
             planned=planned,
         )
+        return await self._send(what, options, given, inputs)
+
+    async def resubmit(
+        self,
+        batch_id: str,
+        what: Path | Iterable[Mapping[str, str]],
+        *,
+        column_map: Mapping[str, str] | None = None,
+        set_fields: Mapping[str, str] | None = None,
+        dry_run: bool = False,
+        fresh: bool = False,
+        request_id: str = "",
+        inputs: InputOptions = InputOptions(),
+    ) -> Submitted:
+        """Submit a batch's file, or rows, again: what changed becomes the next version in it.
+
+        Rows like the latest version of their clip are passed over, new ones are new clips, and
+        clips that no row speaks of stay. Raises `Refused` as `submit` does.
+        """
+        given = set_fields or {}
+        set_fields = absolute_settings(given, what.parent) if isinstance(what, Path) else given
+        options = submission.SubmitOptions(
+            name=batch_id,
+            column_map=column_map or {},
+            set_fields=set_fields,
+            dry_run=dry_run,
+            request_id=request_id or new_request_id(),
+            resubmit_of=batch_id,
+            planned=Planned(fresh=fresh),
+        )
+        return await self._send(what, options, given, inputs)
+
+    async def _send(
+        self,
+        what: Path | Iterable[Mapping[str, str]],
+        options: submission.SubmitOptions,
+        given: Mapping[str, str],
+        inputs: InputOptions,
+    ) -> Submitted:
+        """`given` are the settings before their paths were made absolute."""
+        column_map, set_fields = (options.column_map, options.set_fields)
         if isinstance(what, Path):
             checked = await asyncio.to_thread(submission.check_file, what, column_map)
         else:
@@ -122,7 +174,7 @@ class AsyncFarm(AsyncDeciding, AsyncFleetCalls, AsyncInputCalls, AsyncSavedLooks
             source = Replaced(source, column_map, plan.texts)
             options = replace(options, set_fields=replaced(set_fields, plan.texts))
         problems = [*checked.problems, *plan.problems]
-        only_check = dry_run or bool(problems)
+        only_check = options.dry_run or bool(problems)
         if plan.lacking and (not only_check):
             await self._submit(source, options, problems, dry_run=True)
             await self.send_inputs(plan, options.project, inputs)
@@ -133,6 +185,11 @@ class AsyncFarm(AsyncDeciding, AsyncFleetCalls, AsyncInputCalls, AsyncSavedLooks
             answer.frames,
             submission.merged((), answer.warnings, source.columns),
             answer.repeated_request,
+            answer.quote if answer.HasField("quote") else None,
+            reused=answer.reused,
+            unchanged=answer.unchanged,
+            changed=answer.changed,
+            missing=answer.missing,
         )
 
     async def _submit(
