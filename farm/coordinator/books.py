@@ -31,9 +31,8 @@ from farm.domain.clip import (
 )
 from farm.domain.errors import BadDecision
 from farm.domain.fleet import CardFacts, FleetEvent, Needs
-from farm.domain.ledger import AddedClip, BatchChange, ClipChange, Commit, Totals
+from farm.domain.ledger import BatchChange, ClipChange, Commit, Totals
 from farm.domain.quote import Spent
-from farm.domain.spec import NewClip
 from farm.failpoints import reach
 from farm.plan.board import Board, Entry, Lease
 from farm.plan.choose import Chooser
@@ -132,11 +131,13 @@ class Books:
             self.load_batch(batch)
 
     def load_batch(self, batch: Batch) -> None:
-        """A batch and its open clips from the store."""
+        """A batch and its open clips from the store, those left out that are here already."""
         expires = self.clock.monotonic() + self.policy.lease_seconds
         self.put_batch(batch)
         waiting = []
         for clip in self.store.clips_in_memory(batch.batch_id):
+            if self.clips.get(clip.clip_id) is not None:
+                continue
             self.clips.put(clip)
             if clip.state is ClipState.LEASED:
                 since = self.clock.monotonic()
@@ -145,21 +146,6 @@ class Books:
                 waiting.append(clip)
         self.clips.forget_if_empty(batch.batch_id)
         if waiting:
-            self._wait(batch, waiting)
-
-    def load_joined(self, batch_id: str) -> None:
-        """What a submission added to a batch that was there before it."""
-        batch = self.clips.batch(batch_id) or self.store.batch(batch_id)
-        self.put_batch(batch)
-        new = [
-            clip
-            for clip in self.store.clips_in_memory(batch_id)
-            if self.clips.get(clip.clip_id) is None
-        ]
-        for clip in new:
-            self.clips.put(clip)
-        self.clips.forget_if_empty(batch_id)
-        if waiting := [clip for clip in new if clip.state is ClipState.WAITING]:
             self._wait(batch, waiting)
 
     @contextmanager
@@ -200,17 +186,6 @@ class Books:
         if after.ended:
             self._ended(after, entry)
         return after
-
-    def add(self, batch: Batch, added: Sequence[tuple[Clip, NewClip, str]]) -> None:
-        """Add new versions of clips to their batch, each with a word on where it comes from."""
-        board = self.clips
-        if board.entry(batch.batch_id) is None:
-            self.put_batch(batch)
-        if (entry := board.entry(batch.batch_id)) is not None:
-            board.put_batch(batch, clips=entry.clips + len(added), failed=entry.failed)
-        for clip, row, detail in added:
-            board.put(clip)
-            self.pending.added.append(AddedClip(clip=clip, row=row, detail=detail))
 
     def lease(self, clip: Clip, card_id: str) -> Clip:
         """Give a clip to a card, and charge its project with what is left of it."""

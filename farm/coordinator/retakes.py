@@ -8,7 +8,7 @@ from farm.coordinator.books import Books
 from farm.domain.batch import Batch, BatchState, cancelled
 from farm.domain.clip import Clip
 from farm.domain.errors import BadDecision, NotFound
-from farm.domain.ledger import ChunkRow, ClipRow
+from farm.domain.ledger import AddedClip, ChunkRow, ClipRow
 from farm.domain.spec import BLEND_CHUNKS, NewClip
 from farm.domain.versions import Again, new_version
 from heliostat.v1 import batch_service_pb2 as batch_pb
@@ -91,11 +91,23 @@ class Retakes:
                 base = rows[clip_id]
                 what = new.origin.kind if new.origin else ""
                 detail = f"{what} of v{base.version:03}{note}"
-                added.append((_clip(base.clip, new), new, detail))
-            books.add(batch, added)
+                added.append(AddedClip(clip=_clip(base.clip, new), row=new, detail=detail))
+            _add(books, batch, added)
             return last + 1
 
         return apply
+
+
+def _add(books: Books, batch: Batch, added: Sequence[AddedClip]) -> None:
+    """Within a transaction: add new versions of clips to their batch."""
+    board = books.clips
+    if board.entry(batch.batch_id) is None:
+        books.put_batch(batch)
+    if (entry := board.entry(batch.batch_id)) is not None:
+        board.put_batch(batch, clips=entry.clips + len(added), failed=entry.failed)
+    for each in added:
+        board.put(each.clip)
+        books.pending.added.append(each)
 
 
 def _clip(base: Clip, new: NewClip) -> Clip:

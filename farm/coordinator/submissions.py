@@ -58,7 +58,8 @@ class Submissions:
             reach("coordinator.publish.after")
             del self._begun[batch_id]
             if submission.batch.joins:
-                books.load_joined(submission.batch.joins)
+                joined = submission.batch.joins
+                books.load_batch(books.clips.batch(joined) or books.store.batch(joined))
             else:
                 books.load_batch(replace(submission.batch, promise=promise))
         except FarmError:

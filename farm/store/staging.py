@@ -96,6 +96,8 @@ def insert_clips(connection: Connection, batch_id: str, clips: Sequence[NewClip]
 
 def insert_added(connection: Connection, epoch: int, at: float, added: Sequence[AddedClip]) -> None:
     """Add clips to batches that are published, with what they take over, events and tallies."""
+    if not added:
+        return
     values = []
     for each in added:
         clip = each.clip

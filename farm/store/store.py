@@ -225,8 +225,7 @@ class SqlStore:
             decided = [change for change in commit.batches if change.kind not in ENDS]
             commits.write_batches(connection, epoch, at, decided)
             commits.write_clips(connection, epoch, at, commit)
-            if commit.added:
-                staging.insert_added(connection, epoch, at, commit.added)
+            staging.insert_added(connection, epoch, at, commit.added)
             reach("ledger.commit.middle")
             commits.write_chunks_and_takes(connection, at, commit)
             commits.write_batches(connection, epoch, at, ends)
@@ -320,7 +319,7 @@ class SqlStore:
             return staging.delete_staged(connection)
 
     def clip_rows(self, clip_ids: Sequence[str]) -> dict[str, ClipRow]:
-        """These clips, whole; those that are not there are left out."""
+        """These clips, whole."""
         return self._ledger.clip_rows(clip_ids)
 
     def chunks(self, clip_id: str) -> list[ChunkRow]:
