@@ -48,8 +48,7 @@ from farm.store.rows import (
 )
 from farm.store.schema import upgrade
 
-ROWS_AT_ONCE: Final = 2_000
-"""Rows in memory while clips are streamed."""
+ROWS_AT_ONCE: Final = 2_000  # in memory while clips are streamed
 
 
 def open_store(url_or_path: str | Path, *, durable: bool = True) -> SqlStore:
@@ -327,7 +326,7 @@ class SqlStore:
         return self._ledger.chunks(clip_id)
 
     def versions(self, batch_id: str, names: Collection[str] | None = None) -> dict[str, int]:
-        """Name → the highest version of it in a batch, of these names or of all."""
+        """Name → its highest version in a batch, of these names or of all."""
         return self._ledger.versions(batch_id, names)
 
     def last_ordinal(self, batch_id: str) -> int:
