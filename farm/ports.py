@@ -19,6 +19,7 @@ from farm.domain.ledger import (
     FleetEventRow,
     Released,
     RequestRow,
+    Reusable,
     Steer,
     Totals,
 )
@@ -170,6 +171,22 @@ class Store(Protocol):
         """What a request_id was answered with."""
         ...
 
+    def clip_rows(self, clip_ids: Sequence[str]) -> dict[str, ClipRow]:
+        """These clips, whole."""
+        ...
+
+    def chunks(self, clip_id: str) -> list[ChunkRow]:
+        """A clip's recorded chunks, in order."""
+        ...
+
+    def versions(self, batch_id: str, names: Collection[str] | None = None) -> dict[str, int]:
+        """Name → the highest version of it in a batch, of these names or of all."""
+        ...
+
+    def last_ordinal(self, batch_id: str) -> int:
+        """The place of a batch's last clip; 0 where it has none."""
+        ...
+
     def notices(self, at: float, limit: int) -> list[Notice]:
         """Notices that are due at a time and that somebody is still to be told of, in order."""
         ...
@@ -226,11 +243,31 @@ class Ledger(Protocol):
         ...
 
     def clip_ids(self, batch_id: str, names: Collection[str]) -> dict[str, str]:
-        """Name or id of a clip of this batch → its id; those that are not there are left out."""
+        """Name (its latest version) or id of a clip → its id; those not there are left out."""
         ...
 
     def chunks(self, clip_id: str) -> list[ChunkRow]:
         """Recorded chunks, in order."""
+        ...
+
+    def versions(self, batch_id: str, names: Collection[str] | None = None) -> dict[str, int]:
+        """Name → the highest version of it in a batch, of these names or of all."""
+        ...
+
+    def latest(self, batch_id: str, names: Collection[str]) -> dict[str, ClipRow]:
+        """Name → its latest version, whole; those that are not there are left out."""
+        ...
+
+    def last_ordinal(self, batch_id: str) -> int:
+        """The place of a batch's last clip; 0 where it has none."""
+        ...
+
+    def relatives_keys(self, clip_id: str) -> set[str]:
+        """Objects that are named by clips which took something over from this one, or it from."""
+        ...
+
+    def reusable(self, project: str, digests: Sequence[str]) -> list[Reusable]:
+        """Takes of a project that these digests stand for, the latest last."""
         ...
 
     def events(self, *, after: int, limit: int, batch_id: str = "") -> list[EventRow]:

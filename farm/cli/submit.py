@@ -67,15 +67,15 @@ def submit(
     file = flags.file
     found = settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir)
     asked = flags.asked(found.project)
-    if unreadable := _unreadable(file, flags.mapping):
-        return _refused(file, unreadable, as_json=as_json)
+    if unreadable := unreadable_rows(file, flags.mapping):
+        return refused_file(file, unreadable, as_json=as_json)
     with connect(found) as farm, InputsView() as view:
         inputs = view.options(found, upload=not no_upload)
         try:
             done = farm.submit(file, dry_run=dry_run, request_id=request_id, inputs=inputs, **asked)
         except Refused as refused:
-            return _refused(file, refused.problems, as_json=as_json)
-        _note(file, done.warnings)
+            return refused_file(file, refused.problems, as_json=as_json)
+        show_warnings(file, done.warnings)
         if wait and done.batch is not None:
             return wait_for(farm, done.batch, as_json=as_json)
         _print(file, done, as_json=as_json)
@@ -103,8 +103,8 @@ def validate(
     file = flags.file
     found = settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir)
     asked = flags.asked(found.project)
-    if unreadable := _unreadable(file, flags.mapping):
-        return _refused(file, unreadable, as_json=as_json)
+    if unreadable := unreadable_rows(file, flags.mapping):
+        return refused_file(file, unreadable, as_json=as_json)
     try:
         try:
             with connect(found) as farm:
@@ -117,8 +117,8 @@ def validate(
             )
             done = check_alone(file, asked)
     except Refused as refused:
-        return _refused(file, refused.problems, as_json=as_json)
-    _note(file, done.warnings)
+        return refused_file(file, refused.problems, as_json=as_json)
+    show_warnings(file, done.warnings)
     _print(file, done, as_json=as_json)
     return output.OK
 
@@ -145,12 +145,13 @@ def init(
     return output.OK
 
 
-def _note(file: Path, warnings: Iterable[Problem]) -> None:
+def show_warnings(file: Path, warnings: Iterable[Problem]) -> None:
+    """What is to be known of an accepted file."""
     for warning in warnings:
         output.note(f"note: {output.problem_line(str(file), warning)}")
 
 
-def _unreadable(file: Path, mapped: Iterable[str]) -> list[Problem]:
+def unreadable_rows(file: Path, mapped: Iterable[str]) -> list[Problem]:
     """Why nothing of a file can be read, before the farm is asked; empty when it can."""
     from farm.client.files import Unreadable, open_rows
 
@@ -188,7 +189,8 @@ def _print(file: Path, done: Submitted, *, as_json: bool) -> None:
             output.say(quote_view.line(done.quote))
 
 
-def _refused(file: Path, problems: Sequence[Problem], *, as_json: bool) -> int:
+def refused_file(file: Path, problems: Sequence[Problem], *, as_json: bool) -> int:
+    """Say what is wrong with a file; the exit code."""
     for problem in problems:
         output.note(output.problem_line(str(file), problem))
     output.note(f"farm: {plural(len(problems), 'problem')}, nothing was submitted")

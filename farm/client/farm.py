@@ -12,57 +12,38 @@ raises a `FarmError` of `farm.client.errors` or `farm.domain.errors`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from farm.client import fetch as fetching
-from farm.client import submission
 from farm.client import watch as watching
 from farm.client.base import new_request_id
 from farm.client.connection import Connection
 from farm.client.deciding import Deciding
-from farm.client.errors import Refused
 from farm.client.estimating import Estimating
 from farm.client.fleet_calls import FleetCalls
-from farm.client.input_calls import InputCalls
-from farm.client.inputs import BesideFile, InputOptions, Replaced, absolute_settings, replaced
 from farm.client.local import find_local
-from farm.client.prepare import prepare
 from farm.client.reels import Reels
+from farm.client.retaking import Retaking
 from farm.client.saved_looks import SavedLooks
 from farm.client.steering import Steering
-from farm.client.submission import Planned
+from farm.client.submitting import Submitted, Submitting
 from farm.client.times import timestamp
-from farm.domain.spec import Problem
 from heliostat.v1 import batch_service_pb2 as pb
 from heliostat.v1 import batch_service_pb2_grpc as batch_rpc
 from heliostat.v1 import fleet_service_pb2_grpc as fleet_rpc
 from heliostat.v1 import types_pb2 as types
 
+__all__ = ["PAGE", "Farm", "Submitted"]
+
 PAGE = 1000
 """Clips asked for at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
-    """A submission without problems."""
-
-    batch: types.Batch | None
-    """None after a dry run."""
-    clips: int
-    frames: int
-    warnings: list[Problem]
-    repeated: bool
-    """This request_id had been accepted before; `batch` is what it became then."""
-    quote: types.Quote | None = None
-    """What it should take and cost; None where the farm could not say."""
-
-
-class Farm(Deciding, Estimating, FleetCalls, InputCalls, Reels, SavedLooks, Steering):
+class Farm(Deciding, Estimating, FleetCalls, Reels, Retaking, SavedLooks, Steering, Submitting):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 
     def __init__(self, endpoint: str, token: str = "", ca: Path | None = None) -> None:
@@ -96,92 +77,6 @@ class Farm(Deciding, Estimating, FleetCalls, InputCalls, Reels, SavedLooks, Stee
     def close(self) -> None:
         """End every call that is still open."""
         self._connection.close()
-
-    def submit(
-        self,
-        what: Path | Iterable[Mapping[str, str]],
-        *,
-        name: str = "",
-        project: str = "",
-        project_else: str = "",
-        priority: int | None = None,
-        column_map: Mapping[str, str] | None = None,
-        set_fields: Mapping[str, str] | None = None,
-        wedge: Sequence[str] = (),
-        variables: Mapping[str, str] | None = None,
-        fill: bool = False,
-        dry_run: bool = False,
-        request_id: str = "",
-        planned: Planned = Planned(),  # noqa: B008 - frozen
-        inputs: InputOptions = InputOptions(),  # noqa: B008 - frozen
-    ) -> Submitted:
-        """Submit a file, or rows of text by column: all of it is accepted or none.
-
-        Raises `Refused` with every problem. The same `request_id` twice is one batch; one is
-        made up for each call that gives none. `name` is by default the file's. Relative paths
-        of images and videos start where the file lies; a program's rows have absolute ones.
-        `planned` is its deadline, what it needs, waits for and counts against. What is given here
-        goes before what the file says of the batch. `SubmitOptions` says more of each. Images and
-        videos that are files of this machine are sent, once each, when all else is right.
-        """
-        column_map, said = column_map or {}, set_fields or {}
-        set_fields = absolute_settings(said, what.parent) if isinstance(what, Path) else said
-        given = submission.SubmitOptions(
-            name=name,
-            project=project,
-            project_else=project_else,
-            priority=priority,
-            column_map=column_map,
-            set_fields=set_fields,
-            wedge=wedge,
-            variables=variables or {},
-            fill=fill,
-            dry_run=dry_run,
-            request_id=request_id or new_request_id(),
-            planned=planned,
-        )
-        prepared = prepare(what, given, datetime.now(UTC))
-        source, options = prepared.source, prepared.options
-        if source is None or not prepared.rows:
-            raise Refused(prepared.problems)
-        relative = {set_fields[each] for each in said if set_fields[each] != said[each]}
-        if isinstance(what, Path):
-            source = BesideFile(source, what.parent, column_map, relative)
-        plan = self.plan_inputs(source, column_map, set_fields, relative, options.project, inputs)
-        if plan.texts:
-            source = Replaced(source, column_map, plan.texts)
-            options = replace(options, set_fields=replaced(set_fields, plan.texts))
-        problems = [*prepared.problems, *plan.problems]
-        only_check = dry_run or bool(problems)
-        if plan.lacking and not only_check:
-            # Nothing is sent for a batch that will not be taken.
-            self._submit(source, options, problems, dry_run=True)
-            self.send_inputs(plan, options.project, inputs)
-        answer = self._submit(source, options, problems, dry_run=only_check)
-        return Submitted(
-            answer.batch if answer.HasField("batch") else None,
-            answer.clips,
-            answer.frames,
-            submission.merged((), answer.warnings, source.columns),
-            answer.repeated_request,
-            answer.quote if answer.HasField("quote") else None,
-        )
-
-    def _submit(
-        self,
-        source: submission.Source,
-        options: submission.SubmitOptions,
-        problems: Sequence[Problem],
-        *,
-        dry_run: bool,
-    ) -> pb.SubmitResponse:
-        """What the farm says to it. Raises `Refused` for its problems and those known before."""
-        answer: pb.SubmitResponse = self._connection.send(
-            self._batches.Submit, lambda: submission.messages(source, options, dry_run=dry_run)
-        )
-        if problems or answer.problems:
-            raise Refused(submission.merged(problems, answer.problems, source.columns))
-        return answer
 
     def get(self, batch_id: str) -> types.Batch:
         """A batch, by its id or by a name that only it has."""

@@ -75,6 +75,8 @@ class SubmitOptions:
     """For braces in prompts; they go before the file's. With any, `fill` is meant."""
     fill: bool = False
     """Braces in prompts are variables, also where the file does not say so."""
+    resubmit_of: str = ""
+    """Id or name of the batch that changed and new rows go into."""
     planned: Planned = Planned()
 
 
@@ -185,6 +187,7 @@ def messages(
             look=planned.look,
             deliver_to=planned.deliver_to,
             fresh=planned.fresh,
+            resubmit_of=options.resubmit_of,
         )
     )
     block, size = pb.RowBlock(), 0

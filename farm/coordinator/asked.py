@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final
 
-from farm.domain.batch import Batch, BatchState, Budget, Order
+from farm.domain.batch import Batch, BatchState, Budget, Order, cancelled
 from farm.domain.clip import Clip
 from farm.domain.errors import BadDecision, NotFound
 from farm.domain.fleet import Circuit, Needs, Node, Standing
@@ -146,14 +146,6 @@ def amended(
         budget=budget_of(asked.budget) if has("budget") else batch.budget,
         webhook=webhook_of(asked.webhook) if has("webhook") else batch.webhook,
         deliver_to=asked.deliver_to.strip() if has("deliver_to") else batch.deliver_to,
-    )
-
-
-def cancelled(batch: Batch) -> str:
-    """Why nothing can be decided of a batch that was called off."""
-    return (
-        f"batch {batch.batch_id} is cancelled: `farm retry {batch.batch_id} --cancelled` "
-        "opens it again"
     )
 
 

@@ -131,11 +131,13 @@ class Books:
             self.load_batch(batch)
 
     def load_batch(self, batch: Batch) -> None:
-        """A batch and its open clips from the store."""
+        """A batch and its open clips from the store, those left out that are here already."""
         expires = self.clock.monotonic() + self.policy.lease_seconds
         self.put_batch(batch)
         waiting = []
         for clip in self.store.clips_in_memory(batch.batch_id):
+            if self.clips.get(clip.clip_id) is not None:
+                continue
             self.clips.put(clip)
             if clip.state is ClipState.LEASED:
                 since = self.clock.monotonic()

@@ -16,7 +16,8 @@ from google.protobuf.message import Message
 from farm.coordinator import asked, spending
 from farm.coordinator.books import Books
 from farm.coordinator.fleet_decisions import Apply, FleetDecisions
-from farm.domain.batch import Batch, BatchState
+from farm.coordinator.retakes import Retakes
+from farm.domain.batch import Batch, BatchState, cancelled
 from farm.domain.clip import Approved, Clip, ClipState, Rejected, Steered
 from farm.domain.errors import BadDecision, NotFound
 from farm.domain.project import Look
@@ -34,6 +35,7 @@ class Decisions:
             "AmendRequest": (batch_pb.AmendRequest, self._amend),
             "LookRequest": (batch_pb.LookRequest, self._look),
             "ScoreRequest": (batch_pb.ScoreRequest, self._score),
+            "RetakeRequest": (batch_pb.RetakeRequest, Retakes(books).prepare),
             "SteerRequest": (batch_pb.SteerRequest, self._steer),
             **FleetDecisions(books).by_name,
         }
@@ -48,7 +50,7 @@ class Decisions:
     def _pause(self, request: batch_pb.PauseRequest) -> Apply:
         batch = self._batch(request.batch_id)
         if batch.state is BatchState.CANCELLED:
-            raise BadDecision(asked.cancelled(batch))
+            raise BadDecision(cancelled(batch))
         reason = request.reason or "paused by request"
         after = replace(batch, state=BatchState.PAUSED, reason=reason)
         return lambda: self._decide(batch, after, "pause", reason)
@@ -56,7 +58,7 @@ class Decisions:
     def _resume(self, request: batch_pb.ResumeRequest) -> Apply:
         batch = self._batch(request.batch_id)
         if batch.state is BatchState.CANCELLED:
-            raise BadDecision(asked.cancelled(batch))
+            raise BadDecision(cancelled(batch))
         if over := spending.over_budget(self._books, batch):
             raise BadDecision(over)
         entry = self._books.clips.entry(batch.batch_id)

@@ -57,7 +57,11 @@ class Submissions:
             books.store.publish_batch(books.epoch, books.clock.now(), batch_id, request, promise)
             reach("coordinator.publish.after")
             del self._begun[batch_id]
-            books.load_batch(replace(submission.batch, promise=promise))
+            if submission.batch.joins:
+                joined = submission.batch.joins
+                books.load_batch(books.clips.batch(joined) or books.store.batch(joined))
+            else:
+                books.load_batch(replace(submission.batch, promise=promise))
         except FarmError:
             raise  # the store has said no: nothing was committed
         except BaseException:

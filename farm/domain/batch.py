@@ -108,3 +108,11 @@ class BatchProgress:
         """Clips that have not ended."""
         ended = (ClipState.DONE, ClipState.FAILED, ClipState.CANCELLED)
         return sum(n for state, n in self.clips.items() if state not in ended)
+
+
+def cancelled(batch: Batch) -> str:
+    """Why nothing can be decided of a batch that was called off."""
+    return (
+        f"batch {batch.batch_id} is cancelled: `farm retry {batch.batch_id} --cancelled` "
+        "opens it again"
+    )

@@ -7,7 +7,7 @@ from typing import Final
 
 from farm.domain.columns import normal
 from farm.domain.names import safe_stem
-from farm.domain.output_names import NameFacts, Template, file_name_for, template_of
+from farm.domain.output_names import Template, facts_of, file_name_for, template_of
 from farm.domain.row_parts import Names
 from farm.domain.spec import ClipSpec, Problem
 from farm.domain.values import BadValue, shown
@@ -51,20 +51,7 @@ class FileNames:
             return self._default(number, ordinal, name)
         if not self._template:
             return ""
-        facts = NameFacts(
-            project=self._project,
-            batch=self._batch,
-            name=name,
-            row=number,
-            seed=spec.seed,
-            width=spec.width,
-            height=spec.height,
-            fps=spec.fps,
-            frames=spec.frames,
-            mode=spec.mode,
-            quality=spec.quality,
-            columns=own,
-        )
+        facts = facts_of(self._project, self._batch, name, number, spec, own)
         try:
             found = file_name_for(self._text, facts, 1)
         except BadValue as bad:

@@ -14,7 +14,7 @@ from farm.domain.notices import NoticeOutcome
 from farm.domain.project import Limit, Look, Project
 from farm.domain.quote import Spent
 from farm.domain.saved_look import SavedLook
-from farm.domain.spec import ClipSpec, Origin, PromptMark
+from farm.domain.spec import ClipSpec, NewClip, Origin, PromptMark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +101,26 @@ class ClipChange:
     card_id: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddedClip:
+    """A new version of a clip, in its batch. It takes over the chunks that its origin says."""
+
+    clip: Clip
+    row: NewClip
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reusable:
+    """A take that another clip may have as its own, where it was asked for the same."""
+
+    digest: str
+    clip_id: str
+    chunks: int
+    model_digest: str
+    stack_id: str
+
+
 ENDS: Final = frozenset({"done", "failed", "over"})
 """Kinds of the event of a batch whose last clip has ended: with none failed, with some, or after it
 was cancelled."""
@@ -138,7 +158,7 @@ class RequestRow:
     """SHA-256 of the payload."""
     batch_id: str
     result: int = 0
-    """Clips accepted, cancelled or requeued."""
+    """Clips accepted, cancelled or requeued; of retakes, the place of the first in its batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +196,7 @@ class Commit:
     """All that one transaction writes: everything in it, or nothing."""
 
     clips: list[ClipChange] = field(default_factory=list)
+    added: list[AddedClip] = field(default_factory=list)
     batches: list[BatchChange] = field(default_factory=list)
     chunks: list[ChunkRow] = field(default_factory=list)
     takes: list[TakeRow] = field(default_factory=list)

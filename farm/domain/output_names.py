@@ -17,6 +17,7 @@ from typing import Final
 
 from farm.domain.columns import normal
 from farm.domain.names import safe_part, safe_stem
+from farm.domain.spec import ClipSpec
 from farm.domain.values import BadValue, control_character, shown
 
 FACTS: Final = (
@@ -67,6 +68,26 @@ class NameFacts:
         if name == "id":
             return self.name
         return getattr(self, name) if name in FACTS else self.own.get(name)
+
+
+def facts_of(
+    project: str, batch: str, name: str, row: int, spec: ClipSpec, columns: Mapping[str, str]
+) -> NameFacts:
+    """What a clip's files can be named by."""
+    return NameFacts(
+        project=project,
+        batch=batch,
+        name=name,
+        row=row,
+        seed=spec.seed,
+        width=spec.width,
+        height=spec.height,
+        fps=spec.fps,
+        frames=spec.frames,
+        mode=spec.mode,
+        quality=spec.quality,
+        columns=columns,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Sequence
 from farm.domain.clip import ClipState
 from farm.gateway.chunks import list_chunks
 from farm.gateway.coordinator_link import GatewayBusy
-from farm.gateway.decisions import BatchDecisions
 from farm.gateway.desk import Desk
 from farm.gateway.grpc_errors import BadRequest, Context, streaming, unary
 from farm.gateway.metrics import Meters
 from farm.gateway.quotes import Quotes
 from farm.gateway.requests import batch_named, page_after, request_row
+from farm.gateway.retaking import Retaking
 from farm.gateway.submission import submit
 from farm.gateway.views import STATES_BY_NUMBER, add_preview, batch_view, clip_view
 from farm.gateway.watch import watch
@@ -23,7 +23,7 @@ from heliostat.v1 import types_pb2 as types_pb
 _RETRIABLE = (ClipState.FAILED, ClipState.CANCELLED)
 
 
-class BatchService(BatchDecisions, Quotes):
+class BatchService(Retaking, Quotes):
     """The calls of `batch_service.proto`, each a few lines over the desk."""
 
     def __init__(self, desk: Desk, meters: Meters) -> None:

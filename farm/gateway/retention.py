@@ -131,6 +131,7 @@ class Caretaker:
             if row is None:
                 continue
             named = named_by(row, self._ledger.chunks(clip_id))
+            named |= self._ledger.relatives_keys(clip_id)
             left = orphans(infos, row, named, self._now())
             self._delete([(info.key, info.size_bytes) for info in left], "orphan")
         return not clips

@@ -209,13 +209,14 @@ class Board:
             self._entries[batch.batch_id] = Entry(self._number, batch, clips or 0, failed)
             return
         before, entry.batch = entry.batch, batch
+        moved = before.order != batch.order or clips not in (None, entry.clips)
         for limit in before.limits:
             self.limits_used[limit] -= entry.held
         for limit in batch.limits:
             self.limits_used[limit] += entry.held
         if clips is not None:
             entry.clips, entry.failed = clips, failed
-        if before.order != batch.order:
+        if moved:
             for kind, queue in entry.queues.items():
                 waiting = [self._clips[key[2]] for key in queue]
                 entry.queues[kind] = SortedList(self._place(entry, clip) for clip in waiting)

@@ -14,11 +14,19 @@ from farm.domain.batch import Batch, BatchProgress
 from farm.domain.clip import ENDED, ClipState
 from farm.domain.errors import AmbiguousName, NotFound
 from farm.domain.fleet import Circuit, Node
-from farm.domain.ledger import ChunkRow, ClipRow, EventRow, FleetEventRow, RequestRow, Steer
+from farm.domain.ledger import (
+    ChunkRow,
+    ClipRow,
+    EventRow,
+    FleetEventRow,
+    RequestRow,
+    Reusable,
+    Steer,
+)
 from farm.domain.project import Limit, Look, Project
 from farm.domain.saved_look import SavedLook
 from farm.ports import Ledger
-from farm.store import plan_rows
+from farm.store import plan_rows, versions
 from farm.store import tables as t
 from farm.store.commits import blocks
 from farm.store.engine import reader_engine
@@ -146,14 +154,19 @@ class SqlLedger:
         return found
 
     def clip_ids(self, batch_id: str, names: Collection[str]) -> dict[str, str]:
-        """Name or id of a clip of this batch → its id; those that are not there are left out."""
+        """Name (its latest version) or id of a clip of this batch → its id.
+
+        Those that are not there are left out.
+        """
         found: dict[str, str] = {}
         columns = t.clips.c.clip_id, t.clips.c.name
         with self._engine.begin() as connection:
             for column in reversed(columns):  # of two clips, one named as the other's id: the id
                 for block in blocks(list(names)):
-                    query = select(*columns).where(
-                        t.clips.c.batch_id == batch_id, column.in_(block)
+                    query = (
+                        select(*columns)
+                        .where(t.clips.c.batch_id == batch_id, column.in_(block))
+                        .order_by(t.clips.c.version)  # of a name, the latest version
                     )
                     for row in connection.execute(query):
                         found[row._mapping[column]] = row.clip_id
@@ -163,6 +176,33 @@ class SqlLedger:
         """Recorded chunks, in order."""
         with self._engine.begin() as connection:
             return [read_chunk(row) for row in connection.execute(_chunks, {"of_clip": clip_id})]
+
+    def versions(self, batch_id: str, names: Collection[str] | None = None) -> dict[str, int]:
+        """Name → the highest version of it in a batch, of these names or of all."""
+        with self._engine.begin() as connection:
+            return versions.latest_versions(connection, batch_id, names)
+
+    def latest(self, batch_id: str, names: Collection[str]) -> dict[str, ClipRow]:
+        """Name → its latest version, whole; those that are not there are left out."""
+        with self._engine.begin() as connection:
+            ids = versions.latest_ids(connection, batch_id, names)
+        rows = self.clip_rows(list(ids.values()))
+        return {name: rows[clip_id] for name, clip_id in ids.items() if clip_id in rows}
+
+    def last_ordinal(self, batch_id: str) -> int:
+        """The place of a batch's last clip; 0 where it has none."""
+        with self._engine.begin() as connection:
+            return versions.last_ordinal(connection, batch_id)
+
+    def relatives_keys(self, clip_id: str) -> set[str]:
+        """Objects that are named by clips which took something over from this one, or it from."""
+        with self._engine.begin() as connection:
+            return versions.keys_of(connection, versions.relatives(connection, clip_id))
+
+    def reusable(self, project: str, digests: Sequence[str]) -> list[Reusable]:
+        """Takes of a project that these digests stand for, the latest last."""
+        with self._engine.begin() as connection:
+            return versions.reusable(connection, project, digests)
 
     def events(self, *, after: int, limit: int, batch_id: str = "") -> list[EventRow]:
         """Events after sequence number `after`, in order."""

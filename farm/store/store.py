@@ -15,7 +15,17 @@ from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import Clip, ClipState
 from farm.domain.errors import Fenced, NotFound, StaleWrite
 from farm.domain.fleet import Circuit, Node
-from farm.domain.ledger import ENDS, CardRow, Commit, Released, RequestRow, Steer, Totals
+from farm.domain.ledger import (
+    ENDS,
+    CardRow,
+    ChunkRow,
+    ClipRow,
+    Commit,
+    Released,
+    RequestRow,
+    Steer,
+    Totals,
+)
 from farm.domain.notices import Notice
 from farm.domain.project import Limit, Look, Project
 from farm.domain.quote import Quote
@@ -26,6 +36,7 @@ from farm.ports import Store
 from farm.store import commits, plan_rows, retention, staging
 from farm.store import tables as t
 from farm.store.engine import reading, writer_engine
+from farm.store.ledger import SqlLedger
 from farm.store.notices import read_notices, write_outcomes
 from farm.store.rows import (
     CLIP_COLUMNS,
@@ -37,8 +48,7 @@ from farm.store.rows import (
 )
 from farm.store.schema import upgrade
 
-ROWS_AT_ONCE: Final = 2_000
-"""Rows in memory while clips are streamed."""
+ROWS_AT_ONCE: Final = 2_000  # in memory while clips are streamed
 
 
 def open_store(url_or_path: str | Path, *, durable: bool = True) -> SqlStore:
@@ -63,6 +73,7 @@ class SqlStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._reads = reading(engine)
+        self._ledger = SqlLedger(self._reads)
 
     def close(self) -> None:
         """Close all connections."""
@@ -213,6 +224,7 @@ class SqlStore:
             decided = [change for change in commit.batches if change.kind not in ENDS]
             commits.write_batches(connection, epoch, at, decided)
             commits.write_clips(connection, epoch, at, commit)
+            staging.insert_added(connection, epoch, at, commit.added)
             reach("ledger.commit.middle")
             commits.write_chunks_and_takes(connection, at, commit)
             commits.write_batches(connection, epoch, at, ends)
@@ -304,6 +316,22 @@ class SqlStore:
         """Forget all staged batches; returns how many. Raises `Fenced`."""
         with self._write(epoch) as connection:
             return staging.delete_staged(connection)
+
+    def clip_rows(self, clip_ids: Sequence[str]) -> dict[str, ClipRow]:
+        """These clips, whole."""
+        return self._ledger.clip_rows(clip_ids)
+
+    def chunks(self, clip_id: str) -> list[ChunkRow]:
+        """A clip's recorded chunks, in order."""
+        return self._ledger.chunks(clip_id)
+
+    def versions(self, batch_id: str, names: Collection[str] | None = None) -> dict[str, int]:
+        """Name → its highest version in a batch, of these names or of all."""
+        return self._ledger.versions(batch_id, names)
+
+    def last_ordinal(self, batch_id: str) -> int:
+        """The place of a batch's last clip; 0 where it has none."""
+        return self._ledger.last_ordinal(batch_id)
 
     def request(self, request_id: str) -> RequestRow | None:
         """What a request_id was answered with."""

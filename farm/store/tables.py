@@ -178,6 +178,10 @@ _reusable: Final = (clips.c.state == "done") & (clips.c.digest != "")
 Index("ix_clips_digest", clips.c.digest, sqlite_where=_reusable, postgresql_where=_reusable)
 """Takes by what was asked for: whoever asks for the same again may have them."""
 
+_derived: Final = clips.c.origin_clip.is_not(None)
+Index("ix_clips_origin_clip", clips.c.origin_clip, sqlite_where=_derived, postgresql_where=_derived)
+"""Who took something over from a clip: objects that both name are kept."""
+
 _unreleased: Final = clips.c.finished_at.is_not(None) & clips.c.released_at.is_(None)
 Index(
     "ix_clips_unreleased",

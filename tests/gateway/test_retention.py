@@ -9,10 +9,20 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from farm.cli.purge import NotPurged, purge_project
 from farm.coordinator import Coordinator
-from farm.domain.clip import AttemptLost, Cancelled, ChunkRecorded, Clip, EventKind, RetryAt, step
+from farm.domain.clip import (
+    AttemptLost,
+    Cancelled,
+    ChunkRecorded,
+    Clip,
+    ClipState,
+    EventKind,
+    RetryAt,
+    step,
+)
 from farm.domain.errors import NotFound
-from farm.domain.ledger import ClipChange, Commit, StoredObject
+from farm.domain.ledger import AddedClip, ClipChange, Commit, StoredObject
 from farm.domain.names import batch_prefix, input_key, inputs_prefix, object_key
+from farm.domain.spec import NewClip, Origin
 from farm.gateway.retention import DAY, Caretaker, Retention
 from farm.gateway.threads import Threads
 from farm.objects.s3 import S3ObjectStore
@@ -122,6 +132,32 @@ async def test_chunks_go_after_their_time_and_takes_never(ground: Ground):
     gone = len(before) - len(ground.keys())
     assert counted(ground, f'heliostat_retention_objects_deleted_total{{why="released"}} {gone}.0')
     assert counted(ground, "heliostat_retention_clips_released_total 1.0")
+
+
+async def test_what_a_version_took_over_stays_when_its_base_is_swept(ground: Ground):
+    (clip,) = ground.farm.submit(new_clip(1, frames=33 * 3))
+    base = ground.record(ground.record(ground.farm.move(clip, LEASE)))
+    row = ground.ledger.clip_rows([base.clip_id])[base.clip_id]
+    new = NewClip(
+        ordinal=2, row=2, name=row.name, spec=row.spec, version=2,
+        origin=Origin("branch", base.clip_id, 2),
+    )  # fmt: skip
+    branch = replace(
+        base, clip_id="b1-00002", ordinal=2, state=ClipState.QUEUED, attempt=0, holder=None
+    )
+    ground.farm.commit(Commit(added=[AddedClip(clip=branch, row=new)]))
+    ground.farm.move(base, Cancelled("called off"))
+    before = ground.keys()
+    ground.now = ground.farm.now + 31 * DAY
+    keeper = ground.caretaker()
+    for _ in range(3):
+        await keeper.step()
+    assert ground.ledger.chunks(base.clip_id)[0].objects == ()
+    assert ground.keys() == before
+    ground.farm.move(branch, Cancelled("called off"))
+    ground.now += 31 * DAY
+    await keeper.step()
+    assert ground.keys() == set()
 
 
 async def test_a_farm_may_keep_its_chunks_for_ever(ground: Ground):

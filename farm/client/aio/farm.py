@@ -5,32 +5,28 @@ Made of its twin in farm/client by tools/async_sdk.py: change that one.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from farm.client import fetch as fetching
-from farm.client import submission
 from farm.client import watch as watching
 from farm.client.aio import connection as aio_connection
 from farm.client.aio.connection import AsyncConnection
 from farm.client.aio.deciding import AsyncDeciding
 from farm.client.aio.estimating import AsyncEstimating
 from farm.client.aio.fleet_calls import AsyncFleetCalls
-from farm.client.aio.input_calls import AsyncInputCalls
 from farm.client.aio.reels import AsyncReels
+from farm.client.aio.retaking import AsyncRetaking
 from farm.client.aio.saved_looks import AsyncSavedLooks
 from farm.client.aio.steering import AsyncSteering
+from farm.client.aio.submitting import AsyncSubmitting
 from farm.client.base import new_request_id
-from farm.client.errors import Refused
-from farm.client.farm import PAGE, Submitted
-from farm.client.inputs import InputOptions
+from farm.client.farm import PAGE
 from farm.client.local import find_local
-from farm.client.submission import Planned
 from farm.client.times import timestamp
-from farm.domain.spec import Problem
 from heliostat.v1 import batch_service_pb2 as pb
 from heliostat.v1 import batch_service_pb2_grpc as batch_rpc
 from heliostat.v1 import fleet_service_pb2_grpc as fleet_rpc
@@ -41,10 +37,11 @@ class AsyncFarm(
     AsyncDeciding,
     AsyncEstimating,
     AsyncFleetCalls,
-    AsyncInputCalls,
     AsyncReels,
+    AsyncRetaking,
     AsyncSavedLooks,
     AsyncSteering,
+    AsyncSubmitting,
 ):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 
@@ -79,68 +76,6 @@ class AsyncFarm(
     async def close(self) -> None:
         """End every call that is still open."""
         await self._connection.close()
-
-    async def submit(
-        self,
-        what: Path | Iterable[Mapping[str, str]],
-        *,
-        name: str = "",
-        project: str = "",
-        project_else: str = "",
-        priority: int | None = None,
-        column_map: Mapping[str, str] | None = None,
-        set_fields: Mapping[str, str] | None = None,
-        wedge: Sequence[str] = (),
-        variables: Mapping[str, str] | None = None,
-        fill: bool = False,
-        dry_run: bool = False,
-        request_id: str = "",
-        planned: Planned = Planned(),
-        inputs: InputOptions = InputOptions(),
-    ) -> Submitted:
-        """Submit a file, or rows of text by column: all of it is accepted or none.
-
-        Raises `Refused` with every problem. The same `request_id` twice is one batch; one is
-        made up for each call that gives none. `name` is by default the file's. Relative paths
-        of images and videos start where the file lies; a program's rows have absolute ones.
-        `planned` is its deadline, what it needs, waits for and counts against. What is given here
-        goes before what the file says of the batch. `SubmitOptions` says more of each. Images and
-        videos that are files of this machine are sent, once each, when all else is right.
-        """
-        return await self._connection.in_thread(
-            lambda farm: farm.submit(
-                what,
-                name=name,
-                project=project,
-                project_else=project_else,
-                priority=priority,
-                column_map=column_map,
-                set_fields=set_fields,
-                wedge=wedge,
-                variables=variables,
-                fill=fill,
-                dry_run=dry_run,
-                request_id=request_id,
-                planned=planned,
-                inputs=inputs,
-            )
-        )
-
-    async def _submit(
-        self,
-        source: submission.Source,
-        options: submission.SubmitOptions,
-        problems: Sequence[Problem],
-        *,
-        dry_run: bool,
-    ) -> pb.SubmitResponse:
-        """What the farm says to it. Raises `Refused` for its problems and those known before."""
-        answer: pb.SubmitResponse = await self._connection.send(
-            self._batches.Submit, lambda: submission.messages(source, options, dry_run=dry_run)
-        )
-        if problems or answer.problems:
-            raise Refused(submission.merged(problems, answer.problems, source.columns))
-        return answer
 
     async def get(self, batch_id: str) -> types.Batch:
         """A batch, by its id or by a name that only it has."""

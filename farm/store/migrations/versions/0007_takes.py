@@ -55,6 +55,11 @@ def upgrade() -> None:
     op.create_index(
         "ix_clips_digest", "clips", ["digest"], sqlite_where=reusable, postgresql_where=reusable
     )
+    derived = sa.text("origin_clip IS NOT NULL")
+    op.create_index(
+        "ix_clips_origin_clip", "clips", ["origin_clip"], sqlite_where=derived,
+        postgresql_where=derived,
+    )  # fmt: skip
     op.create_table(
         "steers",
         sa.Column("number", _SEQUENCE, autoincrement=False, nullable=False),
@@ -108,6 +113,7 @@ def downgrade() -> None:
     op.drop_table("saved_looks")
     op.drop_table("notices")
     op.drop_table("steers")
+    op.drop_index("ix_clips_origin_clip", "clips")
     op.drop_index("ix_clips_digest", "clips")
     for table, columns in _ADDED.items():
         for name, _type, _default in reversed(columns):
