@@ -15,7 +15,7 @@ from processes import cpu_seconds, difference
 from prometheus_client.parser import text_string_to_metric_families
 from stores import BUCKET, RunningStore, free_base_port
 
-from farm.client import Farm
+from farm.client import Farm, Planned
 from farm.domain.clip import ClipState
 from farm.fleet_ray.head import down, up
 from farm.fleet_ray.ledger import url_of
@@ -104,7 +104,7 @@ def timed_batch(farm: RunningFarm, rows: Rows, name: str) -> dict[str, object]:
     cpu, meters = cpu_seconds(farm.processes()), farm.meters()
     client = psutil.Process().cpu_times()
     started = time.time()
-    submitted = farm.client.submit(rows, name=name)
+    submitted = farm.client.submit(rows, name=name, planned=Planned(fresh=True))
     acknowledged = time.time()
     assert submitted.batch is not None
     batch_id = submitted.batch.batch_id

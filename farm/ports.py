@@ -19,10 +19,13 @@ from farm.domain.ledger import (
     FleetEventRow,
     Released,
     RequestRow,
+    Reusable,
+    Steer,
     Totals,
 )
 from farm.domain.notices import Notice
 from farm.domain.project import Limit, Look, Project
+from farm.domain.quote import Quote
 from farm.domain.saved_look import SavedLook
 from farm.domain.spec import NewClip
 
@@ -94,6 +97,14 @@ class Store(Protocol):
         """What people said of a batch's clips at their first look, by clip id."""
         ...
 
+    def steers(self) -> list[Steer]:
+        """Changes of prompt that are still to come, by number."""
+        ...
+
+    def last_steer(self) -> int:
+        """The highest number of any change of prompt; 0 is none."""
+        ...
+
     def counts(self, batch_id: str) -> dict[ClipState, int]:
         """Clips of a published batch by state; states without clips are left out."""
         ...
@@ -133,10 +144,18 @@ class Store(Protocol):
         """Add to a staged batch which of its clips wait for which others, by their ordinals."""
         ...
 
-    def publish_batch(self, epoch: int, at: float, batch_id: str, request: RequestRow) -> None:
+    def publish_batch(
+        self,
+        epoch: int,
+        at: float,
+        batch_id: str,
+        request: RequestRow,
+        promise: Quote | None = None,
+    ) -> None:
         """Make a staged batch visible, with an event for each of its clips, in one transaction.
 
-        Raises `RequestConflict` when the request_id was used for another payload.
+        `promise` is written down with it. Raises `RequestConflict` when the request_id was used
+        for another payload.
         """
         ...
 
@@ -150,6 +169,22 @@ class Store(Protocol):
 
     def request(self, request_id: str) -> RequestRow | None:
         """What a request_id was answered with."""
+        ...
+
+    def clip_rows(self, clip_ids: Sequence[str]) -> dict[str, ClipRow]:
+        """These clips, whole."""
+        ...
+
+    def chunks(self, clip_id: str) -> list[ChunkRow]:
+        """A clip's recorded chunks, in order."""
+        ...
+
+    def versions(self, batch_id: str, names: Collection[str] | None = None) -> dict[str, int]:
+        """Name → the highest version of it in a batch, of these names or of all."""
+        ...
+
+    def last_ordinal(self, batch_id: str) -> int:
+        """The place of a batch's last clip; 0 where it has none."""
         ...
 
     def notices(self, at: float, limit: int) -> list[Notice]:
@@ -208,11 +243,31 @@ class Ledger(Protocol):
         ...
 
     def clip_ids(self, batch_id: str, names: Collection[str]) -> dict[str, str]:
-        """Name or id of a clip of this batch → its id; those that are not there are left out."""
+        """Name (its latest version) or id of a clip → its id; those not there are left out."""
         ...
 
     def chunks(self, clip_id: str) -> list[ChunkRow]:
         """Recorded chunks, in order."""
+        ...
+
+    def versions(self, batch_id: str, names: Collection[str] | None = None) -> dict[str, int]:
+        """Name → the highest version of it in a batch, of these names or of all."""
+        ...
+
+    def latest(self, batch_id: str, names: Collection[str]) -> dict[str, ClipRow]:
+        """Name → its latest version, whole; those that are not there are left out."""
+        ...
+
+    def last_ordinal(self, batch_id: str) -> int:
+        """The place of a batch's last clip; 0 where it has none."""
+        ...
+
+    def relatives_keys(self, clip_id: str) -> set[str]:
+        """Objects that are named by clips which took something over from this one, or it from."""
+        ...
+
+    def reusable(self, project: str, digests: Sequence[str]) -> list[Reusable]:
+        """Takes of a project that these digests stand for, the latest last."""
         ...
 
     def events(self, *, after: int, limit: int, batch_id: str = "") -> list[EventRow]:
@@ -255,6 +310,10 @@ class Ledger(Protocol):
         """The same for some clips."""
         ...
 
+    def clip_steers(self, clip_ids: Sequence[str]) -> dict[str, list[Steer]]:
+        """Changes of prompt that are still to come for some clips, by number."""
+        ...
+
     def request(self, request_id: str) -> RequestRow | None:
         """What a request_id was answered with."""
         ...
@@ -265,6 +324,10 @@ class Ledger(Protocol):
 
     def clip_counts(self) -> dict[ClipState, int]:
         """Clips of all published batches by state."""
+        ...
+
+    def input_places(self) -> set[str]:
+        """What all clips start from that may still be rendered, staged ones too: images, videos."""
         ...
 
 
@@ -285,6 +348,25 @@ class ObjectInfo:
     size_bytes: int
     modified_at: float
     """Unix seconds, on the object store's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An object that is being sent in parts, and is none before all of them are joined."""
+
+    key: str
+    upload_id: str
+    begun_at: float
+    """Unix seconds, on the object store's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedPart:
+    """A part that has arrived."""
+
+    size_bytes: int
+    etag: str
+    """What the store wants to see of it when the parts are joined."""
 
 
 class ObjectStore(Protocol):
@@ -316,4 +398,36 @@ class ObjectStore(Protocol):
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """All objects whose keys begin with `prefix`, in the order of their keys."""
+        ...
+
+    def find_size(self, key: str) -> int | None:
+        """How many bytes an object has; None when there is none."""
+        ...
+
+    def verify_bytes(self, key: str, size: int, sha256_hex: str) -> None:
+        """As `verify`, by reading every byte."""
+        ...
+
+    def begin_upload(self, key: str, content_type: str) -> Upload:
+        """Begin to send an object in parts."""
+        ...
+
+    def uploads(self, prefix: str) -> Iterator[Upload]:
+        """Uploads in parts that are neither joined nor given up, of keys with this beginning."""
+        ...
+
+    def uploaded_parts(self, upload: Upload) -> dict[int, UploadedPart]:
+        """Parts that are there, by number from 1. Raises `ObjectMissing` when it is over."""
+        ...
+
+    def presign_part(self, upload: Upload, number: int, size: int, sha256_base64: str) -> Grant:
+        """A PUT of exactly this part. No request is made."""
+        ...
+
+    def join_parts(self, upload: Upload, parts: Sequence[tuple[UploadedPart, str]]) -> None:
+        """Make the object of all its parts, in order, each with its SHA-256 in base64."""
+        ...
+
+    def give_up(self, upload: Upload) -> None:
+        """Forget an upload and its parts; one that is over is no error."""
         ...

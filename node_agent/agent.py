@@ -104,6 +104,7 @@ class Agent:
             spool=self._spool,
             thresholds=self._settings.thresholds,
             inputs=self._settings.inputs,
+            roots=self._settings.roots,
         )
         try:
             async with asyncio.TaskGroup() as group:
@@ -190,8 +191,10 @@ class Agent:
                 attempt = Attempt(lease, tools)
                 work = group.create_task(self._work(attempt))
                 self._attempts[key] = (attempt, work)
-            if key in self._attempts and lease.yield_asked:
-                await self._attempts[key][0].give_up()
+            if key in self._attempts:
+                await self._attempts[key][0].steer(lease.steers)
+                if lease.yield_asked:
+                    await self._attempts[key][0].give_up()
 
     def _is_idle(self) -> bool:
         """It holds nothing, has nothing to tell and examines nothing."""

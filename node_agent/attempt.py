@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import shutil
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
 
 from heliostat.v1 import node_service_pb2 as node_pb
@@ -22,7 +22,7 @@ from node_agent.encode import TakeError
 from node_agent.engine import CannotRender, ChildDied, Inbox
 from node_agent.full_disk import patiently
 from node_agent.inputs import Inputs, fetch_inputs
-from node_agent.orders import mark_messages, render_spec
+from node_agent.orders import changes_of, mark_messages, render_spec
 from node_agent.outbox import AttemptKey
 from node_agent.render.child import ChildOptions
 from node_agent.render.messages import (
@@ -68,6 +68,11 @@ class Attempt:
         self._directory = tools.spool / f"{lease.clip_id}-a{lease.attempt}"
         self._chunks_max = lease.chunks_max
         self._yield_asked = asyncio.Event()
+        self._changes = changes_of(lease.steers)
+        self._changes_followed: set[int] = set()
+        """Numbers of those that chunks made here were begun with."""
+        self._changes_told: set[int] | None = None
+        """Numbers of those that the child knows; None while no child has the clip."""
         self._dropped = False
         self._options: ChildOptions | None = None
         """Of the child that has it."""
@@ -89,6 +94,19 @@ class Attempt:
         if not self._yield_asked.is_set():
             self._yield_asked.set()
             await self._tools.engine.give_up(self.key)
+
+    async def steer(self, marks: Iterable[types_pb.PromptMark]) -> None:
+        """Follow these changes of prompt: all that no recorded chunk was begun with."""
+        self._changes = changes_of(marks)
+        await self._tell_changes()
+
+    async def _tell_changes(self) -> None:
+        if (told := self._changes_told) is None:
+            return
+        for change in self._changes:
+            if change.number not in told:
+                told.add(change.number)
+                await self._tools.engine.steer(self.key, change)
 
     async def _outcome(self) -> node_pb.FailureReport | None:
         """Work; what failed, or None when the farm knows how it ended."""
@@ -163,7 +181,9 @@ class Attempt:
             skip_first_chunk=order.spec.skip_first_chunk,
         )
         if not self._is_rendered():
-            self._inputs = await fetch_inputs(order, self._directory, tools.transfer, tools.inputs)
+            self._inputs = await fetch_inputs(
+                order, self._directory, tools.transfer, tools.inputs, tools.roots
+            )
 
     def _is_rendered(self) -> bool:
         """Every chunk of the clip is here."""
@@ -238,20 +258,23 @@ class Attempt:
         A card that cannot render gives it up, for nothing is wrong with the clip; the farm hears
         from the card's condition why.
         """
+        records, self._changes_told = self._files.records, None
         start = Start(
             spec=render_spec(self.key[0], self._order, self._inputs),
             attempt=self.key[1],
             fps=self._order.spec.fps,
             directory=str(self._directory),
-            resume_chunk=len(self._files.records),
+            resume_chunk=len(records),
             negatives={
                 chunk: str(self._files.negatives[chunk])
                 for chunk in needed_negatives(
-                    len(self._files.records), skip_first_chunk=self._order.spec.skip_first_chunk
+                    len(records), skip_first_chunk=self._order.spec.skip_first_chunk
                 )
                 if chunk in self._files.negatives
             },
             embeddings=str(self._files.embeddings) if self._files.embeddings else None,
+            steered=records[max(records)].steered if records else (),
+            changes=tuple(c for c in self._changes if c.number not in self._changes_followed),
             chunks_max=self._chunks_max,
         )
         try:
@@ -265,6 +288,8 @@ class Attempt:
     async def _hand_over(self, start: Start) -> None:
         engine = self._tools.engine
         self._options = await engine.start(start, self._inbox)
+        self._changes_told = self._changes_followed | {change.number for change in start.changes}
+        await self._tell_changes()
         if self._yield_asked.is_set():  # the word may have come to the child before the clip
             await engine.give_up(self.key)
 
@@ -277,6 +302,7 @@ class Attempt:
         counters.busy_seconds += report.busy_seconds
         counters.idle_seconds += report.idle_seconds
         self._files.vae = report.vae
+        self._changes_followed.update(report.changes)
         self._files.records[report.chunk] = ChunkRecord(
             chunk=report.chunk,
             frames=report.frames,
@@ -311,6 +337,7 @@ class Attempt:
             lanes=report.lanes,
             steered=mark_messages(report.steered),
             profile=report.profile,
+            changes=report.changes,
         )
         await self._delivery.deliver(artifacts, node_pb.OutboxEntry(chunk=entry))
         await self._tools.engine.recorded(self.key, report.chunk)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +29,8 @@ class CardSettings:
     """Which signals of quality mark a take."""
     inputs: Sequence[str] | None = None
     """Directories of this node that clips may start from files of; None is anywhere."""
+    roots: Mapping[str, str] = field(default_factory=dict)
+    """Shared storage by its name: where it is mounted here."""
     ca_file: str | None = None
     """Certificates that the object store's is checked against; None is the system's."""
     tags: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from node_agent.progress import Progress, StallLimits
 from node_agent.render.child import ChildExit, ChildGone, ChildOptions, RenderChild
 from node_agent.render.messages import (
     Cancel,
+    Change,
     ChunkDone,
     Command,
     LoadFailed,
@@ -22,6 +23,7 @@ from node_agent.render.messages import (
     Report,
     Start,
     Started,
+    Steer,
     Yield,
 )
 
@@ -138,6 +140,10 @@ class Engine:
     async def give_up(self, key: AttemptKey) -> None:
         """Ask for a yield at the next chunk boundary."""
         await self._tell(Yield(clip_id=key[0], attempt=key[1]))
+
+    async def steer(self, key: AttemptKey, change: Change) -> None:
+        """Ask for another prompt."""
+        await self._tell(Steer(clip_id=key[0], attempt=key[1], change=change))
 
     async def drop(self, key: AttemptKey) -> None:
         """Drop an attempt at once; nothing more is heard of it."""

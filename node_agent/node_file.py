@@ -3,6 +3,7 @@
 [node]                      # what `farm-node join` needs no flags for
 model = "/models/helios-distilled"
 inputs = ["/mnt/plates"]
+roots = {show = "/mnt/show"}
 
 [card."GPU-1d2f6d0e-…"]     # or [card.0], by NVML's index
 rack = "r2"
@@ -38,6 +39,7 @@ NODE_KEYS: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType(
         "profile": (str,),
         "loras": (str,),
         "inputs": (list,),
+        "roots": (dict,),
         "tags": (list,),
         "idle_unload_seconds": (int, float),
         "spool": (str,),
@@ -45,7 +47,13 @@ NODE_KEYS: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType(
 )
 """Keys of [node] → what they hold."""
 _WRITTEN: Final = MappingProxyType(
-    {str: "a text", int: "a number", list: "a list of texts", bool: "true or false"}
+    {
+        str: "a text",
+        int: "a number",
+        list: "a list of texts",
+        dict: "a table of texts",
+        bool: "true or false",
+    }
 )
 
 
@@ -73,7 +81,8 @@ def load_node(path: Path) -> dict[str, Any]:
                 f"{path}: node.{key}: no such key; there are {', '.join(NODE_KEYS)}"
             )
         kinds = NODE_KEYS[key]
-        texts = not isinstance(value, list) or all(isinstance(each, str) for each in value)
+        inner = value.values() if isinstance(value, dict) else value
+        texts = not isinstance(value, list | dict) or all(isinstance(each, str) for each in inner)
         fits = isinstance(value, kinds) and isinstance(value, bool) == (kinds == (bool,))
         if not fits or not texts:
             raise NodeFileError(f"{path}: node.{key}: {value!r} is not {_WRITTEN[kinds[0]]}")

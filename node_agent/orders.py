@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
 from node_agent.inputs import Inputs
-from node_agent.render.renderer import NOISE_SIGMAS, LoraUse, PromptMark, RenderSpec
+from node_agent.render.messages import Change
+from node_agent.render.renderer import NOISE_SIGMAS, Fork, LoraUse, PromptMark, RenderSpec
 
 
 def render_spec(clip_id: str, order: node_pb.ClipOrder, inputs: Inputs) -> RenderSpec:
@@ -34,7 +35,13 @@ def render_spec(clip_id: str, order: node_pb.ClipOrder, inputs: Inputs) -> Rende
         skip_first_chunk=spec.skip_first_chunk,
         loras=tuple(LoraUse(name=lora.name, scale=lora.scale) for lora in spec.loras),
         profile=order.profile,
+        fork=fork_of(spec),
     )
+
+
+def fork_of(spec: types_pb.ClipSpec) -> Fork | None:
+    """From where on the clip goes by another seed; None goes by its own."""
+    return Fork(chunk=spec.fork.chunk, seed=spec.fork.seed) if spec.HasField("fork") else None
 
 
 def amplify_of(spec: types_pb.ClipSpec) -> bool | None:
@@ -52,6 +59,19 @@ def read_marks(marks: Iterable[types_pb.PromptMark]) -> tuple[PromptMark, ...]:
     """Prompts and the chunks that they begin with."""
     return tuple(
         PromptMark(chunk=mark.chunk, prompt=mark.prompt, blend_chunks=mark.blend_chunks)
+        for mark in marks
+    )
+
+
+def changes_of(marks: Iterable[types_pb.PromptMark]) -> tuple[Change, ...]:
+    """Changes of prompt that a lease tells of."""
+    return tuple(
+        Change(
+            prompt=mark.prompt,
+            blend_chunks=mark.blend_chunks,
+            chunk=mark.chunk,
+            number=mark.number,
+        )
         for mark in marks
     )
 

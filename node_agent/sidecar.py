@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from node_agent.quality.signals import Signals
-from node_agent.render.renderer import LoraUse, PromptMark
+from node_agent.render.renderer import Fork, LoraUse, PromptMark
 
 FORMAT_VERSION = 1
 """Raised when a reader of the version before would misread."""
@@ -47,6 +47,17 @@ class InputRecord:
     """The last part of its path or key."""
     sha256: str | None = None
     """None where only the take was left to make: the file was not looked at again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginRecord:
+    """What the clip was made from."""
+
+    kind: str
+    """retake, extend or branch."""
+    clip_id: str
+    chunks: int
+    """Taken over from it, from the first on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +98,10 @@ class Sidecar:
     """None: the model's default, as of the noises (lowest and highest sigma)."""
     image_noise: tuple[float, float] | None = None
     video_noise: tuple[float, float] | None = None
+    fork: Fork | None = None
+    """None: it goes by `seed` to its end."""
+    origin: OriginRecord | None = None
+    """None: it was rendered from nothing."""
     recipe: Mapping[str, Any] | None = None
     """What quality and parameters meant for the model (`helios.recipe.Recipe`); None without."""
     renderer: str

@@ -12,7 +12,7 @@ from node_agent.encode import TakeError, assemble
 from node_agent.files import sha256_of_file, write_atomic
 from node_agent.inputs import Inputs
 from node_agent.models import describe
-from node_agent.orders import amplify_of, read_marks, render_spec, sigmas_of
+from node_agent.orders import amplify_of, fork_of, read_marks, render_spec, sigmas_of
 from node_agent.outbox import AttemptKey
 from node_agent.quality.measure import measure
 from node_agent.quality.signals import Signals
@@ -20,7 +20,13 @@ from node_agent.render.helios.recipe import as_made, recipe_for
 from node_agent.render.messages import FileRecord, Ready
 from node_agent.render.profiles import stack_for
 from node_agent.render.renderer import LoraUse
-from node_agent.sidecar import InputRecord, Sidecar, energy_of, sidecar_bytes
+from node_agent.sidecar import (
+    InputRecord,
+    OriginRecord,
+    Sidecar,
+    energy_of,
+    sidecar_bytes,
+)
 from node_agent.workbench import Workbench
 
 
@@ -104,6 +110,8 @@ class TakeMaker:
             amplify_first_chunk=amplify_of(spec),
             image_noise=sigmas_of(spec, "image_noise"),
             video_noise=sigmas_of(spec, "video_noise"),
+            fork=fork_of(spec),
+            origin=self._origin(),
             renderer=about.renderer if about else "",
             model_digest=about.model_digest if about else "",
             stack_id=_stack_id(about, chunks[-1].profile),
@@ -127,6 +135,12 @@ class TakeMaker:
         on_gpu = options.device != "cpu"
         recipe = recipe_for(spec, describe(options.model), on_gpu=on_gpu).record()
         return as_made(recipe, profile or "", vae, on_gpu=on_gpu)
+
+    def _origin(self) -> OriginRecord | None:
+        if not self._order.HasField("origin"):
+            return None
+        origin = self._order.origin
+        return OriginRecord(kind=origin.kind, clip_id=origin.clip_id, chunks=origin.chunks)
 
     def _input(self, name: str, place: str) -> InputRecord | None:
         """What is known of the image or video that the clip names."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from node_agent.engine import Engine
@@ -41,3 +41,5 @@ class Workbench:
     """Which signals mark a take."""
     inputs: Sequence[str] | None = None
     """Directories that clips may start from files of; None is anywhere."""
+    roots: Mapping[str, str] = field(default_factory=dict)
+    """Shared storage by its name: where it is mounted here."""

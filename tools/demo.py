@@ -18,8 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from contact_sheet import contact_sheet, pictures, sidecars
-from demo_summary import show, summarise
+from demo_summary import show, sidecars, summarise
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -138,7 +137,7 @@ def demo() -> None:
     arrived = len(sidecars(CLIPS))
     if arrived != ROWS:
         raise DemoError(f"{arrived} of {ROWS} clips arrived in {CLIPS}")
-    contact_sheet(pictures(CLIPS), DEMO / "contact-sheet.png")
+    farm("sheet", str(CLIPS), "--out", str(DEMO / "contact-sheet.png"), capture=True)
     summary = summarise(CLIPS, DEMO / "model", rendered - submitted)
     summary["seconds_in_all"] = round(time.monotonic() - started, 1)
     (DEMO / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

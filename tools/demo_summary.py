@@ -1,11 +1,11 @@
 """What the demo measured, from the sidecars of the clips that it fetched."""
 
+import json
 import statistics
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from contact_sheet import sidecars
 from rich.console import Console
 from rich.table import Table
 
@@ -14,9 +14,15 @@ from farm.plan.economics import H100, h100_equivalents, like_for_like, shape_of
 from node_agent.models import describe
 
 
+def sidecars(folder: Path) -> list[dict[str, Any]]:
+    """Every sidecar that `farm fetch` wrote into a folder, in the order of the submitted rows."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
+    return sorted((each for each in found if "take_sha256" in each), key=lambda each: each["row"])
+
+
 def summarise(clips: Path, model: Path, render_seconds: float) -> dict[str, Any]:
     """The summary of a folder of clips; `render_seconds` is from submission to the last take."""
-    known = [facts for _, facts in sidecars(clips)]
+    known = sidecars(clips)
     frames = sum(facts["frames"] for facts in known)
     fps = frames / render_seconds
     return {

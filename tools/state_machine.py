@@ -17,7 +17,8 @@ INTRODUCTION = """\
 `farm/domain/clip.py` holds the only state machine of the farm. This page is made from it:
 `python tools/state_machine.py`; a test compares the two.
 
-A clip enters as `queued`, or as `waiting` when it depends on something that has not ended.
+A clip enters as `queued`, or as `waiting` when it depends on something that has not ended. One that
+asks for what the farm has a take of already enters as `done`, with that take (versions.md).
 Rendering and uploading are phases of an attempt, not states. A batch has no such life: its progress
 follows from its clips. What is not in the table is an error, and changes nothing.
 """
@@ -62,7 +63,8 @@ def events() -> dict[str, str]:
 
 def diagram() -> str:
     """The transitions as a Mermaid state diagram."""
-    lines = ["stateDiagram-v2", "    [*] --> queued: submit", "    [*] --> waiting: submit"]
+    lines = ["stateDiagram-v2"]
+    lines += [f"    [*] --> {state}: submit" for state in ("queued", "waiting", "done")]
     for (state, event), targets in life.TRANSITIONS.items():
         lines += [f"    {state} --> {target}: {event}" for target in sorted(targets)]
     lines += [f"    {state} --> [*]" for state in life.ClipState if state is life.ClipState.DONE]

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Installs the programs that the tests drive and pip cannot bring: ffprobe, a browser, promtool,
-# PostgreSQL, Redis, and what networks are made of.
+# PostgreSQL, Redis, what networks are made of, and npm, which brings buf.
 # Run by `make test`. Needs root or a sudo without password; else it says what to run.
 set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
 
 declare -A package_of=(
   [ffprobe]=ffmpeg [chromium]=chromium [promtool]=prometheus
   [postgres]=postgresql [redis-server]=redis-server [ip]=iproute2 [nft]=nftables
+  [npm]=npm
 )
 service_packages=" prometheus postgresql redis-server " # each has a service of its own name
 # Not all are on everyone's PATH; Debian keeps postgres by version.
@@ -15,7 +17,16 @@ missing=()
 for program in "${!package_of[@]}"; do
   command -v "$program" >/dev/null || missing+=("${package_of[$program]}")
 done
-[[ ${#missing[@]} -eq 0 ]] && exit 0
+install_buf() { # the version that tools/buf/package-lock.json pins, into tools/buf/node_modules
+  local buf="$here/buf"
+  [[ $buf/node_modules/.package-lock.json -nt $buf/package-lock.json ]] && return
+  npm ci --prefix "$buf" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null \
+    || echo "npm could not install buf; the .proto files will not be linted" >&2
+}
+if [[ ${#missing[@]} -eq 0 ]]; then
+  install_buf
+  exit 0
+fi
 
 as_root=()
 if [[ $(id -u) -ne 0 ]]; then
@@ -52,3 +63,4 @@ for package in "${missing[@]}"; do
     "${as_root[@]}" systemctl disable --quiet "$package.service" 2>/dev/null || true
   fi
 done
+install_buf

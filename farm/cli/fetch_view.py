@@ -21,10 +21,11 @@ from farm.client import fetch
 class FetchView:
     """A bar of bytes, with files beside it."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "") -> None:
+        """`what` stands before it."""
         console = output.console(err=True)
         self._progress = Progress(
-            TextColumn("{task.fields[files]}"),
+            TextColumn(f"{what} {{task.fields[files]}}".strip()),
             BarColumn(bar_width=None),
             DownloadColumn(),
             TransferSpeedColumn(),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from farm.cli import output, words
+from farm.cli import output, quote_view, words
 from farm.cli.morning import Line, lines, next_morning
 from farm.cli.options import Ca, ConfigFile, DataDir, Endpoint, Json, command, connect, settings
 
@@ -52,6 +52,8 @@ def status(
                 row = status_view.batch_row(one)
                 output.print_table(status_view.BATCH_HEADERS, [row], _BATCH_NUMBERS)
                 output.say(words.planned(one))
+                for line in quote_view.account(one):
+                    output.say(line)
             return output.OK
         batches = list(farm.list() if every else active_batches(farm))
         if not as_json:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar, cast, get_type_hints
 
 import typer
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from farm.config import FarmConfig
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 ConfigFile = Annotated[
@@ -52,6 +55,41 @@ def command(body: Callable[P, int | None]) -> Callable[P, None]:
         raise typer.Exit(code or 0)
 
     return run
+
+
+def with_flags(flags: type[T]) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
+    """Give a command the options that a dataclass names; several can have the same so.
+
+    They stand where its parameter `flags` is, through which it gets one of them.
+    """
+    hints = get_type_hints(flags, include_extras=True)
+    shared = [
+        inspect.Parameter(
+            each.name,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=inspect.Parameter.empty
+            if each.default is dataclasses.MISSING
+            else each.default,
+            annotation=hints[each.name],
+        )
+        for each in dataclasses.fields(cast("Any", flags))
+    ]
+    names = {each.name for each in shared}
+
+    def give(body: Callable[..., int | None]) -> Callable[..., int | None]:
+        @functools.wraps(body)
+        def run(**given: Any) -> int | None:
+            chosen = {name: given.pop(name) for name in names & given.keys()}
+            return body(flags=flags(**chosen), **given)
+
+        signature = inspect.signature(body, eval_str=True)
+        parameters: list[inspect.Parameter] = []
+        for each in signature.parameters.values():
+            parameters += shared if each.name == "flags" else [each]
+        run.__dict__["__signature__"] = signature.replace(parameters=parameters)
+        return run
+
+    return give
 
 
 def settings(config: Path | None, **flags: Any) -> FarmConfig:

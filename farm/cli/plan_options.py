@@ -39,6 +39,13 @@ Profile = Annotated[
 Model = Annotated[
     str | None, typer.Option(help="Only on cards with this model: its name, or 8 digits of digest.")
 ]
+Stack = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ID",
+        help="Only on cards with this stack, which a take's sidecar and `farm cards --json` name.",
+    ),
+]
 Limit = Annotated[
     list[str] | None,
     typer.Option("--limit", metavar="NAME", help="Count against this limit; may be repeated."),
@@ -57,6 +64,34 @@ PauseAfter = Annotated[
     ),
 ]
 
+Budget = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--budget",
+        metavar="money=20",
+        help="Pause at this cost: money=, hours= (of cards) or kwh=; may be repeated.",
+    ),
+]
+Webhook = Annotated[str | None, typer.Option(metavar="URL", help="Post notices of it there.")]
+DeliverTo = Annotated[
+    str | None,
+    typer.Option("--deliver-to", metavar="PLACE", help="Where the farm puts finished takes."),
+]
+
+
+def budget_of(options: Sequence[str] | None) -> types.Budget | None:
+    """`money=20`, `hours=`, `kwh=` as a budget; None when nothing was said."""
+    from farm.cli.options import pairs
+    from farm.client.batch_section import budget
+    from farm.domain.values import BadValue
+
+    if not options:
+        return None
+    try:
+        return budget(pairs("--budget", options))
+    except BadValue as bad:
+        raise typer.BadParameter(f"{bad.what}: {bad.remedy}", param_hint="--budget") from None
+
 
 def deadline_of(text: str | None) -> datetime | None:
     """A deadline from now on. Raises `typer.BadParameter`."""
@@ -71,16 +106,13 @@ def deadline_of(text: str | None) -> datetime | None:
 
 def every_of(order: str | None) -> int | None:
     """`longest` → 0, `file` → 1, `every:N` → N. Raises `typer.BadParameter`."""
-    if order is None:
-        return None
-    name, _, number = order.partition(":")
-    if name == "every" and number.isascii() and number.isdigit() and 2 <= int(number) <= 10**6:
-        return int(number)
-    if order in ("longest", "file"):
-        return ("longest", "file").index(order)
-    raise typer.BadParameter(
-        f"{order!r}: use longest, file, or every:N with N from 2 on", param_hint="--order"
-    )
+    from farm.client.batch_section import every
+    from farm.domain.values import BadValue
+
+    try:
+        return None if order is None else every(order)
+    except BadValue as bad:
+        raise typer.BadParameter(f"{bad.what}: {bad.remedy}", param_hint="--order") from None
 
 
 def needs_of(
@@ -89,13 +121,14 @@ def needs_of(
     tags: Sequence[str] | None,
     profile: str | None,
     model: str | None,
+    stack: str | None,
 ) -> types.Needs | None:
     """What is asked of the cards; None when nothing was said. Raises `typer.BadParameter`."""
     from farm.client.errors import BadRequest
     from farm.client.times import memory_size
     from heliostat.v1 import types_pb2 as types
 
-    if not (card_types or vram or tags or profile or model):
+    if not (card_types or vram or tags or profile or model or stack):
         return None
     try:
         vram_bytes = memory_size(vram) if vram else 0
@@ -107,4 +140,5 @@ def needs_of(
         tags=tags,
         profile=profile or "",
         model=model or "",
+        stack_id=stack or "",
     )

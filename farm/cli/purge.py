@@ -13,7 +13,7 @@ from farm.cli.head import require_head
 from farm.cli.ledger import head_settings
 from farm.cli.options import ConfigFile, DataDir, Json, command
 from farm.domain.errors import FarmError, NotFound
-from farm.domain.names import batch_prefix
+from farm.domain.names import batch_prefix, inputs_prefix
 
 if TYPE_CHECKING:
     from farm.domain.batch import Batch
@@ -39,7 +39,7 @@ def purge(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> int:
-    """Remove a project's batches with everything: prompts, events, chunks, takes."""
+    """Remove a project's batches with everything: prompts, events, chunks, takes, input files."""
     require_head()
     from farm.fleet_ray.ledger import url_of
     from farm.fleet_ray.settings import Secrets, s3_settings
@@ -66,18 +66,19 @@ def purge_project(
     """What goes, or what went and what a second look still found.
 
     Objects go first: should this be interrupted, the rows still say what there is to remove.
-    Raises `NotFound` for a project without batches, `NotPurged`.
+    Raises `NotFound` for a project of which nothing is there, `NotPurged`.
     """
-    from farm.objects.purge import Tally, delete_all
+    from farm.objects.purge import Tally, count_left, delete_all
     from farm.store.purge import purge_batch
 
-    batches = _batches(ledger, project)
+    inputs = inputs_prefix(project)
+    batches = _batches(ledger, project, none=count_left(store, inputs) > 0)
     clips = _require_ended(ledger, batches)
     prefixes = {batch.batch_id: batch_prefix(project, batch.batch_id) for batch in batches}
     told = {"project": project, "removed": really, "batches": len(batches), "clips": clips}
     tally = Tally()
     if not really:
-        for prefix in prefixes.values():
+        for prefix in (*prefixes.values(), inputs):
             tally.add(store.list(prefix))
         return {**told, **_objects(tally)}
     rows = Counter[str]()
@@ -85,7 +86,8 @@ def purge_project(
         if left := delete_all(store, prefix, tally):
             raise NotPurged(f"{left} objects are still there below {prefix}: say it again")
         rows.update(purge_batch(url, batch_id))
-    objects_left = sum(1 for prefix in prefixes.values() for _ in store.list(prefix))
+    delete_all(store, inputs, tally)
+    objects_left = sum(count_left(store, prefix) for prefix in (*prefixes.values(), inputs))
     batches_left = len(prefixes.keys() & {b.batch_id for b in _batches(ledger, project, none=True)})
     if objects_left or batches_left:
         raise NotPurged(

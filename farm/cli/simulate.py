@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,7 @@ import typer
 from farm.cli import output
 from farm.cli.bench_files import Bench, read_calibrations
 from farm.cli.options import Json, command, pairs
-from farm.cli.submit import Map, Set
+from farm.cli.submit_flags import Map, Set
 from farm.cli.words import plural
 
 if TYPE_CHECKING:
@@ -324,24 +324,21 @@ def _clips(
     file: Path, variant: str, mapping: Mapping[str, str], fixed: Mapping[str, str]
 ) -> tuple[list[NewClip], list[Problem]]:
     """The file's clips, checked as a farm with this model does it; or what is wrong with it."""
-    from farm.client.submission import check_file
+    from farm.client.local_check import checker_of, clips_of
+    from farm.client.prepare import prepare
+    from farm.client.submission import SubmitOptions
     from farm.domain.quality import STAGES, presets
-    from farm.domain.rows import Limits, RowChecker
+    from farm.domain.rows import Limits
 
-    checked = check_file(file, mapping)
-    if checked.problems or checked.source is None:
-        return [], checked.problems
-    stages = STAGES[variant]
-    checker = RowChecker(
-        batch_name=file.name,
-        columns=list(checked.source.columns) or None,
-        column_map=mapping,
-        set_fields=fixed,
-        limits=Limits(stages=stages, presets=presets(variant, stages)),
+    options = SubmitOptions(
+        name=file.name, column_map=mapping, set_fields=fixed, request_id="", dry_run=True
     )
-    clips = checker.check(checked.source.rows())
-    checker.finish()
-    return clips, checker.problems
+    prepared = prepare(file, options, datetime.now(UTC))
+    if prepared.problems or prepared.source is None:
+        return [], prepared.problems
+    stages = STAGES[variant]
+    checker = checker_of(prepared, Limits(stages=stages, presets=presets(variant, stages)))
+    return list(clips_of(checker, prepared.source.rows())), checker.problems
 
 
 def _refused(file: Path, problems: Sequence[Problem], *, as_json: bool) -> int:

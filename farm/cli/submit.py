@@ -1,4 +1,4 @@
-"""`farm submit`."""
+"""`farm submit`, `farm validate`, `farm init`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from farm.cli import output, plan_options
+from farm.cli import output, quote_view
+from farm.cli.inputs_view import InputsView
 from farm.cli.options import (
     Ca,
     ConfigFile,
@@ -17,9 +18,10 @@ from farm.cli.options import (
     Json,
     command,
     connect,
-    pairs,
     settings,
+    with_flags,
 )
+from farm.cli.submit_flags import SubmitFlags
 from farm.cli.watch import wait_for
 from farm.cli.words import plural
 from farm.domain.spec import Problem
@@ -27,58 +29,24 @@ from farm.domain.spec import Problem
 if TYPE_CHECKING:
     from farm.client import Submitted
 
-FileArgument = Annotated[Path, typer.Argument(help="CSV, TSV, JSON Lines, YAML or JSON.")]
-Name = Annotated[str, typer.Option(help="The batch's name. [default: the file's]")]
-Project = Annotated[str | None, typer.Option(help="Whose work it is.")]
-Priority = Annotated[int, typer.Option(min=-1000, max=1000, help="Higher goes first.")]
-Map = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--map",
-        metavar="COLUMN=FIELD",
-        help="A column of the file is this field; COLUMN=COLUMN keeps it as your own data.",
-    ),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="The same for all clips."),
-]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check it, submit nothing.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Stay until every clip has ended.")]
-After = Annotated[
-    list[str] | None,
-    typer.Option("--after", metavar="BATCH", help="Begin when it has ended; may be repeated."),
-]
-FirstLook = Annotated[
+NoUpload = Annotated[
     bool,
     typer.Option(
-        "--first-look", help="Hold each clip after its first chunk, until it is approved."
+        "--no-upload", help="Send no files: paths of images and videos are the nodes' own."
     ),
 ]
+Wait = Annotated[bool, typer.Option("--wait", help="Stay until every clip has ended.")]
 RequestId = Annotated[str, typer.Option(help="Submitting twice with the same one makes one batch.")]
 
 
 @command
+@with_flags(SubmitFlags)
 def submit(
-    file: FileArgument,
-    name: Name = "",
-    project: Project = None,
-    priority: Priority = 0,
-    column_map: Map = None,
-    set_fields: Set = None,
+    flags: SubmitFlags,
     dry_run: DryRun = False,
+    no_upload: NoUpload = False,
     wait: Wait = False,
-    deadline: plan_options.Deadline = None,
-    after: After = None,
-    limit: plan_options.Limit = None,
-    card_type: plan_options.CardType = None,
-    vram: plan_options.Vram = None,
-    tag: plan_options.Tag = None,
-    profile: plan_options.Profile = None,
-    model: plan_options.Model = None,
-    first_look: FirstLook = False,
-    order: plan_options.Order = None,
-    pause_after: plan_options.PauseAfter = None,
     request_id: RequestId = "",
     endpoint: Endpoint = None,
     ca: Ca = None,
@@ -88,50 +56,102 @@ def submit(
 ) -> int:
     """Submit a file of prompts: all of it is accepted, or every problem in it is listed.
 
+    What is said here goes before what the file says of its batch.
+
     Quality, a column or `--set quality=…`, is standard by default. draft takes half the steps
     (Distilled 1,1,1; Mid 10,10,10; Base 25), standard those of Helios's authors (2,2,2; 20,20,20;
-    50), both with the VAE in bfloat16 on a GPU. exact is standard with the VAE in float32. A column
-    steps goes before the quality.
+    50), both with the VAE in bfloat16 on a GPU; exact has it in float32. Steps go before quality.
     """
-    from farm.client import Planned, Refused
+    from farm.client import Refused
 
-    found = settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir, project=project)
-    planned = Planned(
-        deadline=plan_options.deadline_of(deadline),
-        needs=plan_options.needs_of(card_type, vram, tag, profile, model),
-        limits=limit or (),
-        after=after or (),
-        first_look=first_look,
-        every=plan_options.every_of(order) or 0,
-        failures_max=pause_after,
-    )
-    mapping, fixed = pairs("--map", column_map or []), pairs("--set", set_fields or [])
-    if unreadable := _unreadable(file, mapping):
-        return _refused(file, unreadable, as_json=as_json)
-    with connect(found) as farm:
+    file = flags.file
+    found = settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir)
+    asked = flags.asked(found.project)
+    if unreadable := unreadable_rows(file, flags.mapping):
+        return refused_file(file, unreadable, as_json=as_json)
+    with connect(found) as farm, InputsView() as view:
+        inputs = view.options(found, upload=not no_upload)
         try:
-            done = farm.submit(
-                file,
-                name=name,
-                project=found.project,
-                priority=priority,
-                column_map=mapping,
-                set_fields=fixed,
-                dry_run=dry_run,
-                request_id=request_id,
-                planned=planned,
-            )
+            done = farm.submit(file, dry_run=dry_run, request_id=request_id, inputs=inputs, **asked)
         except Refused as refused:
-            return _refused(file, refused.problems, as_json=as_json)
-        for warning in done.warnings:
-            output.note(f"note: {output.problem_line(str(file), warning)}")
+            return refused_file(file, refused.problems, as_json=as_json)
+        show_warnings(file, done.warnings)
         if wait and done.batch is not None:
             return wait_for(farm, done.batch, as_json=as_json)
         _print(file, done, as_json=as_json)
     return output.OK
 
 
-def _unreadable(file: Path, mapped: Iterable[str]) -> list[Problem]:
+@command
+@with_flags(SubmitFlags)
+def validate(
+    flags: SubmitFlags,
+    endpoint: Endpoint = None,
+    ca: Ca = None,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> int:
+    """Check a file as `farm submit --dry-run` does; without a farm, as far as that goes.
+
+    What only a farm knows is then not checked: its model's limits, its projects and other batches,
+    and whether inputs are there.
+    """
+    from farm.client import FarmUnreachable, Refused
+    from farm.client.local_check import check_alone
+
+    file = flags.file
+    found = settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir)
+    asked = flags.asked(found.project)
+    if unreadable := unreadable_rows(file, flags.mapping):
+        return refused_file(file, unreadable, as_json=as_json)
+    try:
+        try:
+            with connect(found) as farm:
+                done = farm.submit(file, dry_run=True, **asked)
+        except FarmUnreachable as error:
+            output.note(f"note: {error}")
+            output.note(
+                "note: checked without a farm: not the model's limits, nor projects, other batches "
+                "and inputs"
+            )
+            done = check_alone(file, asked)
+    except Refused as refused:
+        return refused_file(file, refused.problems, as_json=as_json)
+    show_warnings(file, done.warnings)
+    _print(file, done, as_json=as_json)
+    return output.OK
+
+
+@command
+def init(
+    file: Annotated[Path, typer.Argument(metavar="[FILE]")] = Path("batch.yaml"),
+) -> int:
+    """Write an example of a batch in YAML, and the schema that editors read beside it."""
+    from farm.client.batch_schema import SCHEMA_NAME, schema_text
+    from farm.client.example import EXAMPLE
+
+    if file.suffix.lower() not in (".yaml", ".yml"):
+        raise typer.BadParameter(f"{file}: the example is YAML, end it in .yaml", param_hint="FILE")
+    try:
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(EXAMPLE)
+    except FileExistsError:
+        raise typer.BadParameter(
+            f"{file} is there already: name another, or remove it", param_hint="FILE"
+        ) from None
+    (file.parent / SCHEMA_NAME).write_text(schema_text(), encoding="utf-8")
+    output.say(f"{file}: `farm validate {file}` checks it, `farm submit {file}` submits it")
+    return output.OK
+
+
+def show_warnings(file: Path, warnings: Iterable[Problem]) -> None:
+    """What is to be known of an accepted file."""
+    for warning in warnings:
+        output.note(f"note: {output.problem_line(str(file), warning)}")
+
+
+def unreadable_rows(file: Path, mapped: Iterable[str]) -> list[Problem]:
     """Why nothing of a file can be read, before the farm is asked; empty when it can."""
     from farm.client.files import Unreadable, open_rows
 
@@ -152,6 +172,7 @@ def _print(file: Path, done: Submitted, *, as_json: bool) -> None:
                 "clips": done.clips,
                 "frames": done.frames,
                 "repeated": done.repeated,
+                "quote": plain(done.quote) if done.quote is not None else None,
                 "warnings": output.problem_values(str(file), done.warnings),
             }
         )
@@ -159,12 +180,17 @@ def _print(file: Path, done: Submitted, *, as_json: bool) -> None:
     clips, frames = plural(done.clips, "clip"), plural(done.frames, "frame")
     if done.batch is None:
         output.say(f"no problems: {clips}, {frames}")
+        if done.quote is not None:
+            quote_view.show(done.quote)
     else:
         again = " (submitted before)" if done.repeated else ""
         output.say(f"batch {done.batch.batch_id}: {clips}, {frames}{again}")
+        if done.quote is not None:
+            output.say(quote_view.line(done.quote))
 
 
-def _refused(file: Path, problems: Sequence[Problem], *, as_json: bool) -> int:
+def refused_file(file: Path, problems: Sequence[Problem], *, as_json: bool) -> int:
+    """Say what is wrong with a file; the exit code."""
     for problem in problems:
         output.note(output.problem_line(str(file), problem))
     output.note(f"farm: {plural(len(problems), 'problem')}, nothing was submitted")

@@ -77,6 +77,7 @@ def needs(asked: types.Needs) -> str:
     parts += [f"tag {tag}" for tag in asked.tags]
     parts += [f"profile {asked.profile}"] if asked.profile else []
     parts += [f"model {asked.model}"] if asked.model else []
+    parts += [f"stack {asked.stack_id}"] if asked.stack_id else []
     return ", ".join(parts)
 
 
@@ -101,6 +102,11 @@ def planned(batch: types.Batch) -> str:
     if batch.HasField("failures_max"):
         most = batch.failures_max
         parts.append(f"pauses after {most} failed" if most else "never pauses by itself")
+    for field, value in batch.budget.ListFields():
+        parts.append(f"budget {value:g} {'kWh' if 'kilowatt' in field.name else field.name}")
+    for name in ("webhook", "look", "deliver_to", "output"):
+        if text := getattr(batch, name):
+            parts.append(f"{name.replace('_', ' ')} {text}")
     return ", ".join(parts)
 
 

@@ -27,15 +27,14 @@ WATCH_SECONDS: Final = 900.0
 """Of one stream of events; it is resumed when it ends."""
 
 _MESSAGE_BYTES_MAX: Final = 64 << 20
-_SUBMIT_ATTEMPTS: Final = 4
-_SERVICES: Final = ("heliostat.v1.BatchService", "heliostat.v1.FleetService")
+SUBMIT_ATTEMPTS: Final = 4
 # Streams are not in it: they are resumed or sent again by hand, where it is known how.
 _RETRIED: Final = (
     (
         "BatchService",
         (
             "Get", "List", "ListClips", "Cancel", "Retry", "Pause", "Resume", "Amend", "Look",
-            "Score",
+            "Score", "ListChunks", "Retake", "Steer", "Review", "Estimate", "PrepareInputs",
         ),
     ),
     (
@@ -65,7 +64,7 @@ def _service_config() -> str:
     return json.dumps({"methodConfig": [{"name": names, "retryPolicy": policy}]})
 
 
-_OPTIONS: Final = (
+OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 0),
@@ -78,28 +77,42 @@ _OPTIONS: Final = (
 )
 
 
+def target_of(endpoint: str, ca: Path | None) -> tuple[str, grpc.ChannelCredentials | None]:
+    """HOST:PORT, and by what the farm there is verified; None for one without TLS."""
+    scheme, _, rest = endpoint.rpartition("://")
+    if ca is None and scheme != "https":
+        return rest, None
+    return rest, grpc.ssl_channel_credentials(ca.read_bytes() if ca else None)
+
+
+def metadata_of(token: str) -> Metadata:
+    """What every call shows."""
+    return (("authorization", f"Bearer {token}"),) if token else ()
+
+
 class Connection:
     """A channel that carries a bearer token, and turns failed calls into `FarmError`s."""
 
     def __init__(self, endpoint: str, token: str, ca: Path | None = None) -> None:
         self.endpoint = endpoint
-        scheme, _, rest = endpoint.rpartition("://")
-        if ca is not None or scheme == "https":
-            roots = ca.read_bytes() if ca else None
-            credentials = grpc.ssl_channel_credentials(roots)
-            self.channel = grpc.secure_channel(rest, credentials, options=_OPTIONS)
-        else:
-            self.channel = grpc.insecure_channel(rest, options=_OPTIONS)
-        self.metadata: Metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        target, credentials = target_of(endpoint, ca)
+        self.channel = (
+            grpc.insecure_channel(target, options=OPTIONS)
+            if credentials is None
+            else grpc.secure_channel(target, credentials, options=OPTIONS)
+        )
+        self.metadata = metadata_of(token)
 
     def close(self) -> None:
         """End every call that is still open."""
         self.channel.close()
 
-    def call(self, method: Callable[..., A], request: Message) -> A:
+    def call(
+        self, method: Callable[..., A], request: Message, seconds: float = DEADLINE_SECONDS
+    ) -> A:
         """One answer to one request; idempotent, so the channel tries it again by itself."""
         with self.errors():
-            return method(request, timeout=DEADLINE_SECONDS, metadata=self.metadata)
+            return method(request, timeout=seconds, metadata=self.metadata)
 
     def send(self, method: Callable[..., A], messages: Callable[[], Iterator[Message]]) -> A:
         """One answer to a stream of messages, sent anew from the start when the farm was away.
@@ -107,8 +120,8 @@ class Connection:
         Only for streams with a request_id: a second copy of what was accepted changes nothing.
         """
         again = Retrying(
-            retry=retry_if_exception(_is_away),
-            stop=stop_after_attempt(_SUBMIT_ATTEMPTS),
+            retry=retry_if_exception(is_away),
+            stop=stop_after_attempt(SUBMIT_ATTEMPTS),
             wait=wait_exponential(multiplier=0.5, max=5) + wait_random(0, 0.5),
             reraise=True,
         )
@@ -124,5 +137,6 @@ class Connection:
             raise from_rpc(error, self.endpoint) from error
 
 
-def _is_away(error: BaseException) -> bool:
+def is_away(error: BaseException) -> bool:
+    """Nobody answered: the same may be sent again."""
     return isinstance(error, grpc.RpcError) and status_of(error)[0] is grpc.StatusCode.UNAVAILABLE

@@ -116,14 +116,16 @@ class CsvFile(RowFile):
 
     def _read_header(self, number: int, cells: Sequence[str]) -> None:
         names: list[str] = []
+        seen: set[str] = set()
         for cell in cells:
             name, broken = clean_text(cell)
             if broken:
                 self.problems.append(Problem(number, name, broken, SAVE_AS_UTF8))
-            if name in names and name.strip():
+            if name in seen and name.strip():
                 what = f"two columns are called {shown(name)}"
                 self.problems.append(Problem(number, name, what, "rename or remove one of them"))
                 name = ""
+            seen.add(name)
             names.append(name if name.strip() else "")
         self._names = tuple(names)
         self._unnamed = frozenset(i for i, cell in enumerate(cells) if not cell.strip())

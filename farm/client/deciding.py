@@ -41,11 +41,15 @@ class Deciding(Calls):
         limits: Sequence[str] = (),
         no_limits: bool = False,
         first_look: bool | None = None,
+        budget: types.Budget | None = None,
+        webhook: str | None = None,
+        deliver_to: str | None = None,
         request_id: str = "",
     ) -> pb.AmendResponse:
         """Change what a batch is planned by; what is not given stays.
 
-        `needs` and `limits` replace those that it has. No `first_look` lets held clips go on.
+        `needs`, `limits` and `budget` replace those that it has, and an empty `webhook` or
+        `deliver_to` is none. No `first_look` lets held clips go on.
         """
         request = pb.AmendRequest(
             request_id=request_id or new_request_id(),
@@ -59,6 +63,9 @@ class Deciding(Calls):
             limits=limits,
             no_limits=no_limits,
             first_look=first_look,
+            budget=budget,
+            webhook=webhook,
+            deliver_to=deliver_to,
         )
         return self._connection.call(self._batches.Amend, request)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import grpc
+import grpc.aio
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 from farm.domain.errors import AmbiguousName, FarmError, NotFound, RequestConflict
@@ -47,6 +48,12 @@ class Refused(FarmError):
         super().__init__(f"{len(problems)} problem{'s' if len(problems) != 1 else ''}")
         self.problems = list(problems)
         """All of them, in the order of the file."""
+
+
+class SendFailed(FarmError):
+    """A file that clips start from could not be sent whole."""
+
+    reason = "SEND_FAILED"
 
 
 class FetchFailed(FarmError):
@@ -92,16 +99,17 @@ def from_rpc(error: grpc.RpcError, endpoint: str) -> FarmError:
 
 def status_of(error: grpc.RpcError) -> tuple[grpc.StatusCode, str]:
     """Status and text of a failed call."""
-    if isinstance(error, grpc.Call):
+    if isinstance(error, grpc.Call | grpc.aio.AioRpcError):
         return error.code(), error.details() or ""
     return grpc.StatusCode.UNKNOWN, str(error)
 
 
 def _reason(error: grpc.RpcError) -> str:
     """`ErrorInfo.reason`, or nothing."""
-    if not isinstance(error, grpc.Call):
+    if not isinstance(error, grpc.Call | grpc.aio.AioRpcError):
         return ""
-    for key, value in error.trailing_metadata() or ():
+    pairs: Any = error.trailing_metadata() or ()
+    for key, value in pairs:
         if key == _DETAILS_KEY and isinstance(value, bytes):
             info = error_details_pb2.ErrorInfo()
             for detail in status_pb2.Status.FromString(value).details:

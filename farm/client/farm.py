@@ -12,50 +12,38 @@ raises a `FarmError` of `farm.client.errors` or `farm.domain.errors`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from farm.client import fetch as fetching
-from farm.client import submission
 from farm.client import watch as watching
 from farm.client.base import new_request_id
 from farm.client.connection import Connection
 from farm.client.deciding import Deciding
-from farm.client.errors import Refused
+from farm.client.estimating import Estimating
 from farm.client.fleet_calls import FleetCalls
-from farm.client.inputs import BesideFile, absolute_settings
 from farm.client.local import find_local
+from farm.client.reels import Reels
+from farm.client.retaking import Retaking
 from farm.client.saved_looks import SavedLooks
-from farm.client.submission import Planned
+from farm.client.steering import Steering
+from farm.client.submitting import Submitted, Submitting
 from farm.client.times import timestamp
-from farm.domain.spec import Problem
 from heliostat.v1 import batch_service_pb2 as pb
 from heliostat.v1 import batch_service_pb2_grpc as batch_rpc
 from heliostat.v1 import fleet_service_pb2_grpc as fleet_rpc
 from heliostat.v1 import types_pb2 as types
 
+__all__ = ["PAGE", "Farm", "Submitted"]
+
 PAGE = 1000
 """Clips asked for at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
-    """A submission without problems."""
-
-    batch: types.Batch | None
-    """None after a dry run."""
-    clips: int
-    frames: int
-    warnings: list[Problem]
-    repeated: bool
-    """This request_id had been accepted before; `batch` is what it became then."""
-
-
-class Farm(Deciding, FleetCalls, SavedLooks):
+class Farm(Deciding, Estimating, FleetCalls, Reels, Retaking, SavedLooks, Steering, Submitting):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 
     def __init__(self, endpoint: str, token: str = "", ca: Path | None = None) -> None:
@@ -89,63 +77,6 @@ class Farm(Deciding, FleetCalls, SavedLooks):
     def close(self) -> None:
         """End every call that is still open."""
         self._connection.close()
-
-    def submit(
-        self,
-        what: Path | Iterable[Mapping[str, str]],
-        *,
-        name: str = "",
-        project: str = "",
-        priority: int = 0,
-        column_map: Mapping[str, str] | None = None,
-        set_fields: Mapping[str, str] | None = None,
-        dry_run: bool = False,
-        request_id: str = "",
-        planned: Planned = Planned(),  # noqa: B008 - frozen
-    ) -> Submitted:
-        """Submit a file, or rows of text by column: all of it is accepted or none.
-
-        Raises `Refused` with every problem. The same `request_id` twice is one batch; one is
-        made up for each call that gives none. `name` is by default the file's. Relative paths
-        of images and videos start where the file lies; a program's rows have absolute ones.
-        `planned` is its deadline, what it needs, waits for and counts against.
-        """
-        column_map, set_fields = column_map or {}, set_fields or {}
-        if isinstance(what, Path):
-            set_fields = absolute_settings(set_fields, what.parent)
-        options = submission.SubmitOptions(
-            name=name or (what.stem if isinstance(what, Path) else "batch"),
-            project=project,
-            priority=priority,
-            column_map=column_map,
-            set_fields=set_fields,
-            dry_run=dry_run,
-            request_id=request_id or new_request_id(),
-            planned=planned,
-        )
-        if isinstance(what, Path):
-            checked = submission.check_file(what, column_map)
-        else:
-            checked = submission.check_source(submission.GivenRows(what))
-        source = checked.source
-        if source is None or not checked.rows:
-            raise Refused(checked.problems)
-        if isinstance(what, Path):
-            source = BesideFile(source, what.parent, column_map)
-        only_check = dry_run or bool(checked.problems)
-        answer: pb.SubmitResponse = self._connection.send(
-            self._batches.Submit,
-            lambda: submission.messages(source, options, dry_run=only_check),
-        )
-        if checked.problems or answer.problems:
-            raise Refused(submission.merged(checked.problems, answer.problems, source.columns))
-        return Submitted(
-            answer.batch if answer.HasField("batch") else None,
-            answer.clips,
-            answer.frames,
-            submission.merged((), answer.warnings, source.columns),
-            answer.repeated_request,
-        )
 
     def get(self, batch_id: str) -> types.Batch:
         """A batch, by its id or by a name that only it has."""
@@ -208,15 +139,15 @@ class Farm(Deciding, FleetCalls, SavedLooks):
         on_interrupted: Callable[[str], None] = lambda _why: None,
     ) -> Iterator[pb.WatchResponse]:
         """Every change of a batch after sequence number `after`, without a gap or a repeat."""
-        return watching.watch(
-            self._connection,
-            self._batches,
+        resuming = watching.Resuming(
+            self.endpoint,
             batch_id,
             after=after,
             until_ended=until_ended,
             patience_seconds=patience_seconds,
             on_interrupted=on_interrupted,
         )
+        return watching.watch(self._connection, self._batches, resuming)
 
     def cancel(
         self, batch_id: str, clips: Sequence[str] = (), *, reason: str = "", request_id: str = ""

@@ -1,25 +1,40 @@
-"""JSON Lines: an object on each line. The row is the line's number."""
+"""JSON Lines: an object on each line. The row is the line's number.
+
+The first line may be about the batch: `{"batch": {"name": "show"}, "defaults": {"frames": 66}}`.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 from farm.client.csv_file import open_text, text_lines
-from farm.client.rowfile import Row, RowFile, as_text, clean_row, whole_file
+from farm.client.head import is_head, read_head
+from farm.client.rowfile import Row, RowFile, clean_row, whole_file
 from farm.domain.spec import Problem
-from farm.domain.values import shown
+from farm.domain.values import BadValue, shown
 
 
+@dataclass(slots=True)
 class JsonLinesFile(RowFile):
     """A file of one JSON object per line, such as `{"id": "7", "prompt": "A cat"}`."""
 
+    _head_line: int = 0
+    _of_head: list[Problem] = field(default_factory=list)
+
     @classmethod
     def open(cls, path: Path) -> JsonLinesFile:
-        """Nothing is read before the rows are."""
-        return cls(path)
+        """Read the first line, where it is the batch's own. Raises `Unreadable`."""
+        file = cls(path)
+        with open_text(path) as stream:
+            for number, line in enumerate(text_lines(stream), 1):
+                if line.strip():
+                    file._read_head(number, line)
+                    break
+        return file
 
     def rows(self) -> Iterator[Row]:
         """The objects of all lines that are objects; empty lines are passed over but counted."""
@@ -27,20 +42,30 @@ class JsonLinesFile(RowFile):
         number = 0
         with open_text(self.path) as stream:
             for number, line in enumerate(text_lines(stream), 1):
-                if not line.strip():
+                if not line.strip() or number == self._head_line:
                     continue
                 try:
-                    cells = {
-                        key: as_text(value) for key, value in read_object(line.rstrip()).items()
-                    }
-                except BadJson as bad:
+                    cells = self.head.row(read_object(line.rstrip()))
+                except (BadJson, BadValue) as bad:
                     self.problems.append(Problem(number, "", bad.what, bad.remedy))
                     continue
                 row = clean_row(number, cells, self.problems)
                 if row[1]:
                     yield row
+        self.problems += self._of_head
         if not number:
             raise whole_file("the file is empty", "write a JSON object on a line for each clip")
+
+    def _read_head(self, number: int, line: str) -> None:
+        try:
+            parts = read_object(line.rstrip())
+            if is_head(parts):
+                self._head_line = number
+                self.head = read_head(parts)
+        except BadJson:
+            pass  # It is said with the other rows.
+        except BadValue as bad:
+            self._of_head.append(Problem(number, "", bad.what, bad.remedy))
 
 
 class BadJson(Exception):
@@ -77,8 +102,11 @@ def read_json(text: str) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        seen: set[str] = set()
+        for twice, _ in pairs:
+            if twice in seen:
+                break
+            seen.add(twice)
         raise BadJson(f"{shown(twice)} is given twice", "remove one of them")
     return found
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from farm.client.head import Head
 from farm.domain.spec import Problem
 
 CELL_CHARS_MAX: Final = 131_072
@@ -34,6 +34,8 @@ class RowFile(ABC):
     """The header, in order; empty where rows name their own columns."""
     problems: list[Problem] = field(default_factory=list)
     """What the reading found so far."""
+    head: Head = field(default_factory=Head)
+    """What the file says beside its rows."""
 
     @abstractmethod
     def rows(self) -> Iterator[Row]:
@@ -90,19 +92,3 @@ def clean_row(number: int, cells: Mapping[str, str], problems: list[Problem]) ->
             problems.append(Problem(number, "", what, f"keep to {ROW_BYTES_MAX}"))
             return number, {}
     return number, fit
-
-
-def as_text(value: Any) -> str:
-    """A JSON value as a cell: text as it is, null as nothing, everything else as JSON."""
-    match value:
-        case str():
-            return value
-        case None:
-            return ""
-        case True:
-            return "true"
-        case False:
-            return "false"
-        case int() | float():
-            return repr(value)
-    return json.dumps(value, ensure_ascii=False)

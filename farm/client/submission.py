@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -33,25 +34,49 @@ class Planned:
     """Batches, by ids or names, that must have ended before its clips begin."""
     first_look: bool = False
     """Each clip waits after its first chunk for `approve` or `reject`."""
-    every: int = 0
-    """0: the longest first. 1: as in the file. N: the first, the last and every N-th first."""
+    every: int | None = None
+    """None, 0: the longest first. 1: as in the file. N: the first, last and every N-th first."""
     failures_max: int | None = None
     """Failed clips that pause it; 0 is never, None is the farm's own rule."""
+    output: str = ""
+    """Template of its files' names, such as `{sequence}/{shot}_v{version:03}`."""
+    webhook: str = ""
+    """Where notices of it are posted."""
+    budget: types.Budget | None = None
+    """What it may cost; it is paused at the first limit that it reaches."""
+    look: str = ""
+    """A saved look that it keeps to."""
+    deliver_to: str = ""
+    """Where the gateway delivers its takes."""
+    fresh: bool = False
+    """Render also what the farm has a take of already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitOptions:
     """What is said of a batch beside its rows."""
 
-    name: str
+    name: str = ""
+    """Empty is the file's own, or else what the file is called; so with the project."""
     project: str = ""
-    priority: int = 0
+    project_else: str = ""
+    """Where neither `project` nor the file says whose work it is."""
+    priority: int | None = None
+    """None is the file's own, or else 0."""
     column_map: Mapping[str, str] = field(default_factory=dict)
     """The file's column → our field, or → itself to keep it as own data."""
     set_fields: Mapping[str, str] = field(default_factory=dict)
     """Our field → its value for all rows."""
     dry_run: bool = False
     request_id: str
+    wedge: Sequence[str] = ()
+    """Axes over all rows, such as `seed=1..4`; they go before those of the file."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """For braces in prompts; they go before the file's. With any, `fill` is meant."""
+    fill: bool = False
+    """Braces in prompts are variables, also where the file does not say so."""
+    resubmit_of: str = ""
+    """Id or name of the batch that changed and new rows go into."""
     planned: Planned = Planned()
 
 
@@ -113,15 +138,19 @@ def check_file(path: Path, mapped: Iterable[str]) -> Checked:
 
 def check_source(source: Source) -> Checked:
     """The same for any source."""
-    rows, problems = 0, []
-    most = Limits().problems_max
+    rows = 0
+    problems: list[Problem] = []
+    limits = Limits()
     try:
-        for _ in source.rows():
+        for number, _ in source.rows():
             rows += 1
-            if len(source.problems) > most:
+            if rows > limits.clips_max:
+                what = f"more than {limits.clips_max} clips"
+                problems.append(Problem(number, "", what, "split the file into several batches"))
+            if problems or len(source.problems) > limits.problems_max:
                 break
     except Unreadable as error:
-        problems = [error.problem]
+        problems.append(error.problem)
     problems = [*source.problems, *problems]
     if not rows and not problems:
         first = 1 if source.columns else 0
@@ -140,7 +169,7 @@ def messages(
             request_id=options.request_id,
             name=options.name,
             project=options.project,
-            priority=options.priority,
+            priority=options.priority or 0,
             column_map=options.column_map,
             set_fields=options.set_fields,
             dry_run=dry_run,
@@ -150,13 +179,20 @@ def messages(
             limits=planned.limits,
             after=planned.after,
             first_look=planned.first_look,
-            every=planned.every,
+            every=planned.every or 0,
             failures_max=planned.failures_max,
+            output=planned.output,
+            webhook=planned.webhook,
+            budget=planned.budget,
+            look=planned.look,
+            deliver_to=planned.deliver_to,
+            fresh=planned.fresh,
+            resubmit_of=options.resubmit_of,
         )
     )
     block, size = pb.RowBlock(), 0
     try:
-        for number, cells in source.rows():
+        for number, cells in islice(source.rows(), Limits().clips_max + 1):
             row = block.rows.add(number=number, fields=cells)
             size += row.ByteSize()
             if len(block.rows) >= _BLOCK_ROWS or size >= _BLOCK_BYTES:

@@ -1,4 +1,4 @@
-"""YAML and JSON documents: a list of clips, or `defaults` for all of them and `clips`.
+"""YAML and JSON documents: a list of clips, or `clips` and what is said beside them.
 
 The row is the clip's place in the list, from 1. Scalars are taken as they are written: YAML's
 own ideas of numbers, dates and yes or no do not touch them. Read as a whole, so limited in size.
@@ -14,16 +14,18 @@ from typing import Any, Final
 
 import yaml
 
+from farm.client.head import SHAPE, read_head
 from farm.client.json_file import BadJson, read_json
-from farm.client.rowfile import Row, RowFile, as_text, clean_row, whole_file
+from farm.client.rowfile import Row, RowFile, clean_row, whole_file
 from farm.domain.spec import Problem
-from farm.domain.values import one_line, shown
+from farm.domain.values import BadValue, one_line, shown
 
 BYTES_MAX: Final = 16_000_000
 """Larger submissions come as CSV or JSON Lines, which are read row by row."""
 
 _DEPTH_MAX: Final = 20
-_SHAPE: Final = "write a list of clips, or defaults: and clips:"
+_VALUES_MAX: Final = 1_000_000
+"""Of a YAML document: each is an object of some hundred bytes while it is read."""
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -32,16 +34,18 @@ class DocumentFile(RowFile):
     """A file that is one YAML or JSON document."""
 
     _rows: list[Row] = field(default_factory=list)
+    _broken: list[Problem] = field(default_factory=list)
 
     @classmethod
     def open(cls, path: Path) -> DocumentFile:
         """Read all of it. Raises `Unreadable`."""
-        data = path.read_bytes()
+        with path.open("rb") as stream:
+            data = stream.read(BYTES_MAX + 1)
         if len(data) > BYTES_MAX:
             raise whole_file(f"more than {BYTES_MAX} bytes", "use CSV or JSON Lines (.jsonl)")
         text = data.decode("utf-8-sig", "surrogateescape")
         if not text.strip():
-            raise whole_file("the file is empty", _SHAPE)
+            raise whole_file("the file is empty", SHAPE)
         file = cls(path)
         if path.suffix.lower() == ".json":
             file._take(_json(text))
@@ -51,25 +55,31 @@ class DocumentFile(RowFile):
 
     def rows(self) -> Iterator[Row]:
         """All clips in order."""
-        return iter(self._rows)
+        self.problems[:] = self._broken
+        for number, cells in self._rows:
+            yield number, dict(cells)
 
     def _take(self, document: Any) -> None:
-        defaults: Any = {}
         if isinstance(document, dict):
-            if unknown := [key for key in document if key not in ("defaults", "clips")]:
-                raise whole_file(f"{shown(str(unknown[0]))} is no part of it", _SHAPE)
-            defaults, document = document.get("defaults") or {}, document.get("clips")
-        if not isinstance(defaults, dict):
-            raise whole_file("the defaults are no mapping", "write them as name: value")
+            parts = {key: value for key, value in document.items() if key != "clips"}
+            try:
+                self.head = read_head(parts)
+            except BadValue as bad:
+                raise whole_file(bad.what, bad.remedy) from None
+            document = document.get("clips")
         if not isinstance(document, list):
-            raise whole_file("this is no list of clips", _SHAPE)
+            raise whole_file("this is no list of clips", SHAPE)
         for number, clip in enumerate(document, 1):
             if not isinstance(clip, dict):
                 what = "the clip is no mapping"
-                self.problems.append(Problem(number, "", what, "write it as name: value"))
+                self._broken.append(Problem(number, "", what, "write it as name: value"))
                 continue
-            cells = {key: as_text(value) for key, value in {**defaults, **clip}.items()}
-            row = clean_row(number, cells, self.problems)
+            try:
+                cells = self.head.row(clip)
+            except BadValue as bad:
+                self._broken.append(Problem(number, "template", bad.what, bad.remedy))
+                continue
+            row = clean_row(number, cells, self._broken)
             if row[1]:
                 self._rows.append(row)
 
@@ -100,7 +110,9 @@ def _yaml(text: str) -> Any:
 def _check_events(text: str) -> None:
     """Refuse what could grow without bounds: references, and nesting without end."""
     depth = 0
-    for event in yaml.parse(text, Loader=_LOADER):
+    for count, event in enumerate(yaml.parse(text, Loader=_LOADER)):
+        if count > _VALUES_MAX:
+            raise whole_file(f"more than {_VALUES_MAX} values", "use CSV or JSON Lines (.jsonl)")
         if isinstance(event, yaml.AliasEvent):
             line = event.start_mark.line + 1 if event.start_mark else 0
             raise whole_file(f"line {line} has a reference (*name)", "write the value out")
@@ -132,7 +144,7 @@ def _plain(node: yaml.Node | None) -> Any:
                     raise whole_file(twice, "remove one of them")
                 found[key.value] = _plain(value)
             return found
-    raise whole_file("this is no YAML that the farm reads", _SHAPE)
+    raise whole_file("this is no YAML that the farm reads", SHAPE)
 
 
 def _nested(node: yaml.Node) -> Any:

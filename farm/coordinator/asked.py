@@ -14,13 +14,17 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final
 
-from farm.domain.batch import Batch, BatchState, Order
+from farm.domain.batch import Batch, BatchState, Budget, Order, cancelled
+from farm.domain.clip import Clip
 from farm.domain.errors import BadDecision, NotFound
 from farm.domain.fleet import Circuit, Needs, Node, Standing
 from farm.domain.hours import Hours
+from farm.domain.profiles import profile_in
 from farm.domain.project import Limit, Project
 from farm.domain.saved_look import SavedLook
-from farm.domain.spec import LoraUse
+from farm.domain.schedule import BLEND_CHUNKS_MAX
+from farm.domain.spec import BLEND_CHUNKS, LoraUse, PromptMark
+from farm.domain.terms import cost_limit, web_address
 from farm.domain.values import QUALITIES, BadValue, control_character, shown
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
@@ -58,13 +62,19 @@ def needs_of(asked: types_pb.Needs) -> Needs:
     for what, names in (("card types", asked.card_types), ("tags", asked.tags)):
         if len(names) > NEEDS_MAX:
             raise BadDecision(f"{len(names)} {what} are too many: name {NEEDS_MAX} at most")
+    profile, stack_id = asked.profile.strip(), asked.stack_id.strip()
+    if profile and stack_id and (named := profile_in(stack_id)) != profile:
+        raise BadDecision(
+            f"the stack {stack_id} names the profile {named or 'of no card'}, and {profile} is "
+            "asked for: leave one of them out"
+        )
     return Needs(
         card_types=_each(text.lower() for text in asked.card_types),
         vram_bytes=asked.vram_bytes,
         tags=_each(asked.tags),
-        profile=asked.profile.strip(),
+        profile=profile,
         model=asked.model.strip(),
-        stack_id=asked.stack_id.strip(),
+        stack_id=stack_id,
     )
 
 
@@ -87,6 +97,26 @@ def limits_of(names: Collection[str], known: Collection[str]) -> tuple[str, ...]
                 f"`farm limit set {name} MOST` makes it"
             )
     return _each(names)
+
+
+def budget_of(asked: types_pb.Budget) -> Budget:
+    """What a batch may cost; each limit that is there is above 0. Raises `BadDecision`."""
+    try:
+        found = {
+            field.name: cost_limit(field.name.replace("_", " "), value)
+            for field, value in asked.ListFields()
+        }
+    except BadValue as bad:
+        raise BadDecision(f"{bad.what}: {bad.remedy}") from None
+    return Budget(**found)
+
+
+def webhook_of(text: str) -> str:
+    """An http(s) URL, or nothing. Raises `BadDecision`."""
+    try:
+        return web_address(text)
+    except BadValue as bad:
+        raise BadDecision(f"{bad.what}: {bad.remedy}") from None
 
 
 def amended(
@@ -113,15 +143,47 @@ def amended(
         if asked.no_limits
         else (limits_of(asked.limits, limits) if asked.limits else batch.limits),
         first_look=asked.first_look if has("first_look") else batch.first_look,
+        budget=budget_of(asked.budget) if has("budget") else batch.budget,
+        webhook=webhook_of(asked.webhook) if has("webhook") else batch.webhook,
+        deliver_to=asked.deliver_to.strip() if has("deliver_to") else batch.deliver_to,
     )
 
 
-def cancelled(batch: Batch) -> str:
-    """Why nothing can be decided of a batch that was called off."""
-    return (
-        f"batch {batch.batch_id} is cancelled: `farm retry {batch.batch_id} --cancelled` "
-        "opens it again"
-    )
+def mark_of(asked: batch_pb.SteerRequest) -> PromptMark:
+    """Another prompt for clips that render. Raises `BadDecision`."""
+    prompt = asked.prompt.strip()
+    if not prompt:
+        raise BadDecision("the new prompt is empty: write one")
+    if control := control_character(prompt):
+        raise BadDecision(f"the new prompt holds {control}: remove that character")
+    if asked.blend_chunks > BLEND_CHUNKS_MAX:
+        raise BadDecision(
+            f"a blend over {asked.blend_chunks} chunks is too long: choose 1 (at once) to "
+            f"{BLEND_CHUNKS_MAX}, or 0 for the usual {BLEND_CHUNKS}"
+        )
+    return PromptMark(asked.chunk, prompt, asked.blend_chunks or BLEND_CHUNKS)
+
+
+def steerable(clip: Clip, chunk: int) -> Clip:
+    """The clip, which can follow another prompt from a chunk on; 0 is the next one.
+
+    Raises `BadDecision`.
+    """
+    if clip.ended:
+        raise BadDecision(
+            f"clip {clip.clip_id} is {clip.state}: only a clip that has not ended takes another "
+            "prompt; `farm branch` makes a new version of it"
+        )
+    first, last = clip.chunks_done, clip.chunks - 1
+    if first > last:
+        raise BadDecision(f"all {clip.chunks} chunks of clip {clip.clip_id} are recorded already")
+    if chunk and not first <= chunk <= last:
+        what = "recorded already" if chunk < first else f"beyond its {clip.chunks} chunks"
+        choice = f"{max(first, 1)} to {last}, or 0" if last else "0"
+        raise BadDecision(
+            f"chunk {chunk} of clip {clip.clip_id} is {what}: choose {choice} for the next one"
+        )
+    return clip
 
 
 def project_of(

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
+from farm.coordinator import spending
 from farm.coordinator.cards import Cards
 from farm.coordinator.settings_book import Decided
-from farm.domain.batch import Batch
+from farm.coordinator.steers import Steers
+from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import (
     CHUNK_FRAMES,
     ENDED,
@@ -30,16 +32,20 @@ from farm.domain.clip import (
 from farm.domain.errors import BadDecision
 from farm.domain.fleet import CardFacts, FleetEvent, Needs
 from farm.domain.ledger import BatchChange, ClipChange, Commit, Totals
+from farm.domain.quote import Spent
 from farm.failpoints import reach
-from farm.plan.board import Board, Lease
+from farm.plan.board import Board, Entry, Lease
 from farm.plan.choose import Chooser
 from farm.plan.failures import Strikes
 from farm.plan.lineup import Lineup
 from farm.plan.match import matches
 from farm.plan.policy import Policy
+from farm.plan.promise import kept
 from farm.plan.retry import after_loss, roomier
 from farm.plan.share import charged
 from farm.plan.speed import Paces
+from farm.plan.tariff import Tariff
+from farm.plan.timing import Timings
 from farm.plan.waits import Cause, Waits
 from farm.ports import Clock, Store
 
@@ -58,8 +64,10 @@ class Books:
         clock: Clock,
         policy: Policy,
         h100_seconds_per_frame: Callable[[Work], float],
+        tariff: Tariff,
     ) -> None:
         """Claim the next epoch and load the open clips."""
+        self.tariff = tariff
         self.store = store
         self.clock = clock
         self.policy = policy
@@ -113,6 +121,9 @@ class Books:
         self.settle_standings()
         self.strikes = Strikes(self.policy)
         self.waits = Waits()
+        self.steers = Steers(store)
+        self.timings = Timings()
+        self._spent: dict[str, Spent] = {}
         self._due: deque[tuple[str, Event, str]] = deque()
         self.totals: Totals = store.totals()
         self.pending = Commit()
@@ -120,14 +131,17 @@ class Books:
             self.load_batch(batch)
 
     def load_batch(self, batch: Batch) -> None:
-        """A batch and its open clips from the store."""
+        """A batch and its open clips from the store, those left out that are here already."""
         expires = self.clock.monotonic() + self.policy.lease_seconds
         self.put_batch(batch)
         waiting = []
         for clip in self.store.clips_in_memory(batch.batch_id):
+            if self.clips.get(clip.clip_id) is not None:
+                continue
             self.clips.put(clip)
             if clip.state is ClipState.LEASED:
-                self.clips.leases[clip.clip_id] = Lease(expires, started=True)
+                since = self.clock.monotonic()
+                self.clips.leases[clip.clip_id] = Lease(expires, started=True, since=since)
             elif clip.state is ClipState.WAITING:
                 waiting.append(clip)
         self.clips.forget_if_empty(batch.batch_id)
@@ -162,21 +176,24 @@ class Books:
         after = step(clip, event)
         board = self.clips
         if clip.state is ClipState.LEASED and after.state is not ClipState.LEASED:
+            self.timings.given_up(clip.clip_id)
             self._refund(after, board.leases.get(clip.clip_id))
             if after.chunks_done and clip.holder is not None:
                 self._note_home(after, clip.holder.card_id)
-        batch = board.batch(clip.batch_id)
+        entry = board.entry(clip.batch_id)
         board.put(after)
         self.pending.clips.append(ClipChange(clip, after, event.kind, detail, card_id))
         if after.ended:
-            self._ended(after, batch)
+            self._ended(after, entry)
         return after
 
     def lease(self, clip: Clip, card_id: str) -> Clip:
         """Give a clip to a card, and charge its project with what is left of it."""
         now, board = self.clock.monotonic(), self.clips
+        idle = card_id not in board.busy
         leased = self.step(clip, Leased(self.cards.holder(card_id)), card_id=card_id)
-        lease = Lease(now + self.policy.lease_seconds, started=False)
+        self.timings.leased(clip.clip_id, card_id, now, idle=idle)
+        lease = Lease(now + self.policy.lease_seconds, started=False, since=now)
         lease.charged = board.units_of(leased)
         board.leases[clip.clip_id] = lease
         self._charge(leased, lease.charged)
@@ -188,8 +205,19 @@ class Books:
             self.clips.put_batch(batch)
         self.pending.batches.append(BatchChange(batch, kind, detail))
 
+    def spend(self, batch_id: str, more: Spent) -> None:
+        """Add to what a batch has cost."""
+        self._spent[batch_id] = self._spent.get(batch_id, Spent()) + more
+        spent = self.pending.spent
+        spent[batch_id] = spent.get(batch_id, Spent()) + more
+
+    def spent(self, batch: Batch) -> Spent:
+        """What a batch has cost so far."""
+        return self._spent.get(batch.batch_id, batch.spent)
+
     def put_batch(self, batch: Batch) -> None:
         """Have a batch on the board, whose clips follow."""
+        self._spent[batch.batch_id] = batch.spent
         counts = self.store.counts(batch.batch_id)
         failed = counts.get(ClipState.FAILED, 0)
         self.clips.put_batch(batch, clips=sum(counts.values()), failed=failed)
@@ -210,6 +238,7 @@ class Books:
         started = self.clips.leases[clip.clip_id].started
         outcome = after_loss(clip, reason, started=started, now=now, policy=self.policy)
         text = f"card {card_id}: {reason}"
+        spending.wasted(self, clip, self.clips.leases[clip.clip_id], card_id, now)
         self.step(clip, AttemptLost(text, outcome, started), detail=text, card_id=card_id)
         self.count(attempts_lost=int(started))
 
@@ -311,7 +340,7 @@ class Books:
     def _is_unfinished(self, batch_id: str) -> bool:
         return any(state not in ENDED for state in self.store.counts(batch_id))
 
-    def _ended(self, clip: Clip, batch: Batch | None) -> None:
+    def _ended(self, clip: Clip, entry: Entry | None) -> None:
         """A clip has ended: what waited for it goes, or is called off."""
         self.waits.forget(clip.clip_id)
         cause = (clip.batch_id, clip.ordinal)
@@ -320,9 +349,18 @@ class Books:
         elif waiting := self.waits.waiting_for(cause):
             reason = _depends(clip.ordinal, clip.state)
             self._due.extend((clip_id, Cancelled(reason), reason) for clip_id in waiting)
-        if batch is not None and self.clips.entry(clip.batch_id) is None:
+        if entry is not None and self.clips.entry(clip.batch_id) is None:
             over = self.waits.settle((clip.batch_id, 0))
             self._due.extend((clip_id, Ready(), "") for clip_id in over)
+            self._note_end(entry)
+
+    def _note_end(self, entry: Entry) -> None:
+        """Write down when a batch ended, beside what was promised."""
+        batch, kind = entry.batch, "failed" if entry.failed else "done"
+        if batch.state is BatchState.CANCELLED:
+            kind = "over"
+        at, spent = self.clock.now(), self._spent.pop(batch.batch_id, batch.spent)
+        self.decide(replace(batch, ended_at=at), kind, kept(batch.promise, spent, at))
 
     def settle(self) -> None:
         """Step clips for which what they waited for has been decided; the rest follows soon."""

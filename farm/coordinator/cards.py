@@ -289,6 +289,7 @@ def _facts(row: CardRow) -> CardFacts:
         profiles=row.profiles,
         models=row.models,
         lanes=row.lanes,
+        stack_id=row.stack_id,
         power_cap_watts=row.power_cap_watts,
         pace=row.pace,
     )

@@ -15,6 +15,7 @@ from farm.coordinator.dispatch import Dispatch
 from farm.coordinator.duties import Duties
 from farm.coordinator.notices import Notices
 from farm.coordinator.overview import overview
+from farm.coordinator.picture import draw
 from farm.coordinator.reports import Reports
 from farm.coordinator.submissions import Submissions
 from farm.coordinator.why import Explainer
@@ -23,8 +24,11 @@ from farm.domain.clip import ENDED, Cancelled, Clip, ClipState, Requeued, Work
 from farm.domain.errors import ChunksReleased, NotFound, RequestConflict
 from farm.domain.ledger import Released, RequestRow
 from farm.domain.notices import Notice, NoticeOutcome
+from farm.domain.quote import Quote
 from farm.domain.spec import NewClip
+from farm.plan.picture import Picture
 from farm.plan.policy import Policy
+from farm.plan.tariff import Tariff
 from farm.ports import Clock, Store
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
 from heliostat.v1 import node_service_pb2 as node_pb
@@ -43,15 +47,17 @@ class Coordinator:
         clock: Clock,
         policy: Policy | None = None,
         h100_seconds_per_frame: Callable[[Work], float] = lambda _work: 0.0,
+        tariff: Tariff = Tariff(),  # noqa: B008 - frozen
     ) -> None:
         """Claim the next epoch and load the open clips.
 
-        `h100_seconds_per_frame` says how long the baseline takes for a frame of some work.
+        `h100_seconds_per_frame` says how long the baseline takes for a frame of some work;
+        by `tariff` batches are charged.
         """
         self.policy = policy or Policy()
         self.clock = clock
         self.store = store
-        self.books = Books(store, clock, self.policy, h100_seconds_per_frame)
+        self.books = Books(store, clock, self.policy, h100_seconds_per_frame, tariff)
         self._submissions = Submissions(self.books)
         self._decisions = Decisions(self.books)
         self._dispatch = Dispatch(self.books)
@@ -137,16 +143,19 @@ class Coordinator:
         """Forget it."""
         self._submissions.discard(batch_id)
 
-    def publish(self, batch_id: str, request: RequestRow) -> RequestRow:
-        """Accept it. The same request again gets its first answer, and leaves no second batch.
+    def publish(
+        self, batch_id: str, request: RequestRow, promise: Quote | None = None
+    ) -> RequestRow:
+        """Accept it, with what was quoted of it.
 
+        The same request again gets its first answer, and leaves no second batch.
         Raises `NotFound`, `RequestConflict` when the request_id was used for another payload.
         """
         self._submissions.check(batch_id)
         if (first := self._answered(request)) is not None:
             self._submissions.discard(batch_id)
             return first
-        self._submissions.publish(batch_id, request)
+        self._submissions.publish(batch_id, request, promise)
         return request
 
     def cancel(
@@ -283,6 +292,10 @@ class Coordinator:
     def _card_view(self, card: Card, online: bool, now: float) -> types_pb.Card:
         held = [clip.clip_id for clip in self.books.clips.held_by(card.row.card_id)]
         return card.view(online=online, held=held, now=now)
+
+    def picture(self) -> Picture:
+        """What a quote is made from; reads memory only."""
+        return draw(self.books)
 
     def why(self, subject: str) -> fleet_pb.WhyResponse:
         """Why a clip, a batch, a card (each by its id) or a node is as it is. Raises `NotFound`."""

@@ -13,11 +13,12 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from farm.coordinator import asked
+from farm.coordinator import asked, spending
 from farm.coordinator.books import Books
 from farm.coordinator.fleet_decisions import Apply, FleetDecisions
-from farm.domain.batch import Batch, BatchState
-from farm.domain.clip import Approved, Clip, ClipState, Rejected
+from farm.coordinator.retakes import Retakes
+from farm.domain.batch import Batch, BatchState, cancelled
+from farm.domain.clip import Approved, Clip, ClipState, Rejected, Steered
 from farm.domain.errors import BadDecision, NotFound
 from farm.domain.project import Look
 from heliostat.v1 import batch_service_pb2 as batch_pb
@@ -34,6 +35,8 @@ class Decisions:
             "AmendRequest": (batch_pb.AmendRequest, self._amend),
             "LookRequest": (batch_pb.LookRequest, self._look),
             "ScoreRequest": (batch_pb.ScoreRequest, self._score),
+            "RetakeRequest": (batch_pb.RetakeRequest, Retakes(books).prepare),
+            "SteerRequest": (batch_pb.SteerRequest, self._steer),
             **FleetDecisions(books).by_name,
         }
 
@@ -47,7 +50,7 @@ class Decisions:
     def _pause(self, request: batch_pb.PauseRequest) -> Apply:
         batch = self._batch(request.batch_id)
         if batch.state is BatchState.CANCELLED:
-            raise BadDecision(asked.cancelled(batch))
+            raise BadDecision(cancelled(batch))
         reason = request.reason or "paused by request"
         after = replace(batch, state=BatchState.PAUSED, reason=reason)
         return lambda: self._decide(batch, after, "pause", reason)
@@ -55,7 +58,9 @@ class Decisions:
     def _resume(self, request: batch_pb.ResumeRequest) -> Apply:
         batch = self._batch(request.batch_id)
         if batch.state is BatchState.CANCELLED:
-            raise BadDecision(asked.cancelled(batch))
+            raise BadDecision(cancelled(batch))
+        if over := spending.over_budget(self._books, batch):
+            raise BadDecision(over)
         entry = self._books.clips.entry(batch.batch_id)
         failed = entry.failed if entry else batch.failures_forgiven
         after = replace(batch, state=BatchState.OPEN, reason="", failures_forgiven=failed)
@@ -127,6 +132,30 @@ class Decisions:
         def apply() -> int:
             books.pending.looks.extend(said.values())
             return len(said)
+
+        return apply
+
+    # -- prompts ---------------------------------------------------------------------------
+
+    def _steer(self, request: batch_pb.SteerRequest) -> Apply:
+        books = self._books
+        batch, mark = self._batch(request.batch_id), asked.mark_of(request)
+        if not request.clips:
+            raise BadDecision("the request names no clip: name those that are to follow it")
+        ids = self._ids(batch.batch_id, request.clips)
+        clips = [
+            asked.steerable(clip, mark.chunk)
+            for clip_id in sorted(set(ids.values()))
+            if (clip := books.clips.get(clip_id) or books.store.clip(clip_id))
+        ]
+        where = f"chunk {mark.chunk}" if mark.chunk else "the next chunk"
+
+        def apply() -> int:
+            for clip in clips:
+                books.step(clip, Steered(), detail=f"another prompt from {where} on")
+                asked_now = books.steers.ask(clip.clip_id, mark, books.clock.now())
+                books.pending.steers.extend(asked_now)
+            return len(clips)
 
         return apply
 

@@ -9,6 +9,7 @@ from farm.domain.fleet import CardFacts, Circuit
 from farm.plan.power import may_start
 from farm.plan.split import is_fed, pause_seconds, shard_size
 from heliostat.v1 import node_service_pb2 as node_pb
+from heliostat.v1 import types_pb2 as types_pb
 
 LOOK_SECONDS = 1.0
 """How old the picture of the fleet may be."""
@@ -124,6 +125,15 @@ class Dispatch:
             attempt=clip.attempt,
             yield_asked=bool(board.leases[clip.clip_id].yield_reason),
             chunks_max=1 if looks else 0,
+            steers=[
+                types_pb.PromptMark(
+                    chunk=steer.mark.chunk,
+                    prompt=steer.mark.prompt,
+                    blend_chunks=steer.mark.blend_chunks,
+                    number=steer.number,
+                )
+                for steer in self._books.steers.of(clip.clip_id)
+            ],
         )
 
     def _circuit(self, card: Card) -> Circuit | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from farm.coordinator import spending
 from farm.coordinator.books import Books
 from farm.coordinator.sickness import read_examinations
 from farm.domain.batch import Batch
@@ -37,6 +38,7 @@ class Duties:
             clip = books.clips.get(clip_id)
             if clip is not None:
                 books.lose(clip, f"not heard of for {books.policy.lease_seconds:.0f} s")
+        spending.pause_at_budgets(books)
         self._look_at_deadlines()
         self._ask_for_yields(now)
         self._save_usage()

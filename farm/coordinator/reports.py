@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from farm.coordinator import spending
 from farm.coordinator.artifacts import KINDS, check_shape
 from farm.coordinator.books import Books
 from farm.coordinator.sickness import after_report
@@ -75,6 +76,8 @@ class Reports:
             return
         lease = board.leases[clip.clip_id]
         lease.expires = self._now + self._books.policy.lease_seconds
+        if held.started and not lease.started:
+            lease.since = self._now
         lease.started = lease.started or held.started
 
     def _settle(
@@ -113,12 +116,9 @@ class Reports:
             return LATER, f"chunk {clip.chunks_done} comes first"
         books = self._books
         after = books.step(clip, ChunkRecorded(report.chunk), card_id=card.card_id)
-        books.clips.leases[clip.clip_id].started = True
-        books.cards.rendered_chunk(
-            card.card_id,
-            report.render_seconds / (report.lanes or 1),
-            books.clips.cost(clip.work),
-        )
+        lease = books.clips.leases[clip.clip_id]
+        lease.started, lease.since = True, self._now
+        self._measure(after, card.card_id, report)
         books.strikes.clear(card.card_id)
         books.pending.chunks.append(
             ChunkRow(
@@ -139,12 +139,35 @@ class Reports:
                 profile=report.profile,
             )
         )
+        books.pending.steers += books.steers.follow(clip.clip_id, report.changes, report.chunk)
         batch = books.clips.batch(clip.batch_id)
         if batch is not None and batch.first_look and after.chunks_done == 1:
             books.step(after, GateReached(), detail="waits for a first look")
         books.count(chunks_recorded=1)
         books.cards.h100.add(self._now, CHUNK_FRAMES * books.h100_seconds(clip))
+        spending.pause_at_budgets(books, clip.batch_id)
         return RECORDED, ""
+
+    def _measure(self, clip: Clip, card_id: str, report: node_pb.ChunkReport) -> None:
+        """What a recorded chunk says of its card's speed, and what it cost.
+
+        Its seconds are the card's for it alone, an even part of its round's; encoding goes on
+        beside the next chunk, and takes none.
+        """
+        books, cost = self._books, self._books.clips.cost(clip.work)
+        joules = report.energy_joules if report.HasField("energy_joules") else None
+        books.cards.rendered_chunk(card_id, report.render_seconds, cost)
+        books.timings.chunk(
+            clip.clip_id,
+            card_id,
+            self._now,
+            seconds=report.render_seconds,
+            cost=cost,
+            lanes=report.lanes or 1,
+            joules=joules,
+            ends=not clip.chunks_left,
+        )
+        spending.chunk(books, clip, card_id, seconds=report.render_seconds, joules=joules)
 
     def _take(self, clip: Clip, card: node_pb.CardReport, report: node_pb.TakeReport) -> Answer:
         if clip.chunks_done < clip.chunks:
@@ -155,7 +178,11 @@ class Reports:
             failure = node_pb.FailureReport(failure_class=types_pb.FAILURE_CLASS_NODE, message=text)
             self._failure(clip, card, failure)
             return STALE, text
-        books.step(clip, Finished(), card_id=card.card_id)
+        missed = books.steers.miss(clip.clip_id)
+        detail = "a change of prompt came too late for its last chunk" if missed else ""
+        books.timings.take(clip.clip_id, self._now)
+        books.step(clip, Finished(), detail=detail, card_id=card.card_id)
+        books.pending.steers += missed
         books.pending.takes.append(
             TakeRow(
                 clip_id=clip.clip_id,
@@ -191,6 +218,8 @@ class Reports:
             policy=books.policy,
         )
         text = f"card {card.card_id}: {failure}: {report.message}"
+        lease = books.clips.leases.get(clip.clip_id)
+        spending.wasted(books, clip, lease, card.card_id, self._now)
         event = AttemptFailed(
             text,
             outcome,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from farm.coordinator.books import Books
 from farm.domain.batch import Batch
 from farm.domain.errors import FarmError, NotFound
 from farm.domain.ledger import RequestRow
+from farm.domain.quote import Quote
 from farm.domain.spec import NewClip
 from farm.failpoints import reach
 
@@ -45,15 +46,22 @@ class Submissions:
         self._find(batch_id).touched = books.clock.monotonic()
         books.store.stage_dependencies(books.epoch, batch_id, pairs)
 
-    def publish(self, batch_id: str, request: RequestRow) -> None:
-        """Make it visible, and load its clips. Raises `NotFound`, `RequestConflict`."""
+    def publish(self, batch_id: str, request: RequestRow, promise: Quote | None = None) -> None:
+        """Make it visible with what was promised of it, and load its clips.
+
+        Raises `NotFound`, `RequestConflict`.
+        """
         books, submission = self._books, self._find(batch_id)
         reach("coordinator.publish.before")
         try:
-            books.store.publish_batch(books.epoch, books.clock.now(), batch_id, request)
+            books.store.publish_batch(books.epoch, books.clock.now(), batch_id, request, promise)
             reach("coordinator.publish.after")
             del self._begun[batch_id]
-            books.load_batch(submission.batch)
+            if submission.batch.joins:
+                joined = submission.batch.joins
+                books.load_batch(books.clips.batch(joined) or books.store.batch(joined))
+            else:
+                books.load_batch(replace(submission.batch, promise=promise))
         except FarmError:
             raise  # the store has said no: nothing was committed
         except BaseException:

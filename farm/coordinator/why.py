@@ -166,7 +166,7 @@ class Explainer:
             idle=sum(c.row.card_id not in board.busy for c in taking),
             lacking=tuple(text for text, _ in lacking.most_common(CLOSED_MAX)),
             batch=batch.batch_id,
-            pinned=batch.needs.profile,
+            pinned=batch.needs.pinned,
             profile_lacks=any(lacks_profile(batch.needs, c.facts, clip.quality) for c in known),
             closed=tuple(
                 (

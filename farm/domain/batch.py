@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from farm.domain.clip import ClipState
 from farm.domain.fleet import Needs
+from farm.domain.quote import Quote, Spent
 
 
 class BatchState(StrEnum):
@@ -79,6 +80,12 @@ class Batch:
     """The saved look that it keeps to."""
     deliver_to: str = ""
     """Where the gateway delivers its takes; empty is nowhere."""
+    promise: Quote | None = None
+    """What was quoted when it was submitted."""
+    spent: Spent = field(default_factory=Spent)
+    """As of the ledger when it was read."""
+    ended_at: float | None = None
+    """Unix seconds at which its last clip ended; old where clips are open again."""
     joins: str = ""
     """Of a submission: the batch that its clips become a part of; empty makes a batch."""
 
@@ -101,3 +108,11 @@ class BatchProgress:
         """Clips that have not ended."""
         ended = (ClipState.DONE, ClipState.FAILED, ClipState.CANCELLED)
         return sum(n for state, n in self.clips.items() if state not in ended)
+
+
+def cancelled(batch: Batch) -> str:
+    """Why nothing can be decided of a batch that was called off."""
+    return (
+        f"batch {batch.batch_id} is cancelled: `farm retry {batch.batch_id} --cancelled` "
+        "opens it again"
+    )

@@ -62,6 +62,7 @@ class EventKind(StrEnum):
     YIELD = "yield"
     CANCEL = "cancel"
     REQUEUE = "requeue"
+    STEER = "steer"
 
 
 S, K = ClipState, EventKind
@@ -84,6 +85,7 @@ TRANSITIONS: Final = MappingProxyType(
         (S.HELD, K.CANCEL): frozenset({S.CANCELLED}),
         (S.FAILED, K.REQUEUE): frozenset({S.QUEUED, S.WAITING}),
         (S.CANCELLED, K.REQUEUE): frozenset({S.QUEUED, S.WAITING}),
+        **{(s, K.STEER): frozenset({s}) for s in (S.WAITING, S.QUEUED, S.LEASED, S.HELD)},
     }
 )
 """(state, event) → the states it may lead to. What is not here is an error."""
@@ -275,6 +277,13 @@ class Requeued:
     kind = EventKind.REQUEUE
 
 
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """A person gave it another prompt, from a chunk that is to come on."""
+
+    kind = EventKind.STEER
+
+
 Event = (
     Ready
     | Leased
@@ -288,6 +297,7 @@ Event = (
     | Yielded
     | Cancelled
     | Requeued
+    | Steered
 )
 
 
@@ -334,6 +344,8 @@ def _apply(clip: Clip, event: Event) -> Clip:
             )  # fmt: skip
         case Ready() | Approved() | Yielded():
             return replace(clip, state=S.QUEUED, holder=None)
+        case Steered():
+            return clip
 
 
 def _ended_badly(clip: Clip, event: AttemptFailed | AttemptLost) -> Clip:

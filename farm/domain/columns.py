@@ -137,6 +137,8 @@ class ColumnTable:
         self._seen.add(key)
         if key in self._mapped:
             target = self._mapped[key]
+        elif key == "id" and "id" in self._mapped.values():
+            target = OWN  # A tracker's own number, beside the name that was meant.
         elif key in FIELDS:
             target = key
         else:

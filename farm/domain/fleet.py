@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from farm.domain.profiles import profile_in
+
 
 class Standing(StrEnum):
     """What a node or a card may do, as a person or a rule has decided."""
@@ -79,6 +81,8 @@ class CardFacts:
     """Names and digests of the models that it has; empty is unknown."""
     lanes: int = 1
     """Clips that it renders in lockstep."""
+    stack_id: str = ""
+    """Versions, place and the profile that it has loaded; empty is unknown."""
     power_cap_watts: float = 0.0
     """0 is unknown."""
     pace: float = 0.0
@@ -100,6 +104,11 @@ class Needs:
     """A model's name, or the beginning of its digest."""
     stack_id: str = ""
     """Versions and profile that a card must render with, exactly."""
+
+    @property
+    def pinned(self) -> str:
+        """The only profile that its clips are rendered with; empty is no pin."""
+        return self.profile or profile_in(self.stack_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
-"""Where the picture or video lies that a clip starts from: on the nodes, or in the farm's bucket.
+"""Where the picture or video lies that a clip starts from: on the nodes, below a root that they
+share, or in the farm's bucket.
 
 Nothing is read here. A path is put in order lexically and held against the directories that the
 farm takes files from; the node resolves links and looks again before it opens anything.
@@ -7,19 +8,25 @@ farm takes files from; the node resolves links and looks again before it opens a
 from __future__ import annotations
 
 import posixpath
+import re
 from typing import Final
 
+from farm.domain.roots import is_place, place_below, rooted
 from farm.domain.values import BadValue, Limits, control_character, shown
 
 PATH_CHARS_MAX: Final = 4096
 KEY_BYTES_MAX: Final = 1024
 """The longest key that S3 takes."""
 
+INPUT_BYTES_MAX: Final = 4 << 30
+"""Of one picture or video: what nodes read."""
+
 _OBJECT: Final = "s3://"
+_WINDOWS: Final = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 
 def source(text: str, limits: Limits) -> str:
-    """An absolute path without `.` and `..`, or `s3://BUCKET/KEY` in the farm's own bucket."""
+    """An absolute path in order, `ROOT:/PATH`, or `s3://BUCKET/KEY` in the farm's own bucket."""
     if len(text) > PATH_CHARS_MAX:
         raise BadValue(f"{len(text)} characters are too many", f"keep to {PATH_CHARS_MAX}")
     control = control_character(text)
@@ -29,6 +36,16 @@ def source(text: str, limits: Limits) -> str:
         )
     if text[: len(_OBJECT)].casefold() == _OBJECT:
         return _object(text, limits)
+    place = rooted(text, limits.roots) or text
+    if is_place(place):
+        return place_below(place, limits.roots)
+    if _WINDOWS.match(text):
+        known = [root.windows for root in limits.roots if root.windows]
+        where = f"below none of the farm's roots ({', '.join(known)})" if known else "of one desk"
+        raise BadValue(
+            f"{shown(text)} is a path of Windows, {where}",
+            f"put it below a root, or into the farm's bucket: {_example(limits)}",
+        )
     if "://" in text:
         raise BadValue(
             f"{shown(text)}: nodes fetch nothing from the web",

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
+from typing import Final
 
 from farm.domain.batch import Batch
 from farm.domain.clip import Clip, EventKind
 from farm.domain.fleet import Circuit, FleetEvent, Node, Standing
 from farm.domain.notices import NoticeOutcome
 from farm.domain.project import Limit, Look, Project
+from farm.domain.quote import Spent
 from farm.domain.saved_look import SavedLook
-from farm.domain.spec import ClipSpec, Origin, PromptMark
+from farm.domain.spec import ClipSpec, NewClip, Origin, PromptMark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,22 @@ class TakeRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Steer:
+    """A change of prompt that was asked for while a clip renders."""
+
+    number: int
+    """Grows with each of the farm."""
+    clip_id: str
+    mark: PromptMark
+    """Chunk 0 stands for the next one that is begun."""
+    at: float
+    """Unix seconds."""
+    settled: int | None = None
+    """The recorded chunk that was begun with it, or with a later one that was due as well; -1 where
+    another took its place before, or none was left. None: it is still to come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
     """What the ledger let go in one step of retention."""
 
@@ -83,9 +101,34 @@ class ClipChange:
     card_id: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddedClip:
+    """A new version of a clip, in its batch. It takes over the chunks that its origin says."""
+
+    clip: Clip
+    row: NewClip
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reusable:
+    """A take that another clip may have as its own, where it was asked for the same."""
+
+    digest: str
+    clip_id: str
+    chunks: int
+    model_digest: str
+    stack_id: str
+
+
+ENDS: Final = frozenset({"done", "failed", "over"})
+"""Kinds of the event of a batch whose last clip has ended: with none failed, with some, or after it
+was cancelled."""
+
+
 @dataclass(frozen=True, slots=True)
 class BatchChange:
-    """A decision about a batch."""
+    """A decision about a batch, or its end."""
 
     after: Batch
     kind: str
@@ -115,7 +158,7 @@ class RequestRow:
     """SHA-256 of the payload."""
     batch_id: str
     result: int = 0
-    """Clips accepted, cancelled or requeued."""
+    """Clips accepted, cancelled or requeued; of retakes, the place of the first in its batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,9 +196,12 @@ class Commit:
     """All that one transaction writes: everything in it, or nothing."""
 
     clips: list[ClipChange] = field(default_factory=list)
+    added: list[AddedClip] = field(default_factory=list)
     batches: list[BatchChange] = field(default_factory=list)
     chunks: list[ChunkRow] = field(default_factory=list)
     takes: list[TakeRow] = field(default_factory=list)
+    spent: dict[str, Spent] = field(default_factory=dict)
+    """Batch id → what it has cost more."""
     totals: Totals | None = None
     """The counters after this commit; None leaves them as they are."""
     requests: list[RequestRow] = field(default_factory=list)
@@ -167,6 +213,7 @@ class Commit:
     forgotten: list[tuple[str, str]] = field(default_factory=list)
     """("limit", "circuit" or "look", its name): removed by a person."""
     looks: list[Look] = field(default_factory=list)
+    steers: list[Steer] = field(default_factory=list)
     fleet_events: list[FleetEvent] = field(default_factory=list)
     saved_looks: list[SavedLook] = field(default_factory=list)
     notices: list[NoticeOutcome] = field(default_factory=list)

@@ -32,6 +32,9 @@ _KEY = re.compile(
     r"\.(?P<ext>[a-z0-9]{1,16})"
 )
 
+_INPUTS: Final = "inputs"
+_INPUT_KEY = re.compile(rf"[^/]+/{_INPUTS}/[0-9a-f]{{64}}\.[a-z0-9]{{1,16}}")
+
 _FORBIDDEN = frozenset('<>:"/\\|?*')
 # Reserved on Windows with any extension, and with spaces before it; ¹²³ count as digits there.
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*", re.IGNORECASE)
@@ -135,6 +138,25 @@ def parse_object_key(key: str) -> ObjectKey | None:
     )
 
 
+def input_key(project: str, sha256_hex: str, ext: str) -> str:
+    """The key of a file that clips start from. Raises ValueError when a part cannot be one."""
+    if not _SHA256.fullmatch(sha256_hex):
+        raise ValueError(f"{sha256_hex!r} is no SHA-256: 64 lower-case hexadecimal digits")
+    if not _EXTENSION.fullmatch(ext):
+        raise ValueError(f"{ext!r} is no file name extension: 1 to 16 of a-z and 0-9, no dot")
+    return f"{inputs_prefix(project)}{sha256_hex}.{ext}"
+
+
+def is_input_key(key: str) -> bool:
+    """Whether `input_key` made it."""
+    return _INPUT_KEY.fullmatch(key) is not None
+
+
+def inputs_prefix(project: str) -> str:
+    """What the keys of a project's input files begin with; no batch's id is `inputs`."""
+    return f"{slug(project)}/{_INPUTS}/"
+
+
 def batch_prefix(project: str, batch: str) -> str:
     """What the keys of a batch's objects begin with."""
     return f"{slug(project)}/{slug(batch)}/"
@@ -151,19 +173,17 @@ def safe_file_name(name: str, version: int, ext: str) -> str:
         raise ValueError(f"version {version}: versions count from 1")
     if not _EXTENSION.fullmatch(ext):
         raise ValueError(f"{ext!r} is no file name extension: 1 to 16 of a-z and 0-9, no dot")
-    plain = unicodedata.normalize("NFC", name)
-    plain = "".join("_" if _is_unsafe(character) else character for character in plain).strip()
-    if not plain.strip("._ "):
-        plain = "clip"
-    suffix = f"_v{version:03}.{ext}"
-    if plain[0] in ".-~" or _RESERVED.fullmatch((plain + suffix).split(".", 1)[0]):
-        plain = f"_{plain}"
-    return _fit(plain, suffix, name)
+    return _safe(name, f"_v{version:03}.{ext}")
 
 
 def safe_stem(name: str, version: int) -> str:
     """The same without its ending, with room for one of four characters."""
     return safe_file_name(name, version, "json").removesuffix(".json")
+
+
+def safe_part(text: str) -> str:
+    """`text` as one part of a path, by the same rules; ends in no dot and no space."""
+    return _safe(text, "")
 
 
 def unique_file_names(names: Sequence[str]) -> list[str]:
@@ -186,6 +206,18 @@ def unique_file_names(names: Sequence[str]) -> list[str]:
         taken.add(_folded(candidate))
         unique.append(candidate)
     return unique
+
+
+def _safe(name: str, suffix: str) -> str:
+    plain = unicodedata.normalize("NFC", name)
+    plain = "".join("_" if _is_unsafe(character) else character for character in plain).strip()
+    if not suffix:
+        plain = plain.rstrip(". ")
+    if not plain.strip("._ "):
+        plain = "clip" if suffix else "_"
+    if plain[0] in ".-~" or _RESERVED.fullmatch((plain + suffix).split(".", 1)[0]):
+        plain = f"_{plain}"
+    return _fit(plain, suffix, name)
 
 
 def _is_unsafe(character: str) -> bool:

@@ -20,6 +20,23 @@ BY_QUALITY: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 """What a quality may be rendered with, the best first."""
 
 
+_NAMES: Final = frozenset(name for names in BY_QUALITY.values() for name in names)
+
+
+def profile_in(stack_id: str) -> str:
+    """The profile that a stack id names; "" where it names none."""
+    return next((word for word in stack_id.split(",") if word in _NAMES), "")
+
+
+def renders_as(wanted: str, stack_id: str, offered: Collection[str]) -> bool:
+    """A card of this stack id, which names the profile that it has loaded, has the one wanted, or
+    has it with another profile of those that it offers."""
+    loaded, profile = profile_in(stack_id), profile_in(wanted)
+    if not loaded or profile not in offered:
+        return wanted == stack_id
+    return wanted == stack_id.replace(f",{loaded},", f",{profile},")
+
+
 def profile_for(quality: str, offered: Collection[str], pinned: str = "") -> str:
     """Of the profiles that a card offers, the one that a clip is rendered with; "" is none.
 

@@ -116,31 +116,38 @@ class Names:
 
         `ordinal` is the row's place in the batch; places ascend.
         """
-        folded = _folded(name)
-        other = self._places.get(folded)
-        if other is not None:
-            return self._rows[other - 1], self._spelled.get(folded, folded)
+        if other := self.holder(name):
+            return other
+        like = folded(name)
         self._rows.extend([0] * (ordinal - 1 - len(self._rows)))
         self._rows.append(row)
-        self._places[folded] = ordinal
-        if folded != name:
-            self._spelled[folded] = name
+        self._places[like] = ordinal
+        if like != name:
+            self._spelled[like] = name
         return None
+
+    def holder(self, name: str) -> tuple[int, str] | None:
+        """The row that has the name, and how it spells it; None when it is free."""
+        like = folded(name)
+        place = self._places.get(like)
+        if place is None:
+            return None
+        return self._rows[place - 1], self._spelled.get(like, like)
 
     def place(self, name: str) -> int | None:
         """The place in the batch of the row with this name, however it is spelled."""
-        return self._places.get(_folded(name))
+        return self._places.get(folded(name))
 
     def spelled(self, places: Collection[int]) -> dict[int, str]:
         """The names of some rows by their places, as they spell them."""
         return {
-            place: self._spelled.get(folded, folded)
-            for folded, place in self._places.items()
+            place: self._spelled.get(like, like)
+            for like, place in self._places.items()
             if place in places
         }
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
     """What file systems that ignore case and composition make of a name."""
     if name.isascii():
         return name.lower()

@@ -12,6 +12,7 @@ from typing import Any, Final
 from farm.domain import values
 from farm.domain.columns import OWN, ColumnTable, two_columns
 from farm.domain.dependencies import Dependencies
+from farm.domain.file_names import FileNames
 from farm.domain.modes import MODE_FIELDS, settle
 from farm.domain.row_parts import (
     DEFAULT_SIZE,
@@ -45,6 +46,7 @@ class RowChecker:
     """Checks one submission. Feed `check` with all rows in order, then call `finish`.
 
     `columns` is the file's header in order; None or empty where rows name their own columns.
+    `output` is the template of its files' names (`farm.domain.output_names`), empty the default.
     `count_tokens` is the model's tokenizer, asked in batches and seldom; None leaves the token
     limit unchecked.
     """
@@ -56,6 +58,8 @@ class RowChecker:
         columns: Sequence[str] | None = None,
         column_map: Mapping[str, str] | None = None,
         set_fields: Mapping[str, str] | None = None,
+        project: str = "",
+        output: str = "",
         limits: Limits = Limits(),  # noqa: B008 - frozen
         count_tokens: CountTokens | None = None,
     ) -> None:
@@ -73,6 +77,7 @@ class RowChecker:
         self._values: dict[tuple[str, str], Any] = {}
         self._names = Names()
         self._waits = Dependencies(self._names, limits.dependencies_max)
+        self._files = FileNames(output, project, batch_name, self._names)
         self._full = False
         self._is_wide = False
         self._has_no_prompts = False
@@ -81,7 +86,8 @@ class RowChecker:
         self._sets_mode = not MODE_FIELDS.isdisjoint(self._set)
         if {"width", "height"} <= self._ignored:
             self._ignored |= {"size"}
-        self._add(problems)
+        self._add([*problems, *self._files.problems])
+        self._files.problems.clear()
         self._table = ColumnTable(column_map or {}, self._ignored)
         self._columns = tuple(columns or ())[: limits.columns_max]
         if self._columns:
@@ -95,6 +101,11 @@ class RowChecker:
         """Things to know that refuse nothing."""
         return self._table.warnings
 
+    @property
+    def is_full(self) -> bool:
+        """Nothing that comes would be looked at."""
+        return self._full or self.rows > self._limits.clips_max
+
     def dependencies(self, size: int) -> Iterator[list[tuple[int, int]]]:
         """Which clips wait for which others (ordinals), in blocks; after `finish`."""
         return self._waits.blocks(size)
@@ -104,7 +115,7 @@ class RowChecker:
         found: list[list[Problem]] = []
         clips: list[NewClip | None] = []
         for number, fields in rows:
-            if self._full or self.rows > self._limits.clips_max:
+            if self.is_full:
                 break
             self.rows += 1
             problems: list[Problem] = []
@@ -129,6 +140,8 @@ class RowChecker:
         if not self._columns:
             self._table.finish()
             self._take_over()
+        self._files.finish(self._own_columns)
+        self._add(self._files.problems)
         if not self.rows and not self.problems:
             self._add([Problem(0, "", "there are no clips", "add a row for each clip")])
         if not self._full and self.rows <= self._limits.clips_max:
@@ -173,13 +186,19 @@ class RowChecker:
             spec["steps"] = self._limits.presets[spec.get("quality", DEFAULT_QUALITY)]
         if "seed" not in spec:
             spec["seed"] = derived_seed(self._batch_name, name)
+        clip = ClipSpec(**spec)
+        file_name = self._files.name(number, self.rows, name, clip, own)
+        if isinstance(file_name, Problem):
+            problems.append(file_name)
+            return None
         return NewClip(
             ordinal=self.rows,
             row=number,
             name=name,
-            spec=ClipSpec(**spec),
+            spec=clip,
             columns=own,
             waits=bool(waits),
+            file_name=file_name,
         )
 
     def _split(
@@ -297,7 +316,14 @@ class RowChecker:
     def _column_of(self, field: str) -> str:
         return next((c for c, name in self._table.fields.items() if name == field), "")
 
+    @property
+    def _own_columns(self) -> list[str]:
+        return [column for column, field in self._table.fields.items() if field == OWN]
+
     def _check_header(self, columns: int) -> None:
+        self._files.check_header(self._own_columns)
+        self._add(self._files.problems)
+        self._files.problems.clear()
         if columns > self._limits.columns_max:
             self._is_wide = True
             self._add([_too_many_columns(1, self._limits.columns_max)])

@@ -11,13 +11,13 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Final
 
 from farm.domain import values
 from farm.domain.clip import CHUNK_FRAMES, chunks_of
-from farm.domain.spec import PromptMark
+from farm.domain.spec import ClipSpec, PromptMark
 from farm.domain.values import BadValue, Limits, shown
 
 BLEND_CHUNKS_MAX: Final = 100
@@ -77,6 +77,24 @@ def marks_of(
             marks.append(PromptMark(chunk, entry.prompt, entry.blend_chunks or blend))
             last = chunk
     return tuple(marks), bad
+
+
+def effective_schedule(spec: ClipSpec, steered: Sequence[PromptMark]) -> ClipSpec:
+    """The clip with the prompts that it really followed, as if they had been asked for at once.
+
+    `steered` are the changes while it rendered, as its last recorded chunk that counts has them
+    (`ChunkRow.steered`); one at chunk 0 takes the place of the prompt itself.
+    """
+    if not steered:
+        return spec
+    marks = {mark.chunk: mark for mark in (*spec.schedule, *steered)}
+    first = marks.pop(0, None)
+    return replace(
+        spec,
+        prompt=first.prompt if first else spec.prompt,
+        schedule=tuple(marks[chunk] for chunk in sorted(marks)),
+        mode="interactive" if marks else spec.mode,
+    )
 
 
 def _outside(where: str, chunks: int, fps: int) -> BadValue:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from farm.domain.roots import Root
 
 MODES: Final = ("text_to_video", "image_to_video", "video_to_video", "interactive")
 """What a clip can be made from; with prompts that follow it is interactive."""
@@ -67,6 +70,8 @@ class Limits:
     """The farm's, which clips may start from objects of."""
     inputs: tuple[str, ...] | None = None
     """Directories of the nodes that clips may start from files of; None is anywhere."""
+    roots: tuple[Root, ...] = ()
+    """Shared storage that clips may start from files of."""
     loras: bool = True
     """The farm has a directory of LoRAs."""
 

@@ -23,12 +23,14 @@ from farm.domain.clip import ClipState
 from farm.domain.errors import FarmError, Fenced
 from farm.domain.ledger import Released, RequestRow
 from farm.domain.notices import Notice, NoticeOutcome
+from farm.domain.quote import Quote
 from farm.domain.spec import NewClip
 from farm.fleet_ray.ledger import open_own
 from farm.fleet_ray.model_shape import model_shape
 from farm.fleet_ray.placement import Placement
 from farm.fleet_ray.settings import HeadSettings
 from farm.plan.economics import seconds_per_frame
+from farm.plan.picture import Picture
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
@@ -67,6 +69,7 @@ class CoordinatorActor:
             h100_seconds_per_frame=partial(
                 seconds_per_frame, model=shape, baseline=settings.compared_with
             ),
+            tariff=settings.tariff,
         )
         logger.info("coordinator of epoch %d", self._coordinator.epoch)
         gc.freeze()  # as in the gateway
@@ -101,9 +104,11 @@ class CoordinatorActor:
         """See `CoordinatorLink.discard`."""
         await self._call(lambda: self._coordinator.discard(batch_id))
 
-    async def publish(self, batch_id: str, request: RequestRow) -> RequestRow:
+    async def publish(
+        self, batch_id: str, request: RequestRow, promise: Quote | None = None
+    ) -> RequestRow:
         """See `CoordinatorLink.publish`."""
-        return await self._call(lambda: self._coordinator.publish(batch_id, request))
+        return await self._call(lambda: self._coordinator.publish(batch_id, request, promise))
 
     async def cancel(
         self, batch_id: str, names: Sequence[str], reason: str, request: RequestRow
@@ -139,6 +144,10 @@ class CoordinatorActor:
         """See `CoordinatorLink.why`."""
         answer = await self._call(lambda: self._coordinator.why(subject))
         return answer.SerializeToString()
+
+    async def picture(self) -> Picture:
+        """See `CoordinatorLink.picture`."""
+        return await self._call(self._coordinator.picture)
 
     async def fleet(self) -> tuple[bytes, list[bytes]]:
         """See `CoordinatorLink.fleet`."""

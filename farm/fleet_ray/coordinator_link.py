@@ -14,9 +14,11 @@ from farm.domain.clip import ClipState
 from farm.domain.errors import FarmError
 from farm.domain.ledger import Released, RequestRow
 from farm.domain.notices import Notice, NoticeOutcome
+from farm.domain.quote import Quote
 from farm.domain.spec import NewClip
 from farm.fleet_ray.names import COORDINATOR, NAMESPACE
 from farm.gateway.coordinator_link import CoordinatorUnavailable
+from farm.plan.picture import Picture
 
 
 class RayCoordinatorLink:
@@ -46,9 +48,11 @@ class RayCoordinatorLink:
         """See `CoordinatorLink.discard`."""
         await self._call("discard", batch_id)
 
-    async def publish(self, batch_id: str, request: RequestRow) -> RequestRow:
+    async def publish(
+        self, batch_id: str, request: RequestRow, promise: Quote | None = None
+    ) -> RequestRow:
         """See `CoordinatorLink.publish`."""
-        answer: RequestRow = await self._call("publish", batch_id, request)
+        answer: RequestRow = await self._call("publish", batch_id, request, promise)
         return answer
 
     async def cancel(
@@ -88,6 +92,11 @@ class RayCoordinatorLink:
         """See `CoordinatorLink.why`."""
         answer: bytes = await self._call("why", subject)
         return answer
+
+    async def picture(self) -> Picture:
+        """See `CoordinatorLink.picture`."""
+        picture: Picture = await self._call("picture")
+        return picture
 
     async def fleet(self) -> tuple[bytes, list[bytes]]:
         """See `CoordinatorLink.fleet`."""

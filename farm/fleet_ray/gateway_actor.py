@@ -9,6 +9,7 @@ import os
 import shlex
 from pathlib import Path
 
+from farm.domain.roots import roots_of
 from farm.fleet_ray.coordinator_link import RayCoordinatorLink
 from farm.fleet_ray.ledger import url_of
 from farm.fleet_ray.model_shape import model_shape
@@ -70,15 +71,18 @@ class GatewayActor:
                 tls_certificate=settings.tls_certificate,
                 bucket=settings.s3_bucket,
                 inputs=settings.input_directories,
+                roots=roots_of(settings.roots),
                 loras=settings.loras is not None,
                 model_dir=settings.model,
                 model=shape,
                 baseline=settings.compared_with,
+                tariff=settings.tariff,
                 notices=NoticeSettings(
                     secret=keys.notices_secret,
                     webhook=keys.notices_webhook,
                     hook=tuple(shlex.split(settings.notices_hook)),
                 ),
+                cors_origins=settings.cors_origins,
                 retention=Retention(
                     chunk_days=settings.keep_chunks_days, event_days=settings.keep_events_days
                 ),

@@ -69,6 +69,7 @@ def node_settings(settings: HeadSettings) -> NodeSettings:
         profile=settings.profile or None,
         loras=settings.loras,
         inputs=settings.input_directories,
+        roots=settings.roots_here,
     )
 
 

@@ -7,15 +7,19 @@ import ipaddress
 import json
 import secrets
 import socket
+import sys
 import tempfile
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from farm.domain.roots import roots_of, system_of
 from farm.fleet_ray.private_file import write_private
 from farm.objects.embedded import generate_keys
 from farm.objects.s3 import S3Settings
 from farm.plan.economics import Baseline, own_baseline
+from farm.plan.tariff import Tariff, parse_cloud, parse_prices
 
 MARKER_VARIABLE: Final = "HELIOSTAT_FARM_MARKER"
 """Every process of a farm carries it in its environment, so that none is ever left behind."""
@@ -57,6 +61,8 @@ class HeadSettings:
     """Directory of pinned LoRAs, on every node."""
     inputs: tuple[Path, ...] = ()
     """Directories of the nodes that clips may start from files of."""
+    roots: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Shared storage: name → operating system → directory."""
     ledger: str = ""
     """URL of the ledger's database without its password; empty: the file here."""
     keep_chunks_days: float = 30.0
@@ -72,10 +78,21 @@ class HeadSettings:
     ray_dashboard: bool = False
     notices_hook: str = ""
     """A command that is run for every notice; empty is none."""
+    cors_origins: tuple[str, ...] = ()
+    """Whose pages may call the API by JSON."""
     baseline: str = "h100"
     baseline_fps: float = 0.0
     """Frames per second of the baseline as measured here; 0 is as published."""
     baseline_steps: str = ""
+    currency: str = "USD"
+    """What a batch costs is reckoned in it, by these prices (`tariff`)."""
+    electricity_price: float = 0.17
+    card_prices: str = ""
+    card_years: float = 3.0
+    card_watts: float = 65.0
+    h100_hour_price: float = 2.5
+    cloud_prices: str = "2,4,8"
+    cloud_second_price: float = 0.0
     mark_seam_flicker: float = 4.0
     """Beyond these, signals of quality mark a take; `thresholds` is how cards get them."""
     mark_black_frames: int = 12
@@ -118,6 +135,13 @@ class HeadSettings:
         if not self.inputs and self.on_loopback:
             return None
         return tuple(map(str, self.inputs))
+
+    @property
+    def roots_here(self) -> dict[str, str]:
+        """Shared storage as this machine has it: name → directory."""
+        found = {root.name: root.directories for root in roots_of(self.roots)}
+        system = system_of(sys.platform)
+        return {name: by[system] for name, by in found.items() if system in by}
 
     @property
     def local_host(self) -> str:
@@ -166,6 +190,20 @@ class HeadSettings:
         return own_baseline(self.baseline, self.baseline_fps, steps)
 
     @property
+    def tariff(self) -> Tariff:
+        """What cards, electricity, H100s and clouds cost."""
+        return Tariff(
+            currency=self.currency,
+            electricity_price=self.electricity_price,
+            card_prices=parse_prices(self.card_prices),
+            card_years=self.card_years,
+            card_watts=self.card_watts,
+            h100_hour_price=self.h100_hour_price,
+            cloud_prices=parse_cloud(self.cloud_prices),
+            cloud_second_price=self.cloud_second_price,
+        )
+
+    @property
     def thresholds(self) -> dict[str, Any]:
         """Which signals of quality mark a take, by the names that cards know them by."""
         values = asdict(self).items()
@@ -190,6 +228,7 @@ class HeadSettings:
         for name in ("data_dir", "model", "loras", "tls_certificate", "tls_key"):
             values[name] = Path(values[name]) if values.get(name) else None
         values["inputs"] = tuple(map(Path, values.get("inputs", ())))
+        values["cors_origins"] = tuple(values.get("cors_origins", ()))
         return cls(**values)
 
 

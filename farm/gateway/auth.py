@@ -41,17 +41,25 @@ class TokenInterceptor(_Interceptor):
 
     def _knows(self, details: grpc.HandlerCallDetails) -> bool:
         for name, value in details.invocation_metadata or ():
-            shown = value if isinstance(value, bytes) else value.encode("utf-8", "replace")
-            if name == "authorization" and shown[: len(_SCHEME)].lower() == _SCHEME.encode():
-                return hmac.compare_digest(shown[len(_SCHEME) :].strip(), self._token)
+            if name == "authorization":
+                shown = value if isinstance(value, bytes) else value.encode("utf-8", "replace")
+                return shows_token(shown, self._token)
         return False
 
 
-async def _refuse(_requests: Any, context: Context) -> None:
-    await abort(
-        context,
-        Unauthenticated(
-            "no valid API token: send `authorization: Bearer TOKEN`; a local farm's token is in "
-            "secrets/api-token of its data directory"
-        ),
+def shows_token(authorization: bytes, token: bytes) -> bool:
+    """Whether an `authorization` says `Bearer` and the token; takes as long whatever it says."""
+    is_bearer = authorization[: len(_SCHEME)].lower() == _SCHEME.encode()
+    return is_bearer and hmac.compare_digest(authorization[len(_SCHEME) :].strip(), token)
+
+
+def no_valid_token() -> Unauthenticated:
+    """What a caller is told that shows no token, or a wrong one."""
+    return Unauthenticated(
+        "no valid API token: send `authorization: Bearer TOKEN`; a local farm's token is in "
+        "secrets/api-token of its data directory"
     )
+
+
+async def _refuse(_requests: Any, context: Context) -> None:
+    await abort(context, no_valid_token())

@@ -6,12 +6,14 @@ import math
 from collections.abc import AsyncIterator, Sequence
 
 from farm.domain.clip import ClipState
+from farm.gateway.chunks import list_chunks
 from farm.gateway.coordinator_link import GatewayBusy
-from farm.gateway.decisions import BatchDecisions
 from farm.gateway.desk import Desk
 from farm.gateway.grpc_errors import BadRequest, Context, streaming, unary
 from farm.gateway.metrics import Meters
+from farm.gateway.quotes import Quotes
 from farm.gateway.requests import batch_named, page_after, request_row
+from farm.gateway.retaking import Retaking
 from farm.gateway.submission import submit
 from farm.gateway.views import STATES_BY_NUMBER, add_preview, batch_view, clip_view
 from farm.gateway.watch import watch
@@ -21,7 +23,7 @@ from heliostat.v1 import types_pb2 as types_pb
 _RETRIABLE = (ClipState.FAILED, ClipState.CANCELLED)
 
 
-class BatchService(BatchDecisions):
+class BatchService(Retaking, Quotes):
     """The calls of `batch_service.proto`, each a few lines over the desk."""
 
     def __init__(self, desk: Desk, meters: Meters) -> None:
@@ -91,8 +93,12 @@ class BatchService(BatchDecisions):
             batch = ledger.find_batch(batch_id)
             found = ledger.clips(batch.batch_id, limit=size + 1, after=after, states=states)
             page = found[:size]
-            looks = ledger.clip_looks([row.clip.clip_id for row in page])
-            clips = [clip_view(row, looks.get(row.clip.clip_id), presign) for row in page]
+            ids = [row.clip.clip_id for row in page]
+            looks, steers = ledger.clip_looks(ids), ledger.clip_steers(ids)
+            clips = [
+                clip_view(row, looks.get(clip_id), presign, steers.get(clip_id, ()))
+                for clip_id, row in zip(ids, page, strict=True)
+            ]
             for clip in clips:
                 if presign and clip.state == types_pb.CLIP_STATE_HELD:
                     add_preview(clip, ledger.chunks(clip.clip_id), presign)
@@ -102,6 +108,13 @@ class BatchService(BatchDecisions):
             )
 
         return await self._desk.threads.run(read)
+
+    @unary
+    async def ListChunks(  # noqa: N802
+        self, request: batch_pb.ListChunksRequest, _context: Context
+    ) -> batch_pb.ListChunksResponse:
+        """Recorded chunks of a clip."""
+        return await list_chunks(self._desk, request, self._page_size(request.page_size))
 
     @streaming
     async def Watch(  # noqa: N802
@@ -153,6 +166,13 @@ class BatchService(BatchDecisions):
         return batch_pb.RetryResponse(
             requeued=answer.result, batch=await self._desk.batch(batch.batch_id)
         )
+
+    @unary
+    async def PrepareInputs(  # noqa: N802
+        self, request: batch_pb.PrepareInputsRequest, _context: Context
+    ) -> batch_pb.PrepareInputsResponse:
+        """Which files are there, and where to put the others."""
+        return await self._desk.inputs.prepare(request)
 
     def _page_size(self, asked: int) -> int:
         """Sizes above the limit are cut to it, as the answer's length shows."""

@@ -15,7 +15,9 @@ from farm.domain.clip import ClipState
 from farm.domain.errors import FarmError
 from farm.domain.ledger import Released, RequestRow
 from farm.domain.notices import Notice, NoticeOutcome
+from farm.domain.quote import Quote
 from farm.domain.spec import NewClip
+from farm.plan.picture import Picture
 
 
 class CoordinatorUnavailable(FarmError):
@@ -56,10 +58,13 @@ class CoordinatorLink(Protocol):
         """Forget a submission; one that is not there is no error."""
         ...
 
-    async def publish(self, batch_id: str, request: RequestRow) -> RequestRow:
-        """Accept a submission. Returns the first answer when request_id was used before.
+    async def publish(
+        self, batch_id: str, request: RequestRow, promise: Quote | None = None
+    ) -> RequestRow:
+        """Accept a submission, with what was quoted of it.
 
-        The staged copy is discarded then. Raises `RequestConflict` when the digests differ.
+        Returns the first answer when request_id was used before; the staged copy is discarded
+        then. Raises `RequestConflict` when the digests differ.
         """
         ...
 
@@ -102,6 +107,10 @@ class CoordinatorLink(Protocol):
 
         Without its history. Raises `NotFound`.
         """
+        ...
+
+    async def picture(self) -> Picture:
+        """What quotes are made from."""
         ...
 
     async def fleet(self) -> tuple[bytes, list[bytes]]:

@@ -8,8 +8,11 @@ from collections.abc import Callable, Collection
 from google.protobuf.message import Message
 
 from farm.coordinator import asked
-from farm.domain.errors import NotFound
+from farm.domain.errors import BadDecision, NotFound
 from farm.domain.ledger import RequestRow
+from farm.domain.row_parts import too_many_tokens
+from farm.domain.tokens import TokenLimit
+from farm.domain.values import BadValue, prose
 from farm.gateway.desk import Desk
 from farm.gateway.grpc_errors import BadRequest, Context, unary
 from farm.gateway.header import needs_warnings
@@ -125,6 +128,35 @@ class BatchDecisions(BatchServiceServicer):
 
         answer = await decide(self._desk, request, request.request_id, batch.batch_id, check)
         return batch_pb.ScoreResponse(clips=answer.result)
+
+    @unary
+    async def Steer(  # noqa: N802
+        self, request: batch_pb.SteerRequest, _context: Context
+    ) -> batch_pb.SteerResponse:
+        """Have clips that render follow another prompt."""
+        batch = await self._desk.batch(batch_named(request.batch_id))
+
+        def check() -> Message:
+            self._check_prompt(asked.mark_of(request).prompt)
+            to_send = batch_pb.SteerRequest()
+            to_send.CopyFrom(request)
+            to_send.batch_id = batch.batch_id
+            ids = self._ids(batch.batch_id, request.clips)
+            to_send.clips[:] = dict.fromkeys(ids[name] for name in request.clips)
+            return to_send
+
+        answer = await decide(self._desk, request, request.request_id, batch.batch_id, check)
+        return batch_pb.SteerResponse(clips=answer.result)
+
+    def _check_prompt(self, prompt: str) -> None:
+        """Raise `BadDecision` for one that no row could have."""
+        limits = self._desk.row_limits
+        try:
+            prose(prompt, limits)
+            if over := TokenLimit(self._desk.count_tokens, limits.prompt_tokens_max).over([prompt]):
+                raise too_many_tokens(over[0], limits.prompt_tokens_max)
+        except BadValue as bad:
+            raise BadDecision(f"{bad.what}: {bad.remedy}") from None
 
     def _ids(self, batch_id: str, names: Collection[str]) -> dict[str, str]:
         """Name or id → id. Raises `NotFound`, naming the clips that the batch does not have."""

@@ -14,9 +14,11 @@ from farm.domain.tokens import CountTokens
 from farm.domain.values import Limits as RowLimits
 from farm.gateway.coordinator_link import CoordinatorLink
 from farm.gateway.fleet_view import FleetView
+from farm.gateway.inputs import InputDesk
 from farm.gateway.settings import Limits
 from farm.gateway.threads import Threads
 from farm.gateway.views import batch_view
+from farm.plan.quote import Rates
 from farm.ports import Ledger, ObjectStore
 from heliostat.v1 import types_pb2 as types_pb
 
@@ -31,11 +33,14 @@ class Desk:
     objects: ObjectStore
     link: CoordinatorLink
     fleet: FleetView
+    inputs: InputDesk
     threads: Threads
     limits: Limits
     row_limits: RowLimits
     """What a row may ask for, with the farm's model."""
     count_tokens: CountTokens
+    rates: Rates
+    """By what work becomes time and money."""
     places: asyncio.Semaphore
     """Of submissions that are read at once."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

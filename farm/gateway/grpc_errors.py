@@ -32,6 +32,9 @@ _log = logging.getLogger(__name__)
 DOMAIN: Final = "heliostat"
 """`ErrorInfo.domain` of every error."""
 
+DETAILS_KEY: Final = "grpc-status-details-bin"
+"""Of the trailing metadata that carry an error's `google.rpc.Status`."""
+
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 S = TypeVar("S")
 Q = TypeVar("Q")
@@ -97,13 +100,21 @@ def code_of(error: FarmError) -> grpc.StatusCode:
     return grpc.StatusCode.INTERNAL
 
 
+def status(code: grpc.StatusCode, reason: str, text: str) -> status_pb2.Status:
+    """An error as a message: its code, its text, and an `ErrorInfo` with its reason."""
+    packed = any_pb2.Any()
+    packed.Pack(error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))
+    return status_pb2.Status(code=code.value[0], message=text, details=[packed])
+
+
+def status_of(error: FarmError) -> status_pb2.Status:
+    """The same of an error of ours."""
+    return status(code_of(error), error.reason, str(error))
+
+
 async def abort(context: Context, error: FarmError) -> NoReturn:
     """End the call with `error`. Never returns."""
-    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)
-    packed = any_pb2.Any()
-    packed.Pack(info)
-    status = status_pb2.Status(code=code_of(error).value[0], message=str(error), details=[packed])
-    details = ("grpc-status-details-bin", status.SerializeToString())
+    details = (DETAILS_KEY, status_of(error).SerializeToString())
     await context.abort(code_of(error), str(error), (details,))
     raise AssertionError("abort returns never")
 

@@ -7,12 +7,14 @@ from collections.abc import Callable, Collection, Sequence
 from typing import ParamSpec, TypeVar
 
 from farm.coordinator import asked
-from farm.domain.batch import Batch, Order
+from farm.domain.batch import Batch, Budget, Order
 from farm.domain.errors import AmbiguousName, BadDecision, NotFound
 from farm.domain.fleet import Needs
+from farm.domain.profiles import renders_as
 from farm.domain.project import DEFAULT_PROJECT
 from farm.domain.saved_look import SavedLook, look_for, needs_under
 from farm.domain.spec import Problem
+from farm.domain.terms import ADDRESS_CHARS_MAX
 from farm.domain.values import control_character, shown
 from farm.gateway.desk import Desk
 from farm.gateway.grpc_errors import BadRequest
@@ -39,6 +41,11 @@ def check_shape(header: batch_pb.SubmitHeader) -> None:
     for what, text in (("batch's name", header.name), ("project's name", header.project)):
         if len(text) > NAME_CHARS_MAX:
             raise BadRequest(f"the {what} has {len(text)} characters: keep to {NAME_CHARS_MAX}")
+        if control_character(text) or "\n" in text or "\r" in text:
+            raise BadRequest(f"the {what} {shown(text)} holds a control character: remove it")
+    for what, text in (("look", header.look), ("place to deliver to", header.deliver_to)):
+        if len(text) > ADDRESS_CHARS_MAX:
+            raise BadRequest(f"the {what} has more than {ADDRESS_CHARS_MAX} characters")
         if control_character(text) or "\n" in text or "\r" in text:
             raise BadRequest(f"the {what} {shown(text)} holds a control character: remove it")
     for what, count, most in (
@@ -79,6 +86,10 @@ class HeaderCheck:
             first_look=header.first_look,
             order=Order(header.every),
             failures_max=header.failures_max if header.HasField("failures_max") else None,
+            output=header.output.strip(),
+            webhook=self._told("--webhook", asked.webhook_of, header.webhook) or "",
+            budget=self._told("--budget", asked.budget_of, header.budget) or Budget(),
+            deliver_to=header.deliver_to.strip(),
         )
 
     def _check_project(self) -> None:
@@ -177,6 +188,12 @@ def _lacking(needs: Needs, cards: Sequence[types_pb.Card]) -> list[tuple[str, st
     if needs.model and not any(_is_model(needs.model, model) for model in models):
         what = f"no card of the fleet has the model {shown(needs.model)}"
         found.append((f"--model {needs.model}", what, _there_is("model", models)))
+    stacks = {card.stack_id for card in cards if card.stack_id}
+    if needs.stack_id and not any(
+        renders_as(needs.stack_id, card.stack_id, card.profiles) for card in cards
+    ):
+        what = f"no card of the fleet has the stack {shown(needs.stack_id)}"
+        found.append(("--stack", what, _there_is("stack", stacks)))
     return found
 
 

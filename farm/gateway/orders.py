@@ -11,7 +11,7 @@ from farm.domain.inputs import object_key
 from farm.domain.ledger import ChunkRow, ClipRow
 from farm.domain.spec import ClipSpec
 from farm.gateway.keys import FORMS, Place
-from farm.gateway.views import artifact_view, mark_views, spec_view
+from farm.gateway.views import artifact_view, mark_views, origin_view, spec_view
 from farm.ports import Ledger, ObjectStore
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
@@ -34,7 +34,7 @@ def read_orders(
             if row.clip.chunks_done
             else [],
             _inputs(row.spec, objects),
-            batches[row.clip.batch_id].needs.profile,
+            batches[row.clip.batch_id].needs.pinned,
         )
         for clip_id, row in rows.items()
         if clip_id in places
@@ -99,6 +99,7 @@ def _order(
         recorded=recorded,
         inputs=inputs,
         profile=profile,
+        origin=origin_view(row.origin),
     )
 
 

@@ -20,12 +20,16 @@ from farm.domain.errors import FarmError
 from farm.domain.ledger import ClipRow
 from farm.gateway.coordinator_link import CoordinatorLink
 from farm.gateway.threads import Threads
-from farm.objects.sweep import clip_prefix, may_have_orphans, named_by, orphans
+from farm.objects.sweep import InputSweep, clip_prefix, may_have_orphans, named_by, orphans
 from farm.ports import Ledger, ObjectStore
 
 _log = logging.getLogger(__name__)
 
 DAY: Final = 86_400.0
+
+INPUTS_AFTER_SECONDS: Final = 3600.0
+"""After its start a gateway sweeps no inputs for so long: the one before it may have told a client
+of some that are there, and no submission takes longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,7 @@ class Caretaker:
         threads: Threads,
         registry: CollectorRegistry,
         now: Callable[[], float] = time.time,
+        is_promised: Callable[[str], bool] = lambda _key: False,
     ) -> None:
         self._retention = retention
         self._ledger = ledger
@@ -65,6 +70,8 @@ class Caretaker:
         self._now = now
         self._sweep = Sweep(ledger)
         self._next_pass = 0.0
+        self._inputs = InputSweep(ledger, objects, is_promised)
+        self._next_inputs = now() + INPUTS_AFTER_SECONDS
         p = "heliostat_retention_"
         self._released = Counter(
             f"{p}clips_released", "Ended clips whose chunks were let go.", registry=registry
@@ -92,12 +99,15 @@ class Caretaker:
                 _log.exception("a step of retention failed")
 
     async def step(self) -> None:
-        """Let go of some chunks, then look through some clips."""
+        """Let go of some chunks, look through some clips, and once a day through the inputs."""
         await self._release()
         if self._now() >= self._next_pass:
             over = await self._threads.run(self._look_through)
             if over:
                 self._next_pass = self._now() + self._retention.pass_seconds
+        if self._now() >= self._next_inputs:
+            self._next_inputs = self._now() + self._retention.pass_seconds
+            await self._threads.run(self._sweep_inputs)
 
     async def _release(self) -> None:
         keep, now = self._retention, self._now()
@@ -121,9 +131,19 @@ class Caretaker:
             if row is None:
                 continue
             named = named_by(row, self._ledger.chunks(clip_id))
+            named |= self._ledger.relatives_keys(clip_id)
             left = orphans(infos, row, named, self._now())
             self._delete([(info.key, info.size_bytes) for info in left], "orphan")
         return not clips
+
+    def _sweep_inputs(self) -> None:
+        """Delete input files that no clip needs, and what was sent of others long ago."""
+        for project in self._ledger.projects():
+            left = self._inputs.unneeded(project.name, self._now())
+            self._delete(((info.key, info.size_bytes) for info in left), "input")
+            for upload in self._inputs.unfinished(project.name, self._now()):
+                self._objects.give_up(upload)
+                self._deleted.labels("upload").inc()
 
     def _delete(self, sizes: Iterable[tuple[str, int]], why: str) -> None:
         for key, size in sizes:

@@ -11,7 +11,8 @@ from farm.domain.saved_look import SavedLook
 from farm.gateway.decisions import decide
 from farm.gateway.desk import Desk
 from farm.gateway.grpc_errors import BadRequest, Context, unary
-from farm.gateway.views import lora_views, timestamp
+from farm.gateway.times import timestamp
+from farm.gateway.views import lora_views
 from farm.gateway.why import id_of_subject
 from farm.ports import Ledger
 from heliostat.v1 import fleet_service_pb2 as fleet_pb

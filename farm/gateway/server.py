@@ -1,4 +1,4 @@
-"""A gateway: gRPC for clients, HTTP for metrics, exchanges for cards. It keeps nothing."""
+"""A gateway: gRPC and JSON for clients, HTTP for metrics, exchanges for cards. It keeps nothing."""
 
 from __future__ import annotations
 
@@ -22,9 +22,13 @@ from farm.gateway.desk import Desk
 from farm.gateway.exchange import Exchanger
 from farm.gateway.fleet import FleetService
 from farm.gateway.fleet_view import FleetView
-from farm.gateway.http import HttpServer, Pages, bound_socket
+from farm.gateway.http import HttpServer, bound_socket
+from farm.gateway.inputs import InputDesk
+from farm.gateway.json_api import JsonApi
 from farm.gateway.metrics import FleetCollector, Meters
 from farm.gateway.notifier import Notifier
+from farm.gateway.pages import Pages
+from farm.gateway.quotes import rates_of
 from farm.gateway.retention import Caretaker
 from farm.gateway.settings import GatewaySettings
 from farm.gateway.threads import Threads
@@ -59,20 +63,34 @@ class Gateway:
         self._meters = Meters(self._registry)
         self._threads = Threads(settings.limits.read_threads, "gateway")
         self._fleet = FleetView(settings, link, ledger, self._threads)
+        row_limits = _row_limits(settings)
+        self._inputs = InputDesk(ledger, objects, row_limits, settings.limits)
         self._desk = Desk(
             ledger=ledger,
             objects=objects,
             link=link,
             fleet=self._fleet,
+            inputs=self._inputs,
             threads=self._threads,
             limits=settings.limits,
-            row_limits=_row_limits(settings),
+            row_limits=row_limits,
             count_tokens=load_counter(settings.model_dir),
+            rates=rates_of(settings),
             places=asyncio.Semaphore(settings.limits.submissions_max),
         )
         self._collector = FleetCollector()
         self._registry.register(self._collector)
-        self._pages = Pages(self._registry, self._collector, self._fleet, self._threads)
+        self._batches = BatchService(self._desk, self._meters)
+        self._operators = FleetService(self._desk)
+        servicers = {"BatchService": self._batches, "FleetService": self._operators}
+        self._pages = Pages(
+            self._registry,
+            self._collector,
+            self._fleet,
+            self._threads,
+            JsonApi(settings, self._threads, servicers),
+            settings.cors_origins,
+        )
         self._exchanger = Exchanger(
             ledger=ledger,
             objects=objects,
@@ -82,7 +100,13 @@ class Gateway:
             meters=self._meters,
         )
         self._caretaker = Caretaker(
-            settings.retention, ledger, objects, link, self._threads, self._registry
+            settings.retention,
+            ledger,
+            objects,
+            link,
+            self._threads,
+            self._registry,
+            is_promised=self._inputs.is_promised,
         )
         self._notifier = Notifier(settings.notices, ledger, link, self._threads, self._registry)
         self._background: list[asyncio.Task[None]] = []
@@ -118,7 +142,7 @@ class Gateway:
 
     async def stop(self, grace_seconds: float = 5.0) -> None:
         """Say NOT_SERVING, end streams, let calls finish within the grace, then close."""
-        self._pages.serving = False
+        self._pages.stop_serving()
         await self._health.enter_graceful_shutdown()
         self._desk.stopping.set()
         for task in self._background:
@@ -130,6 +154,7 @@ class Gateway:
         if self._http is not None:
             await self._http.stop()
         self._exchanger.close()
+        self._inputs.close()
         self._threads.close()
 
     def _make_grpc_server(self) -> grpc.aio.Server:
@@ -148,8 +173,8 @@ class Gateway:
                 ("grpc.so_reuseport", 0),  # a second farm on this port must fail, not share it
             ],
         )
-        add_BatchServiceServicer_to_server(BatchService(self._desk, self._meters), server)
-        add_FleetServiceServicer_to_server(FleetService(self._desk), server)
+        add_BatchServiceServicer_to_server(self._batches, server)
+        add_FleetServiceServicer_to_server(self._operators, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         return server
 
@@ -160,6 +185,7 @@ def _row_limits(settings: GatewaySettings) -> RowLimits:
         clips_max=settings.limits.rows_max,
         bucket=settings.bucket,
         inputs=settings.inputs,
+        roots=settings.roots,
         loras=settings.loras,
     )
     if model is None:

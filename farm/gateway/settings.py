@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from farm.domain.roots import Root
 from farm.gateway.notifier import NoticeSettings
 from farm.gateway.retention import Retention
 from farm.plan.economics import H100, Baseline, ModelShape
+from farm.plan.tariff import Tariff
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +18,10 @@ class Limits:
 
     rpcs_max: int = 2048
     """gRPC calls in progress; more are RESOURCE_EXHAUSTED."""
+    json_calls_max: int = 256
+    """Calls by JSON in progress; more are RESOURCE_EXHAUSTED too."""
     message_bytes_max: int = 16 << 20
+    """Of a message by gRPC, and of a body by JSON."""
     row_bytes_max: int = 64 << 10
     """Of one row of a submission: all its columns together."""
     rows_max: int = 1_000_000
@@ -48,6 +53,13 @@ class Limits:
     """How long an exchange waits for them: it is a heartbeat, and must arrive."""
     verified_max: int = 20_000
     """Verified objects that are remembered."""
+    input_files_max: int = 500
+    """Files that clips start from, asked for in one call."""
+    input_parts_max: int = 2_000
+    """Of those files together."""
+    input_promises_max: int = 200_000
+    """Files that are remembered as named to clients, so that they are not swept."""
+    input_threads: int = 8
     read_threads: int = 4
     coordinator_seconds_max: float = 30.0
     """Longest wait for one answer of the coordinator."""
@@ -71,14 +83,19 @@ class GatewaySettings:
     """The farm's, which clips may start from objects of."""
     inputs: tuple[str, ...] | None = None
     """Directories of the nodes that clips may start from files of; None is anywhere."""
+    roots: tuple[Root, ...] = ()
+    """Shared storage that clips may start from files of."""
     loras: bool = True
     """The farm has a directory of LoRAs."""
     model: ModelShape | None = None
     """What the fleet renders with; None for test cards."""
     baseline: Baseline = H100
+    tariff: Tariff = field(default_factory=Tariff)
     tls_key: Path | None = None
     """PEM file; with `tls_certificate` both ports speak TLS."""
     tls_certificate: Path | None = None
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages browsers may let call the API by JSON; `*` is all."""
     limits: Limits = field(default_factory=Limits)
     retention: Retention = field(default_factory=Retention)
     notices: NoticeSettings = field(default_factory=NoticeSettings)

@@ -10,18 +10,29 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
 
 from farm.domain.batch import Batch
+from farm.domain.digest import digest_of
 from farm.domain.errors import NotFound
 from farm.domain.ledger import RequestRow
+from farm.domain.project import DEFAULT_PROJECT
+from farm.domain.quote import Quote
 from farm.domain.rows import RowChecker
 from farm.domain.spec import NewClip, Problem
 from farm.failpoints import reach
+from farm.gateway.coordinator_link import CoordinatorUnavailable
 from farm.gateway.desk import Desk
 from farm.gateway.grpc_errors import BadRequest, SubmissionInterrupted, TooSlow
 from farm.gateway.header import HeaderCheck, check_shape, needs_warnings
+from farm.gateway.quote_views import quote_view
+from farm.gateway.quotes import budget_problems, quoted
+from farm.gateway.resubmission import Resubmission, find_target
+from farm.gateway.reuse import Reuse
 from farm.gateway.views import problem_views
+from farm.plan.quote import Tally
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import types_pb2 as types_pb
 
@@ -41,15 +52,15 @@ class Submission:
         self._of_header: list[Problem] = []
         self._warnings: list[Problem] = []
         self._digest = hashlib.sha256(_payload(header))
-        self._checker = RowChecker(
-            batch_name=header.name,
-            columns=list(header.columns) or None,
-            column_map=dict(header.column_map),
-            set_fields=dict(header.set_fields),
-            limits=desk.row_limits,
-            count_tokens=desk.count_tokens,
-        )
+        self._checker = self._checks(header.name, header.project or DEFAULT_PROJECT, header.output)
+        self._joins: Resubmission | None = None
+        self._reuse: Reuse | None = None
         self._large: list[Problem] = []
+        self._of_rows: list[Problem] = []
+        """Beside what the checker finds: what does not go with the batch that they join."""
+        self._frames = 0
+        self._tally = Tally()
+        self._quote: Quote | None = None
         self._waiting: list[NewClip] = []
         self._staging: asyncio.Task[None] | None = None
         self._begun = False
@@ -65,17 +76,49 @@ class Submission:
             request_id = self._header.request_id
             self._only_digest = await desk.threads.run(ledger.request, request_id) is not None
         if not self._only_digest:
-            checked = HeaderCheck(self._header, ledger)
-            self._batch = await desk.threads.run(checked.batch, self._batch_id)
-            self._of_header = checked.problems
-            self._checker.look = checked.look
+            self._batch = await desk.threads.run(self._read_header)
             self._warnings = await needs_warnings(desk, self._batch.needs)
+            if not self._header.fresh:
+                self._reuse = Reuse(desk, self._batch.project, self._batch.needs)
+
+    def _read_header(self) -> Batch:
+        """In a thread: the batch that it means; of no use where there are problems."""
+        ledger, header = self._desk.ledger, self._header
+        if header.resubmit_of:
+            self._joins, self._of_header = find_target(header, ledger)
+            if self._joins is not None:
+                # Derived seeds follow from the batch's own name, whatever the file is called now.
+                target = self._joins.target
+                self._checker = self._checks(target.name, target.project, target.output)
+                self._checker.look = self._joins.look
+                return self._joins.batch(self._batch_id, time.time())
+        checked = HeaderCheck(header, ledger)
+        batch = checked.batch(self._batch_id)
+        self._of_header += checked.problems
+        self._checker.look = checked.look
+        return batch
+
+    def _checks(self, batch_name: str, project: str, output: str) -> RowChecker:
+        header = self._header
+        return RowChecker(
+            batch_name=batch_name,
+            columns=list(header.columns) or None,
+            column_map=dict(header.column_map),
+            set_fields=dict(header.set_fields),
+            project=project,
+            output=output,
+            limits=self._desk.row_limits,
+            count_tokens=self._desk.count_tokens,
+        )
 
     async def add(self, rows: Sequence[batch_pb.Row]) -> None:
         """Check a block, and stage what is complete. Memory holds two blocks at most."""
         size = self._desk.limits.block_rows
         for start in range(0, len(rows), size):
             clips = await self._desk.threads.run(self._check, rows[start : start + size])
+            if self._reuse is not None and not self._is_refused:
+                clips = await self._reuse.of(clips)
+            self._tally.add(clips)
             if self._is_refused or self._header.dry_run:
                 self._waiting.clear()
                 continue
@@ -87,9 +130,10 @@ class Submission:
         """Publish it, or list what is wrong with it."""
         if not self._only_digest:
             self._checker.finish()
-        request = RequestRow(
-            self._header.request_id, self._digest.hexdigest(), self._batch_id, self.clips
-        )
+        target = self._joins.target.batch_id if self._joins else self._batch_id
+        request = RequestRow(self._header.request_id, self._digest.hexdigest(), target, self.clips)
+        if not self._only_digest and not self._is_refused:
+            await self._make_quote()
         if not self._is_refused and self._header.dry_run:
             return self._answer(None)
         async with self._desk.alone(request.request_id):
@@ -98,17 +142,32 @@ class Submission:
                 return await self._repeated(first)
             if self._is_refused:
                 return self._answer(None)
+            if self._joins is not None and not self._joins.clips:
+                return self._answer(await self._desk.batch(target))  # every row is as it was
             await self._stage_waiting()
             await self._staged()
-            for pairs in self._checker.dependencies(PAIRS_AT_ONCE):
+            for pairs in self._dependencies():
                 await self._desk.link.stage_dependencies(self._batch_id, pairs)
             reach("gateway.submit.staged")
-            answer = await self._desk.link.publish(self._batch_id, request)
+            answer = await self._desk.link.publish(self._batch_id, request, self._quote)
             reach("gateway.submit.published")
             self._begun = False
-        if answer.batch_id != self._batch_id:
+        if answer != request:
             return await self._repeated(answer)
         return self._answer(await self._desk.batch(answer.batch_id))
+
+    async def _make_quote(self) -> None:
+        """Quote it, and hold its budget against that. A check alone does without where it must."""
+        assert self._batch is not None
+        try:
+            self._quote = await quoted(self._desk, self._tally.ask(self._batch))
+        except CoordinatorUnavailable:
+            if not self._header.dry_run:
+                raise
+            return
+        refused, warned = budget_problems(self._batch.budget, self._quote)
+        self._of_header += refused
+        self._warnings += warned
 
     async def abandon(self) -> None:
         """Leave nothing behind; does nothing after it was published."""
@@ -118,12 +177,13 @@ class Submission:
 
     @property
     def clips(self) -> int:
-        """Clips of all rows so far."""
-        return self._checker.rows
+        """Clips that the rows so far become."""
+        return self._checker.rows if self._joins is None else self._joins.clips
 
     @property
     def _is_refused(self) -> bool:
-        return bool(self._checker.problems or self._large or self._of_header)
+        found = (self._checker.problems, self._large, self._of_header, self._of_rows)
+        return any(found)
 
     def _check(self, rows: Sequence[batch_pb.Row]) -> list[NewClip]:
         """In a thread: the event loop goes on meanwhile."""
@@ -136,7 +196,16 @@ class Submission:
                 self._large.append(Problem(row.number, "", what, f"keep to {most}"))
         if self._only_digest:
             return []
-        return self._checker.check([(row.number, row.fields) for row in rows])
+        clips = self._checker.check([(row.number, row.fields) for row in rows])
+        clips = [replace(clip, digest=digest_of(clip.spec)) for clip in clips]
+        if self._joins is not None:
+            clips = self._joins.versions_of(clips, self._of_rows)
+        self._frames += sum(clip.spec.frames for clip in clips)
+        return clips
+
+    def _dependencies(self) -> Iterator[list[tuple[int, int]]]:
+        pairs = self._checker.dependencies(PAIRS_AT_ONCE)
+        return pairs if self._joins is None else self._joins.dependencies(pairs)
 
     async def _stage_waiting(self) -> None:
         """Stage what waits, while the next block is already being checked."""
@@ -158,19 +227,29 @@ class Submission:
     async def _repeated(self, first: RequestRow) -> batch_pb.SubmitResponse:
         batch = await self._desk.batch(first.batch_id)
         return batch_pb.SubmitResponse(
-            batch=batch, clips=first.result, frames=batch.frames, repeated_request=True
+            batch=batch,
+            clips=first.result,
+            frames=batch.frames,
+            repeated_request=True,
+            quote=batch.promise if batch.HasField("promise") else None,
         )
 
     def _answer(self, batch: types_pb.Batch | None) -> batch_pb.SubmitResponse:
         room = self._desk.limits.problems_bytes_max
-        found = [*self._of_header, *self._checker.problems, *self._large]
+        found = [*self._of_header, *self._checker.problems, *self._large, *self._of_rows]
+        joins = self._joins
         problems = problem_views(found, room)
         return batch_pb.SubmitResponse(
             batch=batch,
             problems=problems,
             warnings=problem_views([*self._warnings, *self._checker.warnings], room),
             clips=0 if problems else self.clips,
-            frames=0 if problems else self._checker.frames,
+            quote=None if problems else quote_view(self._quote),
+            frames=0 if problems else self._frames,
+            reused=self._reuse.clips if self._reuse and not problems else 0,
+            unchanged=joins.unchanged if joins and not problems else 0,
+            changed=joins.changed if joins and not problems else 0,
+            missing=joins.missing if joins and not problems else 0,
         )
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
 from google.protobuf.json_format import MessageToDict
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from farm.domain.batch import Batch, BatchProgress, BatchState, Budget
 from farm.domain.clip import ClipState
@@ -18,11 +16,14 @@ from farm.domain.ledger import (
     ClipRow,
     EventRow,
     FleetEventRow,
+    Steer,
     StoredObject,
     TakeRow,
 )
 from farm.domain.project import Look
 from farm.domain.spec import ClipSpec, Fork, LoraUse, Origin, Problem, PromptMark
+from farm.gateway.quote_views import quote_view, spent_view
+from farm.gateway.times import timestamp
 from farm.plan.economics import Baseline
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
@@ -57,6 +58,7 @@ STANDINGS: Final = MappingProxyType(
 def batch_view(batch: Batch, progress: BatchProgress | None) -> types_pb.Batch:
     """A batch with its progress; without one it has no clips."""
     progress = progress or BatchProgress({})
+    ended_at = None if progress.open_clips else batch.ended_at
     return types_pb.Batch(
         batch_id=batch.batch_id,
         name=batch.name,
@@ -80,6 +82,9 @@ def batch_view(batch: Batch, progress: BatchProgress | None) -> types_pb.Batch:
         output=batch.output,
         webhook=batch.webhook,
         budget=_budget_view(batch.budget),
+        spent=spent_view(batch.spent),
+        promise=quote_view(batch.promise),
+        ended_at=None if ended_at is None else timestamp(ended_at),
         look=batch.look,
         deliver_to=batch.deliver_to,
     )
@@ -102,7 +107,10 @@ def counts_view(counts: Mapping[ClipState, int]) -> types_pb.ClipCounts:
 
 
 def clip_view(
-    row: ClipRow, look: Look | None = None, presign: Callable[[str], str] | None = None
+    row: ClipRow,
+    look: Look | None = None,
+    presign: Callable[[str], str] | None = None,
+    steers: Iterable[Steer] = (),
 ) -> types_pb.Clip:
     """A clip, with what was said of it; with `presign` (key → URL) its take comes with URLs."""
     clip = row.clip
@@ -121,7 +129,8 @@ def clip_view(
         columns=row.columns,
         row=row.row,
         file_name=row.file_name,
-        origin=_origin_view(row.origin),
+        origin=origin_view(row.origin),
+        steers=mark_views(steer.mark for steer in steers),
     )
     if row.take is not None:
         view.take.CopyFrom(_take_view(row.take, row.finished_at, presign))
@@ -177,6 +186,13 @@ def spec_view(spec: ClipSpec) -> types_pb.ClipSpec:
 def lora_views(loras: Iterable[LoraUse]) -> list[types_pb.Lora]:
     """LoRAs and how strongly they count."""
     return [types_pb.Lora(name=lora.name, scale=lora.scale) for lora in loras]
+
+
+def origin_view(origin: Origin | None) -> types_pb.Origin | None:
+    """What a clip was made from."""
+    if origin is None:
+        return None
+    return types_pb.Origin(kind=origin.kind, clip_id=origin.clip_id, chunks=origin.chunks)
 
 
 def mark_views(marks: Iterable[PromptMark]) -> list[types_pb.PromptMark]:
@@ -280,12 +296,6 @@ def _budget_view(budget: Budget) -> types_pb.Budget | None:
     )
 
 
-def _origin_view(origin: Origin | None) -> types_pb.Origin | None:
-    if origin is None:
-        return None
-    return types_pb.Origin(kind=origin.kind, clip_id=origin.clip_id, chunks=origin.chunks)
-
-
 def _fork_view(fork: Fork | None) -> types_pb.Fork | None:
     return types_pb.Fork(chunk=fork.chunk, seed=fork.seed) if fork else None
 
@@ -312,10 +322,3 @@ def _state_number(state: str) -> types_pb.ClipState.ValueType:
         return CLIP_STATES[ClipState(state)]
     except ValueError:
         return types_pb.CLIP_STATE_UNSPECIFIED
-
-
-def timestamp(at: float) -> Timestamp:
-    """Unix seconds as a message."""
-    stamp = Timestamp()
-    stamp.FromDatetime(datetime.fromtimestamp(at, tz=UTC))
-    return stamp

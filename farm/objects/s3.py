@@ -45,6 +45,7 @@ from farm.domain.errors import (
     ObjectStoreError,
     ObjectStoreUnavailable,
 )
+from farm.objects.multipart import Multipart
 from farm.ports import Grant, ObjectInfo
 
 _T = TypeVar("_T")
@@ -100,7 +101,7 @@ class S3Settings:
             raise ValueError("the object store needs a bucket, an access key and a secret key")
 
 
-class S3ObjectStore:
+class S3ObjectStore(Multipart):
     """The farm's `ObjectStore` over one bucket. Safe to share between threads.
 
     `rehash` says how `verify` proves an object: False trusts a HEAD, which is enough where the
@@ -183,6 +184,18 @@ class S3ObjectStore:
         """Return only when these bytes are there. Raises `ObjectMissing`, `ObjectMismatch`."""
         prove = self._verify_bytes if self.rehash else self._verify_head
         self._call("verify", key, partial(prove, key, size, sha256_hex))
+
+    def verify_bytes(self, key: str, size: int, sha256_hex: str) -> None:
+        """The same by reading every byte, whatever the store enforces."""
+        self._call("verify", key, partial(self._verify_bytes, key, size, sha256_hex))
+
+    def find_size(self, key: str) -> int | None:
+        """How many bytes an object has; None when there is none."""
+        head = partial(self.client.head_object, Bucket=self.settings.bucket, Key=key)
+        try:
+            return int(self._call("look at", key, head)["ContentLength"])
+        except ObjectMissing:
+            return None
 
     def get(self, key: str) -> bytes:
         """An object, whole. Raises `ObjectMissing`."""

@@ -49,6 +49,8 @@ class Lease:
     """Monotonic seconds."""
     started: bool
     """Its renderer has begun it."""
+    since: float = 0.0
+    """Monotonic seconds at which it was begun, or its last chunk recorded."""
     charged: float = 0.0
     """Cost that its project was charged with when it was given."""
     yield_reason: str = ""
@@ -71,6 +73,8 @@ class Entry:
     queues: dict[Kind, SortedList] = field(default_factory=dict)
     chunks_left: Counter[Work] = field(default_factory=Counter)
     """Chunks that are not recorded, of open clips."""
+    sizes: Counter[tuple[Work, int]] = field(default_factory=Counter)
+    """Open clips by work and chunks left."""
     qualities: Counter[str] = field(default_factory=Counter)
     """Open clips of each."""
     waiting: frozenset[str] = frozenset()
@@ -205,13 +209,14 @@ class Board:
             self._entries[batch.batch_id] = Entry(self._number, batch, clips or 0, failed)
             return
         before, entry.batch = entry.batch, batch
+        moved = before.order != batch.order or clips not in (None, entry.clips)
         for limit in before.limits:
             self.limits_used[limit] -= entry.held
         for limit in batch.limits:
             self.limits_used[limit] += entry.held
         if clips is not None:
             entry.clips, entry.failed = clips, failed
-        if before.order != batch.order:
+        if moved:
             for kind, queue in entry.queues.items():
                 waiting = [self._clips[key[2]] for key in queue]
                 entry.queues[kind] = SortedList(self._place(entry, clip) for clip in waiting)
@@ -222,7 +227,10 @@ class Board:
         if before is not None and _same_lease(before, clip):
             self._clips[clip.clip_id] = clip
             entry = self._entries[clip.batch_id]
-            entry.chunks_left[clip.work] -= before.chunks_left - clip.chunks_left
+            if before.chunks_left != clip.chunks_left:
+                entry.chunks_left[clip.work] -= before.chunks_left - clip.chunks_left
+                _resize(entry, before, -1)
+                _resize(entry, clip, 1)
             return
         if before is not None:
             self._take_out(before)
@@ -235,6 +243,7 @@ class Board:
         self._clips[clip.clip_id] = clip
         entry.open += 1
         entry.chunks_left[clip.work] += clip.chunks_left
+        _resize(entry, clip, 1)
         entry.qualities[clip.quality] += 1
         if clip.state is ClipState.QUEUED:
             self._enqueue(entry, clip)
@@ -291,6 +300,7 @@ class Board:
         del self._clips[clip.clip_id]
         entry.open -= 1
         entry.chunks_left[clip.work] -= clip.chunks_left
+        _resize(entry, clip, -1)
         entry.qualities[clip.quality] -= 1
         if clip.state is ClipState.QUEUED:
             self._dequeue(entry, clip)
@@ -334,7 +344,7 @@ class Board:
         self._of_card[card_id][clip.clip_id] = None
         self._project_cards[entry.batch.project][card_id] += 1
         self.limits_used.update(entry.batch.limits)
-        self.given[card_id] = Given(clip.loras, clip.quality, entry.batch.needs.profile)
+        self.given[card_id] = Given(clip.loras, clip.quality, entry.batch.needs.pinned)
         self.reserved.pop(clip.clip_id, None)
 
     def _release(self, entry: Entry, clip: Clip, card_id: str) -> None:
@@ -357,6 +367,13 @@ class Board:
             chunks_left=clip.chunks_left,
         )
         return (first, second, clip.clip_id)
+
+
+def _resize(entry: Entry, clip: Clip, more: int) -> None:
+    key = clip.work, clip.chunks_left
+    entry.sizes[key] += more
+    if not entry.sizes[key]:
+        del entry.sizes[key]
 
 
 def _same_lease(before: Clip, after: Clip) -> bool:

@@ -212,4 +212,4 @@ class Chooser:
 
 def _load(clip: Clip | Kind, needs: Needs, card: CardFacts) -> Load:
     """What a card has to have loaded for a clip."""
-    return clip.loras, profile_for(clip.quality, card.profiles, needs.profile)
+    return clip.loras, profile_for(clip.quality, card.profiles, needs.pinned)

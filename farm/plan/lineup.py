@@ -44,6 +44,10 @@ class Lineup:
         """Its deadline is near, and can be kept."""
         return batch_id in self._urgent
 
+    def urgent_deadline(self, batch_id: str) -> float | None:
+        """Its deadline, where that is near and can be kept."""
+        return self._urgent.get(batch_id)
+
     def rank(self, entry: Entry) -> tuple[float, float]:
         """What lets a batch displace another: priority, then urgency; the smaller goes first."""
         return (-entry.batch.priority, self._urgent.get(entry.batch.batch_id, float("inf")))

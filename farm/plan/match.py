@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from farm.domain.fleet import CardFacts, Needs
-from farm.domain.profiles import profile_for
+from farm.domain.profiles import profile_for, renders_as
 
 GIB: Final = 2**30
 VRAM_SHORT: Final = 0.07
@@ -30,6 +30,7 @@ def matches(needs: Needs, card: CardFacts, *qualities: str) -> bool:
         and (not needs.tags or all(tag in card.tags for tag in needs.tags))
         and (not needs.profile or needs.profile in card.profiles)
         and (not needs.model or has_model(needs.model, card.models))
+        and (not needs.stack_id or renders_as(needs.stack_id, card.stack_id, card.profiles))
         and (not qualities or renders(needs, card, qualities))
     )
 
@@ -51,7 +52,7 @@ def renders(needs: Needs, card: CardFacts, qualities: Iterable[str]) -> bool:
     is older than profiles: its node decides.
     """
     offered = card.profiles
-    if needs.profile or not offered:
+    if needs.pinned or not offered:
         return True
     return any(profile_for(quality, offered) for quality in qualities)
 
@@ -87,6 +88,11 @@ def _unmet(needs: Needs, card: CardFacts) -> Iterator[str]:
             yield f"lacks the tag {tag}"
     if needs.model and not has_model(needs.model, card.models):
         yield f"has no model {needs.model}"
+    if needs.stack_id and not renders_as(needs.stack_id, card.stack_id, card.profiles):
+        has = (
+            f"has the stack {card.stack_id}" if card.stack_id else "does not say what stack it has"
+        )
+        yield f"{has}, the batch wants {needs.stack_id}"
 
 
 def _unmet_profile(needs: Needs, card: CardFacts, qualities: Collection[str]) -> Iterator[str]:

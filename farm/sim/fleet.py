@@ -26,6 +26,7 @@ from farm.plan.economics import (
     ModelShape,
     like_for_like,
 )
+from farm.plan.tariff import CARD_PRICES
 
 CARDS_MAX: Final = 100_000
 CARDS_PER_NODE: Final = 1
@@ -87,7 +88,7 @@ def _predicted(
     )
 
 
-def _type(name: str, *, watts_idle: float, price: float, speed: Baseline | None = None) -> CardType:
+def _type(name: str, *, watts_idle: float, speed: Baseline | None = None) -> CardType:
     """A type of the card table; its speed is predicted where none is published."""
     return CardType(
         name=name,
@@ -95,7 +96,7 @@ def _type(name: str, *, watts_idle: float, price: float, speed: Baseline | None 
         vram_gb=CARDS[name].vram_gib,
         watts=CARDS[name].watts,
         watts_idle=watts_idle,
-        price=price,
+        price=CARD_PRICES[name],
     )
 
 
@@ -103,17 +104,17 @@ CARD_TYPES: Final[Mapping[str, CardType]] = MappingProxyType(
     {
         card.name: card
         for card in (
-            _type("h100", watts_idle=70, price=30_000, speed=H100),
-            _type("h200", watts_idle=75, price=35_000),
-            _type("a100", watts_idle=50, price=15_000),
-            _type("l4", watts_idle=12, price=2_500),
-            _type("rtx-3060", watts_idle=12, price=280),
-            _type("rtx-3090", watts_idle=20, price=800),
-            _type("rtx-4060-ti", watts_idle=10, price=450),
-            _type("rtx-4060-ti-8gb", watts_idle=10, price=400),
-            _type("rtx-4070-ti-super", watts_idle=12, price=800),
-            _type("rtx-4090", watts_idle=22, price=1_800),
-            _type("rtx-5090", watts_idle=30, price=2_500),
+            _type("h100", watts_idle=70, speed=H100),
+            _type("h200", watts_idle=75),
+            _type("a100", watts_idle=50),
+            _type("l4", watts_idle=12),
+            _type("rtx-3060", watts_idle=12),
+            _type("rtx-3090", watts_idle=20),
+            _type("rtx-4060-ti", watts_idle=10),
+            _type("rtx-4060-ti-8gb", watts_idle=10),
+            _type("rtx-4070-ti-super", watts_idle=12),
+            _type("rtx-4090", watts_idle=22),
+            _type("rtx-5090", watts_idle=30),
         )
     }
 )

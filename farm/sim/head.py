@@ -14,7 +14,10 @@ from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import ENDED
 from farm.domain.errors import BadDecision, Fenced
 from farm.domain.ledger import RequestRow
+from farm.domain.quote import Quote
 from farm.plan.economics import seconds_per_frame
+from farm.plan.quote import Rates, ask_of, quote
+from farm.plan.tariff import Tariff
 from farm.sim.card import SimCard
 from farm.sim.gateway import SimGateway
 from farm.sim.ledger import failing
@@ -71,6 +74,7 @@ class SimHead:
         self._stuck = ""
         self._submitted: set[str] = set()
         self._ended_at: dict[str, float] = {}
+        self._quotes: dict[str, tuple[float, Quote]] = {}
         self._gateway = SimGateway(self.world, self._store, clips)
         self._reader = open_ledger(plan.ledger)
         self._cards = [
@@ -119,6 +123,8 @@ class SimHead:
             cards=self._cards,
             epoch=self._epoch,
             problems=self._problems() if finished else [],
+            spent={i: self._sql.batch(i).spent for i in self._names if i in self._submitted},
+            quotes=self._quotes,
             wall_seconds=time.perf_counter() - began,
             events=timeline.happened,
         )
@@ -248,8 +254,15 @@ class SimHead:
         for start in range(0, len(submission.clips), STAGE_CLIPS):
             coordinator.stage(batch_id, submission.clips[start : start + STAGE_CLIPS])
         request = RequestRow(f"request-{batch_id}", "simulated", batch_id, len(submission.clips))
-        coordinator.publish(batch_id, request)
+        promise = self._quoted(coordinator, batch, submission) if self._plan.quotes else None
+        coordinator.publish(batch_id, request, promise)
         self._submitted.add(batch_id)
+
+    def _quoted(self, coordinator: Coordinator, batch: Batch, submission: Submission) -> Quote:
+        rates = Rates(tariff=Tariff(), cost=coordinator.books.cost, model=self.world.model)
+        promise = quote(ask_of(batch, submission.clips), coordinator.picture(), rates)
+        self._quotes[batch.batch_id] = self.world.timeline.monotonic(), promise
+        return promise
 
     def _unix(self, seconds: float | None) -> float | None:
         """A virtual second as the wall clock will show it."""

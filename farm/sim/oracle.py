@@ -56,9 +56,10 @@ def batch_problems(ledger: Ledger, batch_id: str, submitted: int, seen: Counter[
         chunks = ledger.chunks(row.clip.clip_id)
         problems += history_problems(row, chunks, histories[row.clip.clip_id])
         problems += ending_problems(row, chunks)
-        seen["chunks"] += len(chunks)
-        seen["delivered"] += row.take is not None
-        seen["frames"] += row.take.frames if row.take is not None else 0
+        seen["chunks"] += len(chunks) - (row.origin.chunks if row.origin else 0)
+        own = row.take if not _is_reused(row) else None
+        seen["delivered"] += own is not None
+        seen["frames"] += own.frames if own is not None else 0
         seen["failed"] += sum(e.kind == EventKind.FAIL for e in histories[row.clip.clip_id])
     return problems
 
@@ -69,11 +70,12 @@ def history_problems(
     """A clip's events are one way through the state machine, and tell what its rows say."""
     clip, state, attempt, holder = row.clip, "", 0, ""
     recorded: list[tuple[int, str]] = []
+    reused, taken_over = _is_reused(row), row.origin.chunks if row.origin else 0
     for event in events:
         where = f"{row.name}, event {event.sequence} ({event.kind})"
         if event.from_state != state:
             yield f"{where}: from {event.from_state or 'nothing'}, was {state or 'nothing'}"
-        if not _is_step(event):
+        if not _is_step(event, reused):
             yield f"{where}: {event.from_state} to {event.to_state} is no transition"
         if event.kind == EventKind.LEASE:
             attempt, holder = attempt + 1, event.card_id
@@ -96,9 +98,9 @@ def history_problems(
         yield f"{row.name} is at attempt {clip.attempt}, its history has {attempt} leases"
     if [chunk.chunk for chunk in chunks] != list(range(clip.chunks_done)):
         yield f"{row.name}: {clip.chunks_done} chunks done, and rows for others"
-    if [(chunk.attempt, chunk.card_id) for chunk in chunks] != recorded:
+    if [(chunk.attempt, chunk.card_id) for chunk in chunks[taken_over:]] != recorded:
         yield f"{row.name}: its chunks are not those of its history"
-    if kinds[EventKind.DONE] != (clip.state is ClipState.DONE):
+    if kinds[EventKind.DONE] + reused != (clip.state is ClipState.DONE):
         yield f"{row.name} is {clip.state} and was done {kinds[EventKind.DONE]} times"
 
 
@@ -119,7 +121,7 @@ def ending_problems(row: ClipRow, chunks: Sequence[ChunkRow]) -> Iterator[str]:
             yield f"{row.name} is done with {len(chunks)} chunks"
         if {sum(chunk.frames for chunk in chunks), take.frames} != {row.spec.frames}:
             yield f"{row.name} was to have {row.spec.frames} frames, it has {take.frames}"
-        if take.attempt != clip.attempt:
+        if take.attempt != clip.attempt and not _is_reused(row):
             yield f"{row.name}: its take is of attempt {take.attempt}, not {clip.attempt}"
 
 
@@ -136,9 +138,14 @@ def totals_problems(totals: Totals, seen: Mapping[str, int]) -> Iterator[str]:
             yield f"the farm's total of {name} is {told}, its rows have {counted}"
 
 
-def _is_step(event: EventRow) -> bool:
+def _is_reused(row: ClipRow) -> bool:
+    return row.origin is not None and row.origin.kind == "reuse"
+
+
+def _is_step(event: EventRow, reused: bool) -> bool:
     if event.kind == EventKind.SUBMIT:
-        return not event.from_state and event.to_state in (ClipState.QUEUED, ClipState.WAITING)
+        begun = (ClipState.DONE,) if reused else (ClipState.QUEUED, ClipState.WAITING)
+        return not event.from_state and event.to_state in begun
     if not event.from_state:
         return False
     step = ClipState(event.from_state), EventKind(event.kind)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from farm.domain.clip import ClipState
+from farm.domain.quote import Quote, Spent
 from farm.domain.spec import NewClip
 from farm.sim.card import SimCard
 from farm.sim.world import Record
@@ -47,6 +48,10 @@ class Outcome:
     """Of the last coordinator."""
     problems: list[str]
     """What the oracle found in the books, and leases that the coordinator still counts."""
+    spent: dict[str, Spent]
+    """By batch id."""
+    quotes: dict[str, tuple[float, Quote]]
+    """Batch id → virtual seconds at its submission, and its quote; where they were asked for."""
     wall_seconds: float
     events: int
     """Calls on the virtual timeline."""

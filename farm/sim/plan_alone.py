@@ -177,7 +177,10 @@ class PlanAlone:
         """Cards that the plan treats alike, the fastest first; all are idle."""
         kinds: dict[object, SortedList] = {}
         for card in sorted(cards, key=lambda card: card.pace):
-            like = (card.card_type, card.vram_bytes, card.tags, card.profiles, card.models)
+            like = (
+                card.card_type, card.vram_bytes, card.tags, card.profiles, card.models,
+                card.stack_id,
+            )  # fmt: skip
             self._alike[card.card_id] = kinds.setdefault((card.pace, like), SortedList())
             self._alike[card.card_id].add(card.card_id)
         return list(kinds.values())

@@ -38,6 +38,8 @@ class Simulation:
     """The cards have their model when the simulation begins."""
     keeps_spans: bool = True
     wall_start: float = WALL_START
+    quotes: bool = False
+    """Each batch is quoted when it is submitted (`Outcome.quotes`)."""
     on_progress: Callable[[float, int, int], None] = lambda _seconds, _ended, _all: None
     """Called with virtual seconds, clips that have ended, and all."""
 

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, func, null, select, update
 
 from farm.domain.clip import Clip, ClipState, EventKind
 from farm.domain.errors import RequestConflict, StaleWrite
-from farm.domain.ledger import BatchChange, CardRow, ClipChange, Commit, RequestRow, Totals
+from farm.domain.ledger import (
+    AddedClip,
+    BatchChange,
+    CardRow,
+    ClipChange,
+    Commit,
+    RequestRow,
+    Totals,
+)
+from farm.domain.quote import Spent
 from farm.store import tables as t
 from farm.store.bulk import Bulk, Values, inserting, json_text, putting
 from farm.store.notices import write_notice
@@ -70,6 +79,17 @@ _tally: Final = Bulk(
         chunks=t.tallies.c.chunks + bindparam("add_chunks"),
         chunks_done=t.tallies.c.chunks_done + bindparam("add_chunks_done"),
         frames=t.tallies.c.frames + bindparam("add_frames"),
+    )
+)
+
+
+_spend: Final = Bulk(
+    update(t.batches)
+    .where(t.batches.c.batch_id == bindparam("of_batch"))
+    .values(
+        spent_seconds=t.batches.c.spent_seconds + bindparam("more_seconds"),
+        spent_joules=t.batches.c.spent_joules + bindparam("more_joules"),
+        spent_money=t.batches.c.spent_money + bindparam("more_money"),
     )
 )
 
@@ -173,10 +193,44 @@ def write_clips(connection: Connection, epoch: int, at: float, commit: Commit) -
     _write_tallies(connection, commit.clips)
 
 
+def write_submitted(
+    connection: Connection, epoch: int, at: float, added: Sequence[AddedClip]
+) -> None:
+    """Events and tallies of clips that were added to their batches."""
+    events = [
+        {
+            "at": at, "epoch": epoch, "batch_id": each.clip.batch_id,
+            "clip_id": each.clip.clip_id, "kind": EventKind.SUBMIT.value, "from_state": "",
+            "to_state": each.clip.state.value, "attempt": 0, "card_id": "",
+            "detail": each.detail,
+        }
+        for each in added
+    ]  # fmt: skip
+    _insert_events.run(connection, events)
+    moved: dict[tuple[str, ClipState], list[int]] = {}
+    for each in added:
+        _move(moved, each.clip, 1)
+    _run_tallies(connection, moved)
+
+
 def write_chunks_and_takes(connection: Connection, at: float, commit: Commit) -> None:
     """Record what was verified."""
     _insert_chunks.run(connection, [chunk_values(chunk, at) for chunk in commit.chunks])
     _insert_takes.run(connection, [take_values(take, at) for take in commit.takes])
+
+
+def write_spent(connection: Connection, spent: Mapping[str, Spent]) -> None:
+    """Add to what batches have cost."""
+    rows: list[Values] = [
+        {
+            "of_batch": batch_id,
+            "more_seconds": more.card_seconds,
+            "more_joules": more.joules,
+            "more_money": more.money,
+        }
+        for batch_id, more in spent.items()
+    ]
+    _spend.run(connection, rows)
 
 
 def write_totals(connection: Connection, totals: Totals | None) -> None:
@@ -236,10 +290,18 @@ def _event(change: ClipChange, epoch: int, at: float) -> Values:
 def _write_tallies(connection: Connection, changes: Iterable[ClipChange]) -> None:
     moved: dict[tuple[str, ClipState], list[int]] = {}
     for change in changes:
-        for clip, sign in ((change.before, -1), (change.after, 1)):
-            tally = moved.setdefault((clip.batch_id, clip.state), [0, 0, 0, 0])
-            for place, amount in enumerate(_counts(clip)):
-                tally[place] += sign * amount
+        _move(moved, change.before, -1)
+        _move(moved, change.after, 1)
+    _run_tallies(connection, moved)
+
+
+def _move(moved: dict[tuple[str, ClipState], list[int]], clip: Clip, sign: int) -> None:
+    tally = moved.setdefault((clip.batch_id, clip.state), [0, 0, 0, 0])
+    for place, amount in enumerate(_counts(clip)):
+        tally[place] += sign * amount
+
+
+def _run_tallies(connection: Connection, moved: dict[tuple[str, ClipState], list[int]]) -> None:
     rows: list[Values] = [
         {
             "of_batch": batch_id, "of_state": state.value, "add_clips": tally[0],
@@ -250,6 +312,19 @@ def _write_tallies(connection: Connection, changes: Iterable[ClipChange]) -> Non
     ]  # fmt: skip
     if _tally.run(connection, rows) != len(rows):
         raise StaleWrite("a batch without tallies: it was not published")
+
+
+def add_tallies(connection: Connection, rows: Sequence[Values]) -> None:
+    """Add rows of the tallies' table to those that are there."""
+    counted = ("clips", "chunks", "chunks_done", "frames")
+    _tally.run(
+        connection,
+        [
+            {"of_batch": row["batch_id"], "of_state": row["state"]}
+            | {f"add_{name}": row[name] for name in counted}
+            for row in rows
+        ],
+    )
 
 
 def _counts(clip: Clip) -> tuple[int, int, int, int]:

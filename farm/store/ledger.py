@@ -14,11 +14,19 @@ from farm.domain.batch import Batch, BatchProgress
 from farm.domain.clip import ENDED, ClipState
 from farm.domain.errors import AmbiguousName, NotFound
 from farm.domain.fleet import Circuit, Node
-from farm.domain.ledger import ChunkRow, ClipRow, EventRow, FleetEventRow, RequestRow
+from farm.domain.ledger import (
+    ChunkRow,
+    ClipRow,
+    EventRow,
+    FleetEventRow,
+    RequestRow,
+    Reusable,
+    Steer,
+)
 from farm.domain.project import Limit, Look, Project
 from farm.domain.saved_look import SavedLook
 from farm.ports import Ledger
-from farm.store import plan_rows
+from farm.store import plan_rows, versions
 from farm.store import tables as t
 from farm.store.commits import blocks
 from farm.store.engine import reader_engine
@@ -146,14 +154,19 @@ class SqlLedger:
         return found
 
     def clip_ids(self, batch_id: str, names: Collection[str]) -> dict[str, str]:
-        """Name or id of a clip of this batch → its id; those that are not there are left out."""
+        """Name (its latest version) or id of a clip of this batch → its id.
+
+        Those that are not there are left out.
+        """
         found: dict[str, str] = {}
         columns = t.clips.c.clip_id, t.clips.c.name
         with self._engine.begin() as connection:
             for column in reversed(columns):  # of two clips, one named as the other's id: the id
                 for block in blocks(list(names)):
-                    query = select(*columns).where(
-                        t.clips.c.batch_id == batch_id, column.in_(block)
+                    query = (
+                        select(*columns)
+                        .where(t.clips.c.batch_id == batch_id, column.in_(block))
+                        .order_by(t.clips.c.version)  # of a name, the latest version
                     )
                     for row in connection.execute(query):
                         found[row._mapping[column]] = row.clip_id
@@ -163,6 +176,33 @@ class SqlLedger:
         """Recorded chunks, in order."""
         with self._engine.begin() as connection:
             return [read_chunk(row) for row in connection.execute(_chunks, {"of_clip": clip_id})]
+
+    def versions(self, batch_id: str, names: Collection[str] | None = None) -> dict[str, int]:
+        """Name → the highest version of it in a batch, of these names or of all."""
+        with self._engine.begin() as connection:
+            return versions.latest_versions(connection, batch_id, names)
+
+    def latest(self, batch_id: str, names: Collection[str]) -> dict[str, ClipRow]:
+        """Name → its latest version, whole; those that are not there are left out."""
+        with self._engine.begin() as connection:
+            ids = versions.latest_ids(connection, batch_id, names)
+        rows = self.clip_rows(list(ids.values()))
+        return {name: rows[clip_id] for name, clip_id in ids.items() if clip_id in rows}
+
+    def last_ordinal(self, batch_id: str) -> int:
+        """The place of a batch's last clip; 0 where it has none."""
+        with self._engine.begin() as connection:
+            return versions.last_ordinal(connection, batch_id)
+
+    def relatives_keys(self, clip_id: str) -> set[str]:
+        """Objects that are named by clips which took something over from this one, or it from."""
+        with self._engine.begin() as connection:
+            return versions.keys_of(connection, versions.relatives(connection, clip_id))
+
+    def reusable(self, project: str, digests: Sequence[str]) -> list[Reusable]:
+        """Takes of a project that these digests stand for, the latest last."""
+        with self._engine.begin() as connection:
+            return versions.reusable(connection, project, digests)
 
     def events(self, *, after: int, limit: int, batch_id: str = "") -> list[EventRow]:
         """Events after sequence number `after`, in order."""
@@ -233,6 +273,16 @@ class SqlLedger:
                 found |= plan_rows.read_clip_looks(connection, block)
         return found
 
+    def clip_steers(self, clip_ids: Sequence[str]) -> dict[str, list[Steer]]:
+        """Changes of prompt that are still to come for some clips, by number."""
+        found: dict[str, list[Steer]] = {}
+        with self._engine.begin() as connection:
+            for block in blocks(clip_ids):
+                of_clips = t.steers.c.clip_id.in_(block)
+                for steer in plan_rows.read_steers(connection, of_clips):
+                    found.setdefault(steer.clip_id, []).append(steer)
+        return found
+
     def request(self, request_id: str) -> RequestRow | None:
         """What a request_id was answered with."""
         with self._engine.begin() as connection:
@@ -258,6 +308,23 @@ class SqlLedger:
         with self._engine.begin() as connection:
             counted: dict[str, int] = {state: int(n) for state, n in connection.execute(query)}
         return {state: counted.get(state.value, 0) for state in ClipState}
+
+    def input_places(self) -> set[str]:
+        """What all clips start from that retention has not let go of, staged ones too.
+
+        Reads the options of all of them: for a duty that runs once a day.
+        """
+        query = (
+            select(t.texts.c.options)
+            .join(t.clips, t.clips.c.clip_id == t.texts.c.clip_id)
+            .where(t.clips.c.released_at.is_(None), t.texts.c.options.is_not(None))
+            .execution_options(yield_per=1000)
+        )
+        found: set[str] = set()
+        with self._engine.begin() as connection:
+            for options in connection.execute(query).scalars():
+                found.update(options[name] for name in ("image", "video") if name in options)
+        return found
 
 
 _has_open_clips: Final = (

@@ -6,14 +6,14 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
 from farm.domain.batch import Batch, Budget, Order
 from farm.domain.fleet import Circuit, FleetEvent, Needs, Node, Standing
-from farm.domain.ledger import Commit, FleetEventRow
+from farm.domain.ledger import Commit, FleetEventRow, Steer
 from farm.domain.project import Limit, Look, Project
 from farm.domain.saved_look import SavedLook
-from farm.domain.spec import LoraUse
+from farm.domain.spec import LoraUse, PromptMark
 from farm.store import tables as t
 from farm.store.bulk import Values, putting
 
@@ -22,6 +22,7 @@ _put_limits: Final = putting(t.limits)
 _put_circuits: Final = putting(t.circuits)
 _put_nodes: Final = putting(t.nodes)
 _put_looks: Final = putting(t.looks)
+_put_steers: Final = putting(t.steers)
 _FORGETTABLE: Final = {"limit": t.limits, "circuit": t.circuits, "look": t.saved_looks}
 _PINS: Final = (
     "model", "quality", "steps", "guidance_scale", "prompt_prefix", "negative_prompt", "stack_id",
@@ -45,6 +46,7 @@ def batch_decisions(batch: Batch) -> Values:
         "webhook": batch.webhook,
         "budget": _given(batch.budget),
         "deliver_to": batch.deliver_to,
+        "ended_at": batch.ended_at,
     }
 
 
@@ -71,11 +73,13 @@ def read_decisions(row: Any) -> dict[str, Any]:
         "look": row.look,
         "deliver_to": row.deliver_to,
         "joins": row.joins,
+        "ended_at": row.ended_at,
     }
 
 
 def write_plan(connection: Connection, epoch: int, at: float, commit: Commit) -> None:
-    """Write what was decided of projects, limits, circuits, nodes and looks, with its events."""
+    """Write what was decided of projects, limits, circuits, nodes, looks and prompts, with its
+    events."""
     _put_projects.run(connection, [dataclasses.asdict(each) for each in commit.projects])
     _put_limits.run(connection, [dataclasses.asdict(each) for each in commit.limits])
     _put_circuits.run(connection, [dataclasses.asdict(each) for each in commit.circuits])
@@ -87,6 +91,7 @@ def write_plan(connection: Connection, epoch: int, at: float, commit: Commit) ->
     if commit.saved_looks:
         looks = [_saved_look_values(look, at) for look in commit.saved_looks]
         connection.execute(insert(t.saved_looks), looks)
+    _put_steers.run(connection, [_steer_values(steer) for steer in commit.steers])
     for kind, name in commit.forgotten:
         table = _FORGETTABLE[kind]
         connection.execute(delete(table).where(table.c.name == name))
@@ -143,6 +148,20 @@ def read_clip_looks(connection: Connection, clip_ids: Sequence[str]) -> dict[str
     return {row.clip_id: _look(row) for row in rows}
 
 
+def read_steers(connection: Connection, *where: ColumnElement[bool]) -> list[Steer]:
+    """Changes of prompt that are still to come, by number."""
+    query = select(t.steers).where(t.steers.c.settled.is_(None), *where)
+    return [
+        Steer(
+            number=row.number,
+            clip_id=row.clip_id,
+            mark=PromptMark(row.chunk, row.prompt, row.blend_chunks),
+            at=row.at,
+        )
+        for row in connection.execute(query.order_by(t.steers.c.number))
+    ]
+
+
 def read_fleet_events(connection: Connection, target: str, limit: int) -> list[FleetEventRow]:
     """The latest events of a node or card (of all: ""), the newest first."""
     query = select(t.fleet_events).order_by(t.fleet_events.c.sequence.desc()).limit(limit)
@@ -176,6 +195,18 @@ def _saved_look(row: Any) -> SavedLook:
 
 def _look(row: Any) -> Look:
     return Look(clip_id=row.clip_id, score=row.score, note=row.note)
+
+
+def _steer_values(steer: Steer) -> Values:
+    return {
+        "number": steer.number,
+        "clip_id": steer.clip_id,
+        "chunk": steer.mark.chunk,
+        "prompt": steer.mark.prompt,
+        "blend_chunks": steer.mark.blend_chunks,
+        "at": steer.at,
+        "settled": steer.settled,
+    }
 
 
 def _given(record: Needs | Budget) -> Values | None:

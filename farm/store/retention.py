@@ -7,6 +7,7 @@ negatives, and the first two for the anchor (docs/decisions/0012).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete, null, select, update
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, bindparam, delete, null, select, update
 from farm.domain.clip import ClipState
 from farm.domain.ledger import Released, StoredObject
 from farm.store import tables as t
+from farm.store import versions
 from farm.store.bulk import Bulk
 from farm.store.rows import CHUNK_OBJECTS
 
@@ -75,18 +77,30 @@ def _release_chunks(
         .limit(limit)
     ).all()
     rows: list[dict[str, Any]] = []
-    objects: list[StoredObject] = []
+    by_clip: dict[str, list[StoredObject]] = {}
     for clip_id, state, chunks_done in ended:
         done = state == ClipState.DONE.value
         low, high = (FIRST_KEPT, chunks_done - LAST_KEPT) if done else (0, chunks_done)
         rows.append(
             {"of_clip": clip_id, "chunks_done": chunks_done, "low": low, "high": high, "at": at}
         )
-        objects += _objects(connection, clip_id, low, high)
+        by_clip[clip_id] = _objects(connection, clip_id, low, high)
     _forget_objects.run(connection, rows)
     _forget_negatives.run(connection, rows)
     _mark.run(connection, rows)
-    return len(ended), objects
+    return len(ended), _unnamed(connection, by_clip)
+
+
+def _unnamed(
+    connection: Connection, forgotten: Mapping[str, Sequence[StoredObject]]
+) -> list[StoredObject]:
+    """What clips have forgotten and no relative of theirs still names, each object once."""
+    found: dict[str, StoredObject] = {}
+    for clip_id, objects in forgotten.items():
+        others = versions.relatives(connection, clip_id)
+        named = versions.keys_of(connection, {clip_id, *others}) if others else ()
+        found.update((stored.key, stored) for stored in objects if stored.key not in named)
+    return list(found.values())
 
 
 def _objects(connection: Connection, clip_id: str, low: int, high: int) -> list[StoredObject]:

@@ -22,6 +22,7 @@ from farm.domain.ledger import (
     TakeRow,
 )
 from farm.domain.names import safe_stem
+from farm.domain.quote import Quote, Spent
 from farm.domain.spec import ClipSpec, Origin
 from farm.store import tables as t
 from farm.store.bulk import Values, json_text
@@ -107,6 +108,8 @@ def read_batch(row: Row[Any]) -> Batch:
         created_at=row.created_at,
         state=BatchState(row.state),
         reason=row.reason,
+        promise=Quote.of_values(row.promise) if row.promise else None,
+        spent=Spent(row.spent_seconds, row.spent_joules, row.spent_money),
         **read_decisions(row),
     )
 

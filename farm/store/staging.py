@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlalchemy import (
     Connection,
+    case,
     delete,
     func,
     insert,
@@ -16,27 +17,32 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from farm.domain.batch import Batch, BatchState
+from farm.domain.batch import Batch, BatchState, cancelled
 from farm.domain.clip import ClipState, EventKind, chunks_of
-from farm.domain.errors import NotFound, StaleWrite
-from farm.domain.ledger import RequestRow
+from farm.domain.errors import BadDecision, NotFound, StaleWrite
+from farm.domain.ledger import AddedClip, RequestRow
+from farm.domain.quote import Quote
 from farm.domain.spec import LoraUse, NewClip
 from farm.store import tables as t
+from farm.store import versions
 from farm.store.bulk import Values, inserting, json_text
-from farm.store.commits import request_conflict, write_batch_event
+from farm.store.commits import (
+    add_tallies,
+    request_conflict,
+    write_batch_event,
+    write_submitted,
+)
 from farm.store.options import option_values
 from farm.store.plan_rows import batch_decisions, batch_terms
-from farm.store.rows import read_request
+from farm.store.rows import read_batch, read_request
 
-_insert_clips: Final = inserting(
-    t.clips,
-    [
-        "clip_id", "batch_id", "ordinal", "file_row", "name", "version", "quality", "mode",
-        "frames", "chunks", "height", "width", "fps", "seed", "steps", "guidance_scale", "state",
-        "created_at", "loras", "file_name", "digest", "origin_kind", "origin_clip",
-        "origin_chunks",
-    ],
-)  # fmt: skip
+_OF_CLIP: Final = [
+    "clip_id", "batch_id", "ordinal", "file_row", "name", "version", "quality", "mode", "frames",
+    "chunks", "height", "width", "fps", "seed", "steps", "guidance_scale", "state", "created_at",
+    "loras", "file_name", "digest", "origin_kind", "origin_clip", "origin_chunks",
+]  # fmt: skip
+_insert_clips: Final = inserting(t.clips, _OF_CLIP)
+_insert_added: Final = inserting(t.clips, [*_OF_CLIP, "chunks_done"])
 _insert_texts: Final = inserting(t.texts)
 _insert_tallies: Final = inserting(t.tallies)
 _insert_dependencies: Final = inserting(t.dependencies)
@@ -71,11 +77,12 @@ def insert_clips(connection: Connection, batch_id: str, clips: Sequence[NewClip]
     if not clips:
         return
     ids = [f"{batch_id}-{clip.ordinal:05d}" for clip in clips]
+    at, waits = staged.created_at, bool(staged.after)
     try:
         _insert_clips.run(
             connection,
             [
-                _clip_values(clip_id, batch_id, staged.created_at, clip, waits=bool(staged.after))
+                _clip_values(clip_id, batch_id, at, clip, waits=waits)
                 for clip_id, clip in zip(ids, clips, strict=True)
             ],
         )
@@ -84,18 +91,26 @@ def insert_clips(connection: Connection, batch_id: str, clips: Sequence[NewClip]
             f"batch {batch_id} cannot take the clips of rows {clips[0].row} to {clips[-1].row}: "
             f"{error.orig}"
         ) from error
-    _insert_texts.run(
-        connection,
-        [
-            {
-                "clip_id": clip_id,
-                "prompt": clip.spec.prompt,
-                "negative_prompt": clip.spec.negative_prompt,
-                "columns": json_text(dict(clip.columns)),
-                "options": json_text(option_values(clip.spec)),
-            }
-            for clip_id, clip in zip(ids, clips, strict=True)
-        ],
+    _insert_texts.run(connection, list(map(_text_values, ids, clips)))
+
+
+def insert_added(connection: Connection, epoch: int, at: float, added: Sequence[AddedClip]) -> None:
+    """Add clips to batches that are published, with what they take over, events and tallies."""
+    if not added:
+        return
+    values = []
+    for each in added:
+        clip = each.clip
+        row = _clip_values(clip.clip_id, clip.batch_id, at, each.row, waits=False)
+        values.append({**row, "chunks_done": clip.chunks_done})
+    _insert_added.run(connection, values)
+    _insert_texts.run(connection, [_text_values(each.clip.clip_id, each.row) for each in added])
+    versions.copy_chunks(connection, added)
+    write_submitted(connection, epoch, at, added)
+    connection.execute(
+        update(t.batches)
+        .where(t.batches.c.batch_id.in_({each.clip.batch_id for each in added}))
+        .values(ended_at=None)
     )
 
 
@@ -123,7 +138,12 @@ def loras_word(loras: Sequence[LoraUse]) -> str:
 
 
 def publish(
-    connection: Connection, epoch: int, at: float, batch_id: str, request: RequestRow
+    connection: Connection,
+    epoch: int,
+    at: float,
+    batch_id: str,
+    request: RequestRow,
+    promise: Quote | None = None,
 ) -> None:
     """Make a batch visible, or discard it when its request has been answered with another one.
 
@@ -136,12 +156,12 @@ def publish(
         if answered.batch_id != batch_id:
             delete_staged(connection, batch_id)
         return
-    published = connection.execute(
-        update(t.batches)
-        .where(t.batches.c.batch_id == batch_id, t.batches.c.published_at.is_(None))
-        .values(published_at=at)
-    ).rowcount
-    if published != 1:
+    staged = connection.execute(
+        select(t.batches.c.joins, t.batches.c.state).where(
+            t.batches.c.batch_id == batch_id, t.batches.c.published_at.is_(None)
+        )
+    ).one_or_none()
+    if staged is None:
         raise _not_staged(batch_id)
     connection.execute(
         insert(t.requests).values(
@@ -152,12 +172,18 @@ def publish(
             answered_at=at,
         )
     )
-    state = connection.scalar(select(t.batches.c.state).where(t.batches.c.batch_id == batch_id))
-    write_batch_event(
-        connection, epoch, at, batch_id, EventKind.SUBMIT, "", state or BatchState.OPEN
+    if staged.joins:
+        _join(connection, epoch, at, batch_id, staged.joins)
+        return
+    connection.execute(
+        update(t.batches)
+        .where(t.batches.c.batch_id == batch_id)
+        .values(published_at=at, promise=promise and promise.values())
     )
-    _submit_clips(connection, epoch, at, batch_id)
-    _count_clips(connection, batch_id)
+    write_batch_event(connection, epoch, at, batch_id, EventKind.SUBMIT, "", staged.state)
+    versions.give_takes(connection, at, batch_id, 1)
+    _submit_clips(connection, epoch, at, batch_id, 1)
+    _insert_tallies.run(connection, _counted(connection, batch_id, 1))
 
 
 def delete_staged(connection: Connection, batch_id: str | None = None) -> int:
@@ -175,6 +201,48 @@ def delete_staged(connection: Connection, batch_id: str | None = None) -> int:
         connection.execute(delete(t.dependencies).where(t.dependencies.c.batch_id == staged_id))
         connection.execute(delete(t.batches).where(t.batches.c.batch_id == staged_id))
     return len(ids)
+
+
+def _join(connection: Connection, epoch: int, at: float, batch_id: str, target: str) -> None:
+    """Move the clips of a staged batch to the end of another one, which takes its place.
+
+    Raises `BadDecision` where that was cancelled, `StaleWrite` where it has got other clips since
+    these were given their places and versions.
+    """
+    found = connection.execute(
+        select(t.batches).where(t.batches.c.batch_id == target, t.batches.c.published_at > 0)
+    ).one_or_none()
+    if found is None:
+        raise NotFound(f"there is no batch {target} any more")
+    if found.state == BatchState.CANCELLED:
+        raise BadDecision(cancelled(read_batch(found)))
+    first = connection.scalar(
+        select(func.min(t.clips.c.ordinal)).where(t.clips.c.batch_id == batch_id)
+    )
+    if first is None or first != versions.last_ordinal(connection, target) + 1:
+        raise StaleWrite(f"batch {target} got other new versions meanwhile: try again")
+    for table in (t.clips, t.dependencies):
+        connection.execute(
+            update(table).where(table.c.batch_id == batch_id).values(batch_id=target)
+        )
+    connection.execute(delete(t.batches).where(t.batches.c.batch_id == batch_id))
+    connection.execute(
+        update(t.batches).where(t.batches.c.batch_id == target).values(ended_at=None)
+    )
+    write_batch_event(connection, epoch, at, target, "resubmit", found.state, found.state)
+    versions.give_takes(connection, at, target, first)
+    _submit_clips(connection, epoch, at, target, first)
+    add_tallies(connection, _counted(connection, target, first))
+
+
+def _text_values(clip_id: str, clip: NewClip) -> Values:
+    return {
+        "clip_id": clip_id,
+        "prompt": clip.spec.prompt,
+        "negative_prompt": clip.spec.negative_prompt,
+        "columns": json_text(dict(clip.columns)),
+        "options": json_text(option_values(clip.spec)),
+    }
 
 
 def _clip_values(
@@ -209,8 +277,9 @@ def _clip_values(
     }
 
 
-def _submit_clips(connection: Connection, epoch: int, at: float, batch_id: str) -> None:
-    """One event for each clip, in the order of the file, in one statement."""
+def _submit_clips(connection: Connection, epoch: int, at: float, batch_id: str, first: int) -> None:
+    """One event for each clip from an ordinal on, in the order of the file, in one statement."""
+    reused = literal("the take of clip ") + t.clips.c.origin_clip
     submitted = (
         select(
             literal(at),
@@ -222,9 +291,9 @@ def _submit_clips(connection: Connection, epoch: int, at: float, batch_id: str) 
             t.clips.c.state,
             t.clips.c.attempt,
             literal(""),
-            literal(""),
+            case((t.clips.c.origin_kind == versions.REUSE, reused), else_=literal("")),
         )
-        .where(t.clips.c.batch_id == batch_id)
+        .where(t.clips.c.batch_id == batch_id, t.clips.c.ordinal >= first)
         .order_by(t.clips.c.ordinal)
     )
     columns = [
@@ -234,8 +303,9 @@ def _submit_clips(connection: Connection, epoch: int, at: float, batch_id: str) 
     connection.execute(insert(t.events).from_select(columns, submitted))
 
 
-def _count_clips(connection: Connection, batch_id: str) -> None:
-    """A tally for every state, those without clips too, so that later ones are only added to."""
+def _counted(connection: Connection, batch_id: str, first: int) -> list[Values]:
+    """A tally for every state of the clips from an ordinal on; those without clips too, so that
+    later ones are only added to."""
     counted = {
         row.state: row
         for row in connection.execute(
@@ -246,11 +316,11 @@ def _count_clips(connection: Connection, batch_id: str) -> None:
                 func.sum(t.clips.c.chunks_done).label("chunks_done"),
                 func.sum(t.clips.c.frames).label("frames"),
             )
-            .where(t.clips.c.batch_id == batch_id)
+            .where(t.clips.c.batch_id == batch_id, t.clips.c.ordinal >= first)
             .group_by(t.clips.c.state)
         )
     }
-    rows = []
+    rows: list[Values] = []
     for state in ClipState:
         row = counted.get(state.value)
         rows.append(
@@ -263,7 +333,7 @@ def _count_clips(connection: Connection, batch_id: str) -> None:
                 "frames": row.frames if row else 0,
             }
         )
-    _insert_tallies.run(connection, rows)
+    return rows
 
 
 def _not_staged(batch_id: str) -> NotFound:

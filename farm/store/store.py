@@ -8,16 +8,27 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, bindparam, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import Clip, ClipState
 from farm.domain.errors import Fenced, NotFound, StaleWrite
 from farm.domain.fleet import Circuit, Node
-from farm.domain.ledger import CardRow, Commit, Released, RequestRow, Totals
+from farm.domain.ledger import (
+    ENDS,
+    CardRow,
+    ChunkRow,
+    ClipRow,
+    Commit,
+    Released,
+    RequestRow,
+    Steer,
+    Totals,
+)
 from farm.domain.notices import Notice
 from farm.domain.project import Limit, Look, Project
+from farm.domain.quote import Quote
 from farm.domain.saved_look import SavedLook
 from farm.domain.spec import NewClip
 from farm.failpoints import reach
@@ -25,6 +36,7 @@ from farm.ports import Store
 from farm.store import commits, plan_rows, retention, staging
 from farm.store import tables as t
 from farm.store.engine import reading, writer_engine
+from farm.store.ledger import SqlLedger
 from farm.store.notices import read_notices, write_outcomes
 from farm.store.rows import (
     CLIP_COLUMNS,
@@ -36,8 +48,7 @@ from farm.store.rows import (
 )
 from farm.store.schema import upgrade
 
-ROWS_AT_ONCE: Final = 2_000
-"""Rows in memory while clips are streamed."""
+ROWS_AT_ONCE: Final = 2_000  # in memory while clips are streamed
 
 
 def open_store(url_or_path: str | Path, *, durable: bool = True) -> SqlStore:
@@ -62,6 +73,7 @@ class SqlStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._reads = reading(engine)
+        self._ledger = SqlLedger(self._reads)
 
     def close(self) -> None:
         """Close all connections."""
@@ -187,8 +199,19 @@ class SqlStore:
         with self._reads.begin() as connection:
             return plan_rows.read_looks(connection, batch_id)
 
+    def steers(self) -> list[Steer]:
+        """Changes of prompt that are still to come, by number."""
+        with self._reads.begin() as connection:
+            return plan_rows.read_steers(connection)
+
+    def last_steer(self) -> int:
+        """The highest number of any change of prompt; 0 is none."""
+        with self._reads.begin() as connection:
+            return connection.scalar(select(func.max(t.steers.c.number))) or 0
+
     def commit(self, epoch: int, at: float, commit: Commit) -> None:
-        """Write all of it and its events in one transaction; batches' events come first.
+        """Write all of it and its events in one transaction; batches' events come first, but for
+        their ends, which follow their last clips'.
 
         Raises `Fenced`; `StaleWrite` when a clip is no longer as `before` says, a take or chunk
         is recorded already, a request is answered already, or a batch is missing;
@@ -197,10 +220,15 @@ class SqlStore:
         commits.check_commit(commit)
         with self._write(epoch) as connection:
             commits.write_requests(connection, at, commit.requests)
-            commits.write_batches(connection, epoch, at, commit.batches)
+            ends = [change for change in commit.batches if change.kind in ENDS]
+            decided = [change for change in commit.batches if change.kind not in ENDS]
+            commits.write_batches(connection, epoch, at, decided)
             commits.write_clips(connection, epoch, at, commit)
+            staging.insert_added(connection, epoch, at, commit.added)
             reach("ledger.commit.middle")
             commits.write_chunks_and_takes(connection, at, commit)
+            commits.write_batches(connection, epoch, at, ends)
+            commits.write_spent(connection, commit.spent)
             commits.write_totals(connection, commit.totals)
             commits.write_cards(connection, commit.cards)
             plan_rows.write_plan(connection, epoch, at, commit)
@@ -262,14 +290,22 @@ class SqlStore:
         with self._write(epoch) as connection:
             staging.insert_dependencies(connection, batch_id, pairs)
 
-    def publish_batch(self, epoch: int, at: float, batch_id: str, request: RequestRow) -> None:
+    def publish_batch(
+        self,
+        epoch: int,
+        at: float,
+        batch_id: str,
+        request: RequestRow,
+        promise: Quote | None = None,
+    ) -> None:
         """Make a staged batch visible, with an event for itself and each clip, in one transaction.
 
-        When the request was answered before with the same digest, the staged copy is discarded
-        and the first answer stays. Raises `Fenced`, `RequestConflict`, `NotFound`.
+        `promise` is written down with it. When the request was answered before with the same
+        digest, the staged copy is discarded and the first answer stays. Raises `Fenced`,
+        `RequestConflict`, `NotFound`.
         """
         with self._write(epoch) as connection:
-            staging.publish(connection, epoch, at, batch_id, request)
+            staging.publish(connection, epoch, at, batch_id, request, promise)
 
     def discard_batch(self, epoch: int, batch_id: str) -> None:
         """Forget a staged batch; one that is not staged is no error. Raises `Fenced`."""
@@ -280,6 +316,22 @@ class SqlStore:
         """Forget all staged batches; returns how many. Raises `Fenced`."""
         with self._write(epoch) as connection:
             return staging.delete_staged(connection)
+
+    def clip_rows(self, clip_ids: Sequence[str]) -> dict[str, ClipRow]:
+        """These clips, whole."""
+        return self._ledger.clip_rows(clip_ids)
+
+    def chunks(self, clip_id: str) -> list[ChunkRow]:
+        """A clip's recorded chunks, in order."""
+        return self._ledger.chunks(clip_id)
+
+    def versions(self, batch_id: str, names: Collection[str] | None = None) -> dict[str, int]:
+        """Name → its highest version in a batch, of these names or of all."""
+        return self._ledger.versions(batch_id, names)
+
+    def last_ordinal(self, batch_id: str) -> int:
+        """The place of a batch's last clip; 0 where it has none."""
+        return self._ledger.last_ordinal(batch_id)
 
     def request(self, request_id: str) -> RequestRow | None:
         """What a request_id was answered with."""

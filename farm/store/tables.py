@@ -178,6 +178,10 @@ _reusable: Final = (clips.c.state == "done") & (clips.c.digest != "")
 Index("ix_clips_digest", clips.c.digest, sqlite_where=_reusable, postgresql_where=_reusable)
 """Takes by what was asked for: whoever asks for the same again may have them."""
 
+_derived: Final = clips.c.origin_clip.is_not(None)
+Index("ix_clips_origin_clip", clips.c.origin_clip, sqlite_where=_derived, postgresql_where=_derived)
+"""Who took something over from a clip: objects that both name are kept."""
+
 _unreleased: Final = clips.c.finished_at.is_not(None) & clips.c.released_at.is_(None)
 Index(
     "ix_clips_unreleased",
@@ -282,15 +286,20 @@ reviews: Final = Table(
 steers: Final = Table(
     "steers",
     metadata,
-    Column("number", SEQUENCE, primary_key=True),
+    Column("number", SEQUENCE, primary_key=True, autoincrement=False),
     Column("clip_id", Text, ForeignKey("clips.clip_id"), nullable=False, index=True),
     Column("chunk", Integer, nullable=False),
     Column("prompt", Text, nullable=False),
     Column("blend_chunks", Integer, nullable=False),
     Column("at", Double, nullable=False),
+    Column("settled", Integer),
 )
 """Changes of prompt that people asked for while a clip rendered, in their order. Chunk 0 stands for
-the next one that is begun."""
+the next one that is begun. `settled` is NULL for one that is still to come."""
+
+_unsettled: Final = steers.c.settled.is_(None)
+Index("ix_steers_open", steers.c.number, sqlite_where=_unsettled, postgresql_where=_unsettled)
+"""What a restart loads."""
 
 looks: Final = Table(
     "looks",

@@ -52,6 +52,14 @@ Inputs = Annotated[
     list[Path] | None,
     typer.Option(metavar="DIR", help="Clips may start from files below it; may be repeated."),
 ]
+Roots = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--root",
+        metavar="NAME=DIR",
+        help="Where shared storage of that name is mounted here; may be repeated.",
+    ),
+]
 Tags = Annotated[
     list[str] | None,
     typer.Option("--tag", help="What clips may ask of its cards by name; may be repeated."),
@@ -97,6 +105,7 @@ def join(
     profile: Profile = None,
     loras: Loras = None,
     inputs: Inputs = None,
+    roots: Roots = None,
     tags: Tags = None,
     idle_unload_seconds: IdleUnload = None,
     spool: Spool = None,
@@ -131,6 +140,7 @@ def join(
             "profile": profile,
             "loras": loras,
             "inputs": inputs or None,
+            "roots": machine.roots_of(roots) if roots else None,
             "tags": tags or None,
             "idle_unload_seconds": idle_unload_seconds,
             "spool": spool,

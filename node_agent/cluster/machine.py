@@ -38,6 +38,7 @@ DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType(
         "profile": None,
         "loras": None,
         "inputs": (),
+        "roots": MappingProxyType({}),
         "tags": (),
         "idle_unload_seconds": 0.0,
         "spool": "~/.heliostat/spool",
@@ -107,6 +108,7 @@ def settings_of(
         profile=said["profile"],
         loras=absolute(said["loras"]) if said["loras"] else None,
         inputs=tuple(str(absolute(path)) for path in said["inputs"]),
+        roots={name: str(absolute(path)) for name, path in said["roots"].items()},
         tags=tuple(said["tags"]),
         idle_unload_seconds=said["idle_unload_seconds"],
         node_file=file,
@@ -119,6 +121,19 @@ def _bytes(name: str, size: int | str | None) -> int | None:
         return memory_size(size) if isinstance(size, str) else size
     except ValueError as error:
         raise JoinError(f"{name}: {error}") from None
+
+
+def roots_of(given: Sequence[str]) -> dict[str, str]:
+    """`NAME=DIR` of each root as a mapping. Raises `JoinError`."""
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, directory = text.partition("=")
+        if not (name and equals and directory):
+            raise JoinError(f"--root {text}: write it as NAME=DIR, such as show=/mnt/show")
+        if name in found:
+            raise JoinError(f"--root {text}: {name} is given twice")
+        found[name] = directory
+    return found
 
 
 def find_cards(said: Mapping[str, Any], file: Path) -> Sequence[CardFacts]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +44,8 @@ class NodeSettings:
     loras: Path | None = None
     inputs: tuple[str, ...] | None = ()
     """Directories that clips may start from files of; None is anywhere."""
+    roots: Mapping[str, str] = field(default_factory=dict)
+    """Shared storage by its name: where it is mounted here."""
     tags: tuple[str, ...] = ()
     """What clips may ask of its cards by name, beside the node file's tags of each."""
     idle_unload_seconds: float = 0.0
@@ -89,7 +92,7 @@ class NodeSettings:
     def of_this_node(cls) -> NodeSettings:
         """Those that `HELIOSTAT_NODE` names. Raises KeyError, OSError, ValueError."""
         content = json.loads(Path(os.environ[NODE_VARIABLE]).read_text(encoding="utf-8"))
-        known = {field.name for field in fields(cls)}
+        known = {each.name for each in fields(cls)}
         values = {name: value for name, value in content.items() if name in known}
         for name in ("directory", "spool", "stamps", "model", "loras", "node_file"):
             if values.get(name) is not None:

@@ -83,6 +83,7 @@ class AgentActor:
             child=node.child(slot),
             thresholds=Thresholds(**thresholds),
             inputs=node.inputs,
+            roots=node.roots,
             tags=node.tags,
             node_file=node.node_file.expanduser(),
             idle_unload_seconds=node.idle_unload_seconds,

@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from pathlib import Path
 
-from node_agent.reel.reel import Fork, Record, ReelChunk, ReelError
+from node_agent.reel.reel import Record, ReelChunk, ReelError
 from node_agent.render.messages import Start
 from node_agent.render.renderer import (
     BLEND_CHUNKS,
     CHUNK_FRAMES,
+    Fork,
     PromptMark,
     RenderSpec,
     needed_negatives,
@@ -36,12 +37,7 @@ def remaining(record: Record, folder: Path) -> Start | None:
     if rendered == spec.chunks and not again:
         return None
     needed = needed_negatives(rendered, skip_first_chunk=spec.skip_first_chunk)
-    fork = record.fork
-    return replace(
-        _start(record, folder, {*needed, *again}),
-        redecode=again,
-        branch_seed=fork.seed if fork is not None and fork.chunk == rendered else None,
-    )
+    return replace(_start(record, folder, {*needed, *again}), redecode=again)
 
 
 def all_again(record: Record, folder: Path, pieces: Path) -> Start:
@@ -148,7 +144,7 @@ def _start(record: Record, folder: Path, chunks: set[int]) -> Start:
     }
     embeddings = record.embeddings
     return Start(
-        spec=record.spec,
+        spec=replace(record.spec, fork=record.fork),
         attempt=1,
         fps=record.fps,
         directory=str(folder),

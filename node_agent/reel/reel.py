@@ -29,7 +29,7 @@ from pydantic import TypeAdapter, ValidationError
 from node_agent.files import atomic_path, sha256_of_file, write_atomic
 from node_agent.render.helios.recipe import as_made
 from node_agent.render.messages import ChunkDone, FileRecord
-from node_agent.render.renderer import PromptMark, RenderSpec
+from node_agent.render.renderer import Fork, PromptMark, RenderSpec
 
 FORMAT_VERSION = 1
 """Raised when a reader of the version before would misread."""
@@ -71,14 +71,6 @@ class ReelChunk:
     steered: tuple[PromptMark, ...] = ()
     profile: str = ""
     """How the card ran the model for it; "" where that is not known."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fork:
-    """Random numbers of its own from a chunk on."""
-
-    chunk: int
-    seed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,6 +86,7 @@ def write_sidecar(record: Record, take: Take, path: Path, *, encoder: str | None
         amplify_first_chunk=spec.amplify_first_chunk,
         image_noise=spec.image_noise if spec.image_noise != NOISE_SIGMAS else None,
         video_noise=spec.video_noise if spec.video_noise != NOISE_SIGMAS else None,
+        fork=record.fork,
         recipe=record.recipe or None,
         renderer=record.renderer,
         model_digest=record.model_digest,

@@ -11,11 +11,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from node_agent.render.messages import (
     Cancel,
     Cancelled,
+    Change,
     Command,
     ProtocolError,
     Recorded,
@@ -49,8 +50,8 @@ class Rendering:
     """Chunks reported so far."""
     model_digest: str = ""
     """What its negatives are bound to; set when it begins."""
-    steering: Steer | None = None
-    """A change of prompt that the next chunk is to follow."""
+    changes: list[Change] = field(default_factory=list)
+    """Changes of prompt that no chunk has followed yet."""
 
     @property
     def key(self) -> Key:
@@ -143,11 +144,12 @@ class Desk:
             self._unrecorded.update((each.key, chunks[each]) for each in begun)
             return begun
 
-    def take_steering(self, rendering: Rendering) -> Steer | None:
-        """The change of prompt that the next chunk is to follow, once."""
+    def take_changes(self, rendering: Rendering, chunk: int) -> list[Change]:
+        """The changes of prompt that are due at a chunk, once; the last of them counts."""
         with self._changed:
-            steering, rendering.steering = rendering.steering, None
-            return steering
+            due = [change for change in rendering.changes if change.chunk <= chunk]
+            rendering.changes = [change for change in rendering.changes if change.chunk > chunk]
+            return sorted(due, key=lambda change: change.number)
 
     def lost_chunk(self, rendering: Rendering, chunk: int) -> None:
         """A chunk that was begun will never be reported: it counts no more."""
@@ -177,7 +179,7 @@ class Desk:
             self._changed.notify_all()
 
     def _enqueue(self, start: Start) -> None:
-        rendering = Rendering(start)
+        rendering = Rendering(start, changes=list(start.changes))
         if rendering.key in self._held:
             raise ProtocolError(f"clip {rendering.key[0]} attempt {rendering.key[1]}: held already")
         if len(self._waiting) >= WAITING_MAX:
@@ -208,7 +210,7 @@ class Desk:
     def _steer(self, command: Steer) -> None:
         rendering = self._held.get((command.clip_id, command.attempt))
         if rendering is not None:
-            rendering.steering = command
+            rendering.changes.append(command.change)
 
     def _stop(self) -> None:
         self._stopping = True

@@ -51,6 +51,18 @@ class FileRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A change of prompt that was asked for while the clip renders."""
+
+    prompt: str
+    blend_chunks: int = BLEND_CHUNKS
+    chunk: int = 0
+    """The first chunk that may follow it; the next one that is begun does, from there on."""
+    number: int = 0
+    """Names it, and of several that are due at once the highest counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
     """Render a clip after those already given."""
 
@@ -68,10 +80,12 @@ class Start:
     redecode: tuple[int, ...] = ()
     """Chunks before `resume_chunk` whose frames are made again from their negatives, ascending: the
     trimmed last one of a clip that is extended, or all of them for another encoding."""
-    branch_seed: int | None = None
-    """Random numbers of its own from `resume_chunk` on: a branch of the clip that it came from."""
     embeddings: str | None = None
     """File of the prompts' embeddings that an earlier attempt uploaded."""
+    steered: tuple[PromptMark, ...] = ()
+    """As of `renderer.Checkpoint`."""
+    changes: tuple[Change, ...] = ()
+    """Changes of prompt that are to come."""
     chunks_max: int = 0
     """Yield once so many of the clip's chunks are made, those before `resume_chunk` counted in; 0
     renders to the end."""
@@ -100,13 +114,12 @@ class Yield:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steer:
-    """Let a clip follow another prompt from its next chunk on; for one that ended, nothing."""
+    """Let a clip follow another prompt; for one that ended, nothing."""
 
     kind: Literal["steer"] = "steer"
     clip_id: str
     attempt: int
-    prompt: str
-    blend_chunks: int = BLEND_CHUNKS
+    change: Change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +206,8 @@ class ChunkDone:
     """These three as `renderer.RenderedChunk` has them."""
     steered: tuple[PromptMark, ...] = ()
     """Changes of prompt that came while the clip rendered, up to and with this chunk."""
+    changes: tuple[int, ...] = ()
+    """Numbers of the changes that were due when it was begun."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,6 +62,14 @@ class PromptMark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fork:
+    """From a chunk on, a clip's random numbers come from another seed."""
+
+    chunk: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoraUse:
     """A LoRA, by the name of its pinned directory, and how strongly it counts."""
 
@@ -107,6 +115,8 @@ class RenderSpec:
     """One of `profiles.PROFILES`; "" leaves the choice to quality, card and host."""
     vae: str = ""
     """One of `helios.recipe.VAES`; "" leaves the choice to quality, card and model."""
+    fork: Fork | None = None
+    """None goes by `seed` to its end."""
 
     @property
     def chunks(self) -> int:
@@ -141,8 +151,9 @@ class Checkpoint:
 
     chunk: int
     negatives: dict[int, Negative] = field(default_factory=dict)
-    seed: int | None = None
-    """A branch with random numbers of its own from here on; None goes on with the clip's."""
+    steered: tuple[PromptMark, ...] = ()
+    """Changes of prompt while the clip rendered up to here, for a renderer without latents; others
+    have them in their negatives."""
 
     @property
     def profile(self) -> str:
@@ -179,6 +190,8 @@ class RenderedChunk:
     busy_seconds: float = 0.0
     idle_seconds: float = 0.0
     """Its share of what `work_clock.Worked` calls so."""
+    steered: tuple[PromptMark, ...] = ()
+    """As of `Negative`, of a chunk that has none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ class _Made:
     chunk: PendingChunk
     joules: float | None
     embeddings: bytes | None
+    changes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,10 @@ class Scribe:
         *,
         joules: float | None = None,
         embeddings: bytes | None = None,
+        changes: tuple[int, ...] = (),
     ) -> None:
         """Hand over a chunk; the card may still be at work on it."""
-        self._queue.put((rendering, _Made(chunk, joules, embeddings)))
+        self._queue.put((rendering, _Made(chunk, joules, embeddings, changes)))
 
     def end(
         self, rendering: Rendering, *, complete: bool = False, failed: Failed | None = None
@@ -156,7 +158,8 @@ class Scribe:
             lanes=chunk.lanes,
             profile=chunk.profile,
             energy_joules=made.joules,
-            steered=chunk.negative.steered if chunk.negative else (),
+            steered=chunk.negative.steered if chunk.negative else chunk.steered,
+            changes=made.changes,
             encode_seconds=time.monotonic() - began,
         )
 

@@ -41,6 +41,8 @@ class Lane:
     rounds_waited: int = 0
     redecode: list[tuple[int, Negative]] = field(default_factory=list)
     """Chunks to decode again before the next one is rendered."""
+    changes: tuple[int, ...] = ()
+    """Numbers of the changes of prompt that the chunk in render follows."""
 
     @property
     def next_chunk(self) -> int:
@@ -177,7 +179,9 @@ class Session:
     ) -> None:
         is_first = chunk.index == 0 and not again
         embeddings = self._renderer.embeddings(lane.clip) if is_first else None
-        self._scribe.write(lane.rendering, chunk, joules=joules, embeddings=embeddings)
+        self._scribe.write(
+            lane.rendering, chunk, joules=joules, embeddings=embeddings, changes=lane.changes
+        )
 
     def _decode_again(self, lane: Lane) -> PendingChunk | None:
         if lane.rendering.abandoned:
@@ -189,10 +193,14 @@ class Session:
 
     def _steered(self, lane: Lane) -> bool:
         """Let a change of prompt take effect; False when it broke the attempt."""
-        steering = self._desk.take_steering(lane.rendering)
-        if steering is not None:
+        lane.changes = ()
+        if lane.redecode:
+            return True
+        due = self._desk.take_changes(lane.rendering, lane.next_chunk)
+        if due:
+            lane.changes = tuple(change.number for change in due)
             try:
-                lane.clip.steer(steering.prompt, steering.blend_chunks)
+                lane.clip.steer(due[-1].prompt, due[-1].blend_chunks)
             except Exception as error:
                 logger.warning("%s cannot be steered", lane.rendering.key, exc_info=True)
                 self._leave(lane, error=error)
@@ -217,7 +225,7 @@ def _checkpoint(start: Start, model_digest: str) -> Checkpoint | None:
     if not start.resume_chunk:
         return None
     if not start.negatives:
-        return Checkpoint(start.resume_chunk, seed=start.branch_seed)
+        return Checkpoint(start.resume_chunk, steered=start.steered)
     from node_agent.render.negatives import read_negative  # only for renderers with latents
 
     try:
@@ -227,4 +235,4 @@ def _checkpoint(start: Start, model_digest: str) -> Checkpoint | None:
         }
     except OSError as error:
         raise CheckpointError(f"a negative cannot be read: {error}") from error
-    return Checkpoint(start.resume_chunk, negatives, seed=start.branch_seed)
+    return Checkpoint(start.resume_chunk, negatives, start.steered)

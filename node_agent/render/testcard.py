@@ -4,10 +4,11 @@ It stands in for a model wherever the farm itself is rehearsed. Like a model it 
 pixels for the same clip and seed, chunk by chunk, and goes on from a checkpoint; it has no
 latents, so a position is all that its checkpoint needs.
 
-A card is a moving ground in two colours taken from the prompt, the clip's number and the frame's
-in large digits, and at the bottom a grid of 16 by 6 black and white cells: 32 bits of the clip's
-hash, 24 of the seed's, the frame number in 24, and a CRC of 16 over the others. The cells are
-whole transform blocks of H.264, so they survive strong compression.
+A card is a moving ground in two colours taken from the prompt that its chunk follows, the clip's
+number and the frame's in large digits, and at the bottom a grid of 16 by 6 black and white cells:
+32 bits of the clip's hash, 24 of the seed's that its chunk goes by, the frame number in 24, and a
+CRC of 16 over the others. The cells are whole transform blocks of H.264, so they survive strong
+compression.
 """
 
 from __future__ import annotations
@@ -35,13 +36,14 @@ from node_agent.render.renderer import (
     Negative,
     PendingChunk,
     PromptError,
+    PromptMark,
     RenderCancelled,
     RenderedChunk,
     RenderSpec,
 )
 from node_agent.render.work_clock import WorkClock, Worked
 
-VERSION = 1
+VERSION = 2
 """Raised whenever a card's pixels change."""
 
 _COLUMNS, _ROWS = 16, 6
@@ -170,7 +172,7 @@ class TestCardRenderer:
         first = checkpoint.chunk if checkpoint else 0
         if not 0 <= first < spec.chunks:
             raise PromptError(f"chunk {first} is not one of this clip's {spec.chunks}")
-        return TestCardClip(spec, first, self._seconds)
+        return TestCardClip(spec, first, self._seconds, checkpoint.steered if checkpoint else ())
 
 
 class TestCardClip:
@@ -178,11 +180,18 @@ class TestCardClip:
 
     __test__ = False
 
-    def __init__(self, spec: RenderSpec, next_chunk: int, seconds: float) -> None:
+    def __init__(
+        self,
+        spec: RenderSpec,
+        next_chunk: int,
+        seconds: float,
+        steered: Sequence[PromptMark] = (),
+    ) -> None:
         self.next_chunk = next_chunk
         self.spec = spec
         self._seconds = seconds
-        self._ground = _ground(spec)
+        self._steered = tuple(steered)
+        self._drawn_for: str | None = None
         self._scale = max(2, min(spec.width // 40, spec.height // 30))
         self._title = _lettering(f"{_hash(_name(spec), 4):08x}", self._scale)
 
@@ -191,9 +200,10 @@ class TestCardClip:
         """Every card can be drawn beside every other."""
         return ()
 
-    def steer(self, prompt: str, blend_chunks: int = BLEND_CHUNKS) -> None:  # noqa: ARG002
+    def steer(self, prompt: str, blend_chunks: int = BLEND_CHUNKS) -> None:
         """Take another prompt's colours from the next chunk on, without a blend."""
-        self._ground = _ground(replace(self.spec, prompt=prompt))
+        mark = PromptMark(chunk=self.next_chunk, prompt=prompt, blend_chunks=blend_chunks)
+        self._steered = (*(old for old in self._steered if old.chunk < mark.chunk), mark)
 
     def step(self, cancelled: Callable[[], bool]) -> RenderedChunk:
         """Draw the next chunk. Raises RenderCancelled."""
@@ -207,20 +217,35 @@ class TestCardClip:
                 raise RenderCancelled
             time.sleep(min(left, _POLL_SECONDS))
         index, self.next_chunk = self.next_chunk, self.next_chunk + 1
-        return RenderedChunk(index, frames, None, time.monotonic() - began)
+        return RenderedChunk(index, frames, None, time.monotonic() - began, steered=self._steered)
 
     def _draw(self, numbers: range) -> Frames:
         height, width = self.spec.height, self.spec.width
         frames = np.empty((len(numbers), height, width, 3), np.uint8)
+        if self._drawn_for != (prompt := self._prompt()):
+            self._drawn_for, self._ground = prompt, _ground(replace(self.spec, prompt=prompt))
         for picture, number in zip(frames, numbers, strict=True):
             shift = number * _SPEED % _BAND
             picture[:] = self._ground[:, shift : shift + width]
             _write(picture, self._title, 3 * self._scale)
             _write(picture, _lettering(f"{number:05d}", self._scale), 11 * self._scale)
         top, left, cell = _grid_place(height, width)
-        cells = _bits(self.spec, numbers).repeat(cell, axis=1).repeat(cell, axis=2)
+        cells = (
+            _bits(_name(self.spec), self._seed(), numbers).repeat(cell, axis=1).repeat(cell, axis=2)
+        )
         frames[:, top : top + _ROWS * cell, left : left + _COLUMNS * cell] = cells[..., None]
         return frames
+
+    def _prompt(self) -> str:
+        """What the next chunk follows."""
+        marks = {mark.chunk: mark.prompt for mark in (*self.spec.schedule, *self._steered)}
+        begun = [chunk for chunk in marks if chunk <= self.next_chunk]
+        return marks[max(begun)] if begun else self.spec.prompt
+
+    def _seed(self) -> int:
+        """What the next chunk goes by."""
+        fork = self.spec.fork
+        return fork.seed if fork is not None and fork.chunk <= self.next_chunk else self.spec.seed
 
 
 def _timed(chunk: RenderedChunk, worked: Worked) -> PendingChunk:
@@ -247,9 +272,9 @@ def _grid_place(height: int, width: int) -> tuple[int, int, int]:
     return height - _ROWS * cell - margin, (width - _COLUMNS * cell) // 2, cell
 
 
-def _bits(spec: RenderSpec, numbers: range) -> _Picture:
+def _bits(name: str, seed: int, numbers: range) -> _Picture:
     """The cells of each frame, (frames, rows, columns), 0 or 255."""
-    head = _hash(_name(spec), 4).to_bytes(4, "big") + _hash(str(spec.seed), 3).to_bytes(3, "big")
+    head = _hash(name, 4).to_bytes(4, "big") + _hash(str(seed), 3).to_bytes(3, "big")
     payloads = [head + number.to_bytes(3, "big") for number in numbers]
     content = b"".join(payload + _checksum(payload).to_bytes(2, "big") for payload in payloads)
     bits = np.unpackbits(np.frombuffer(content, np.uint8))

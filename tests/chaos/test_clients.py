@@ -77,3 +77,20 @@ def test_a_hundred_copies_of_a_submission_whose_reply_is_lost_are_one_batch(stag
     (batch_id,) = answers
     farm.wait_until_ended(batch_id)
     stage.check(batch_id)
+
+
+def test_a_watch_has_no_gap_and_no_repeat_when_the_gateway_is_killed(stage: Stage):
+    farm = stage.farm
+    farm.wait_until_whole()
+    row = {"prompt": "a prompt", "frames": "132", "size": "64x64"}
+    rows = [{**row, "seed": str(n)} for n in range(CLIPS)]
+    batch_id = farm.submit(rows, "watched")
+    interruptions: list[str] = []
+    seen = []
+    for event in farm.client.watch(batch_id, on_interrupted=interruptions.append):
+        seen.append((event.sequence, event.clip_id, event.kind))
+        if len(seen) in (8, 16):
+            farm.kill("gateway")
+    assert len(interruptions) >= 2
+    assert seen == [(event.sequence, event.clip_id, event.kind) for event in farm.events(batch_id)]
+    check_farm(farm, batch_id, submitted=CLIPS)

@@ -15,13 +15,13 @@ from tests.fixtures.gateway import TOKEN, Rig
 
 
 class RunningFarm:
-    """A farm without Ray, cards or an object store, and how to reach it."""
+    """A farm without Ray or cards, and how to reach it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, **rig: Any) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
-        self.rig = Rig(path)
+        self.rig = Rig(path, **rig)
         self.run(self.rig.__aenter__())
 
     def run(self, call: Coroutine[Any, Any, Any]) -> Any:

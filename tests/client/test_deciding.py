@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from farm.cli.app import app
+from farm.client import Farm, Refused
 from tests.client.conftest import RunningFarm
 from tests.fixtures.gateway import TOKEN
 from tests.fixtures.simulated_card import SimulatedCard
@@ -171,3 +172,21 @@ def test_why_names_and_ids_lead_to_the_same_answer() -> None:
     assert "lunch" in told
     assert json_of("why", "f/z", code=4)["error"]["reason"] == "NOT_FOUND"
     assert json_of("why", "nobody", code=4)["error"]["reason"] == "NOT_FOUND"
+
+
+def test_a_changed_row_becomes_the_next_version(running: RunningFarm, tmp_path: Path) -> None:
+    path = tmp_path / "shots.csv"
+    path.write_text("id,prompt\na,one\nb,two\nc,three\n", encoding="utf-8")
+    with Farm(running.endpoint, TOKEN) as client:
+        batch = client.submit(path).batch
+        assert batch is not None
+        path.write_text("id,prompt\na,one\nb,TWO\nd,four\n", encoding="utf-8")
+        done = client.resubmit(batch.batch_id, path)
+        counts = (done.clips, done.changed, done.unchanged, done.missing)
+        assert counts == (2, 1, 1, 1)
+        (retake,) = client.retake(batch.batch_id, ["b"], seed=3, note="again").clips
+        assert (retake.version, retake.spec.seed, retake.spec.prompt) == (3, 3, "TWO")
+        client.cancel(batch.batch_id)
+        with pytest.raises(Refused) as refused:
+            client.resubmit(batch.batch_id, path)
+    assert "is cancelled" in refused.value.problems[0].what

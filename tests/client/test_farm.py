@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.client import AccessDenied, Farm, FarmUnreachable, Refused
+from farm.client import AccessDenied, Farm, FarmUnreachable, InputOptions, Refused
 from farm.client.local import find_local
 from farm.domain import values
 from farm.domain.errors import NotFound, RequestConflict
@@ -20,6 +20,8 @@ from tests.fixtures.gateway import TOKEN
 
 BENCH = Path(__file__).parents[2] / "examples" / "heliosbench_t2v.csv"
 MODES = BENCH.with_name("modes.yaml")
+AS_NODES = InputOptions(upload=False)
+"""Paths are the nodes' own."""
 
 
 def rows(count: int) -> list[dict[str, str]]:
@@ -43,7 +45,7 @@ class TestSubmit:
         assert [clip.name for clip in farm.clips("mine")] == ["shot_0", "shot_1", "shot_2"]
 
     def test_the_example_has_a_clip_of_each_mode(self, farm: Farm) -> None:
-        batch = farm.submit(MODES).batch
+        batch = farm.submit(MODES, inputs=AS_NODES).batch
         assert batch is not None
         clips = list(farm.clips(batch.batch_id))
         assert {clip.spec.mode for clip in clips} == set(values.MODES)
@@ -75,7 +77,9 @@ class TestSubmit:
             "d,,fox.mp4\n"
         )
         monkeypatch.chdir(tmp_path)
-        batch = farm.submit(Path("show/f.csv"), column_map={"start": "video"}).batch
+        batch = farm.submit(
+            Path("show/f.csv"), column_map={"start": "video"}, inputs=AS_NODES
+        ).batch
         assert batch is not None
         specs = [clip.spec for clip in farm.clips(batch.batch_id)]
         assert [spec.image or spec.video for spec in specs] == [
@@ -85,7 +89,9 @@ class TestSubmit:
             f"{tmp_path}/show/fox.mp4",
         ]
         (tmp_path / "show" / "g.csv").write_text("prompt\na\n")
-        batch = farm.submit(Path("show/g.csv"), set_fields={"image": "fox.png"}).batch
+        batch = farm.submit(
+            Path("show/g.csv"), set_fields={"image": "fox.png"}, inputs=AS_NODES
+        ).batch
         assert batch is not None
         (clip,) = farm.clips(batch.batch_id)
         assert clip.spec.image == f"{tmp_path}/show/fox.png"

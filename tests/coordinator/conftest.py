@@ -58,9 +58,8 @@ class CardVoice:
                 node_id="node",
                 incarnation=self.incarnation,
                 renderer="testcard",
-                stack_id="stack",
                 condition="ready",
-                **{"hostname": "host", **self.report},  # type: ignore[arg-type]
+                **{"hostname": "host", "stack_id": "stack", **self.report},  # type: ignore[arg-type]
             ),
             held=[
                 node_pb.HeldAttempt(clip_id=clip_id, attempt=attempt, started=started)

@@ -44,6 +44,20 @@ def test_a_profile_that_no_card_offers_is_said_with_what_helps(ground: Ground) -
     assert "`farm amend b2 --profile NAME`" in said
 
 
+def test_clips_of_a_stack_wait_for_its_cards_while_others_are_upgraded(ground: Ground) -> None:
+    old, new = "torch-2.13.0,cpu,exact,x264", "torch-2.14.0,cpu,exact,x264"
+    report = {"profiles": ["exact"]}
+    upgraded = ground.card("a", report={**report, "stack_id": new})
+    upgraded.say()
+    ground.submit(1, needs=Needs(stack_id=old))
+    assert not upgraded.say().wanted
+    assert f"has the stack {new}, the batch wants {old}" in why(ground, "b1-00001")
+    ground.restart()
+    kept = ground.card("b", report={**report, "stack_id": old})
+    assert not ground.card("a", report=upgraded.report).say().wanted
+    assert kept.say().wanted
+
+
 def test_a_line_says_how_long_it_is_and_when_it_should_move(ground: Ground) -> None:
     ground.submit(5)
     card = ground.card("a", capacity=1, seconds=30.0)

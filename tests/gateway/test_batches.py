@@ -106,7 +106,7 @@ class TestSubmit:
         assert (answer.clips, answer.HasField("batch"), list(answer.problems)) == (2, False, [])
         assert (await rig.submit("", dry_run=True)).problems
         assert rig.staged() == 0
-        assert rig.link.calls == []
+        assert rig.link.calls == ["picture"]
 
     async def test_a_huge_row_is_refused_by_its_size(self, rig: Rig) -> None:
         own = {f"note{n}": "x" * 19_000 for n in range(5)}
@@ -312,7 +312,8 @@ class TestWatch:
             names = [event.clip_name for event in events if event.kind == kind and event.clip_id]
             assert names == [f"s{n}" for n in range(1200)]
         assert events[-1].batch.clips.cancelled == 1200
-        assert events[-1].to_state == types_pb.CLIP_STATE_CANCELLED
+        assert events[-2].to_state == types_pb.CLIP_STATE_CANCELLED
+        assert (events[-1].kind, events[-1].clip_id) == ("over", "")
 
     async def test_no_gap_and_no_repeat_over_a_restart_of_the_gateway(self, rig: Rig) -> None:
         await rig.submit(*["p"] * 30)

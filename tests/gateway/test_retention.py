@@ -9,14 +9,24 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from farm.cli.purge import NotPurged, purge_project
 from farm.coordinator import Coordinator
-from farm.domain.clip import AttemptLost, Cancelled, ChunkRecorded, Clip, EventKind, RetryAt, step
+from farm.domain.clip import (
+    AttemptLost,
+    Cancelled,
+    ChunkRecorded,
+    Clip,
+    ClipState,
+    EventKind,
+    RetryAt,
+    step,
+)
 from farm.domain.errors import NotFound
-from farm.domain.ledger import ClipChange, Commit, StoredObject
-from farm.domain.names import batch_prefix, object_key
+from farm.domain.ledger import AddedClip, ClipChange, Commit, StoredObject
+from farm.domain.names import batch_prefix, input_key, inputs_prefix, object_key
+from farm.domain.spec import NewClip, Origin
 from farm.gateway.retention import DAY, Caretaker, Retention
 from farm.gateway.threads import Threads
 from farm.objects.s3 import S3ObjectStore
-from farm.objects.sweep import ORPHAN_SECONDS
+from farm.objects.sweep import ORPHAN_SECONDS, UPLOAD_SECONDS
 from tests.fixtures.gateway import LocalLink, StoppedClock
 from tests.fixtures.ledger import LEASE, Database, Farm, chunk_row, new_clip, take_row
 
@@ -37,12 +47,18 @@ class Ground:
             self.database, self.coordinator.store, self.ledger, self.coordinator.epoch, 1_000.0
         )
         self.now = 1_000.0
+        self.promised: set[str] = set()
 
     def caretaker(self, **retention: float) -> Caretaker:
         return Caretaker(
             Retention(**retention), self.ledger, self.objects, self.link, self.threads,
-            self.registry, now=lambda: self.now,
+            self.registry, now=lambda: self.now, is_promised=self.promised.__contains__,
         )  # fmt: skip
+
+    def put_input(self, data: bytes, project: str = "default") -> str:
+        key = input_key(project, hashlib.sha256(data).hexdigest(), "png")
+        self.objects.put(key, data, "image/png")
+        return key
 
     def put(self, clip: Clip, kind: str, chunk: int = 0, data: bytes = b"bytes") -> StoredObject:
         sha256 = hashlib.sha256(data).hexdigest()
@@ -118,6 +134,32 @@ async def test_chunks_go_after_their_time_and_takes_never(ground: Ground):
     assert counted(ground, "heliostat_retention_clips_released_total 1.0")
 
 
+async def test_what_a_version_took_over_stays_when_its_base_is_swept(ground: Ground):
+    (clip,) = ground.farm.submit(new_clip(1, frames=33 * 3))
+    base = ground.record(ground.record(ground.farm.move(clip, LEASE)))
+    row = ground.ledger.clip_rows([base.clip_id])[base.clip_id]
+    new = NewClip(
+        ordinal=2, row=2, name=row.name, spec=row.spec, version=2,
+        origin=Origin("branch", base.clip_id, 2),
+    )  # fmt: skip
+    branch = replace(
+        base, clip_id="b1-00002", ordinal=2, state=ClipState.QUEUED, attempt=0, holder=None
+    )
+    ground.farm.commit(Commit(added=[AddedClip(clip=branch, row=new)]))
+    ground.farm.move(base, Cancelled("called off"))
+    before = ground.keys()
+    ground.now = ground.farm.now + 31 * DAY
+    keeper = ground.caretaker()
+    for _ in range(3):
+        await keeper.step()
+    assert ground.ledger.chunks(base.clip_id)[0].objects == ()
+    assert ground.keys() == before
+    ground.farm.move(branch, Cancelled("called off"))
+    ground.now += 31 * DAY
+    await keeper.step()
+    assert ground.keys() == set()
+
+
 async def test_a_farm_may_keep_its_chunks_for_ever(ground: Ground):
     (clip,) = ground.farm.submit(new_clip(1, frames=33 * 6))
     ground.deliver(ground.farm.move(clip, LEASE))
@@ -165,6 +207,55 @@ async def test_what_died_between_ledger_and_bucket_is_found_later(ground: Ground
     ground.now = max(i.modified_at for i in ground.objects.list("")) + ORPHAN_SECONDS + 1
     await ground.caretaker().step()
     assert ground.keys() == set()
+
+
+async def test_inputs_stay_while_a_clip_may_need_them_and_uploads_a_week(ground: Ground):
+    prefix = inputs_prefix("default")
+    needed, promised, left = (ground.put_input(data) for data in (b"a", b"b", b"c"))
+    ground.promised.add(promised)
+    foreign = f"{prefix}readme.txt"
+    ground.objects.put(foreign, b"mine", "text/plain")
+    begun = ground.objects.begin_upload(f"{prefix}{'0' * 64}.mov", "video/mp4")
+    ground.farm.submit(new_clip(1, image=f"s3://{ground.objects.settings.bucket}/{needed}"))
+
+    def started(at: float) -> Caretaker:
+        ground.now, ground.registry = at, CollectorRegistry()
+        return ground.caretaker()
+
+    async def keys_after_an_hour_up(at: float) -> set[str]:
+        keeper = started(at - 3600)
+        await keeper.step()
+        ground.now = at
+        await keeper.step()
+        return {info.key for info in ground.objects.list(prefix)}
+
+    there = {needed, promised, left, foreign}
+    written = [info.modified_at for info in ground.objects.list("")]
+    assert await keys_after_an_hour_up(min(written) + ORPHAN_SECONDS - 1) == there
+    await started(max(written) + ORPHAN_SECONDS + 1).step()
+    assert {info.key for info in ground.objects.list(prefix)} == there, "it has just started"
+    assert await keys_after_an_hour_up(max(written) + ORPHAN_SECONDS + 1) == there - {left}
+    assert counted(ground, 'heliostat_retention_objects_deleted_total{why="input"} 1.0')
+    assert list(ground.objects.uploads("")) == [begun]
+    assert await keys_after_an_hour_up(begun.begun_at + UPLOAD_SECONDS) == there - {left}
+    assert list(ground.objects.uploads("")) == []
+
+
+def test_purge_removes_a_projects_inputs_too(ground: Ground):
+    def purge(*, really: bool) -> dict:
+        return purge_project(ground.ledger, ground.objects, ground.database.url, "p", really=really)
+
+    other = ground.put_input(b"another's", "q")
+    with pytest.raises(NotFound, match="has no batches"):
+        purge(really=True)
+    ground.put_input(b"picture", "p")
+    ground.objects.begin_upload(f"{inputs_prefix('p')}{'0' * 64}.mov", "video/mp4")
+    assert purge(really=False)["kinds"] == {"input": {"objects": 1, "bytes": 7}}
+    assert len(list(ground.objects.list(""))) == 2
+    told = purge(really=True)
+    assert (told["kinds"]["input"]["objects"], told["objects_left"]) == (1, 0)
+    assert [info.key for info in ground.objects.list("")] == [other]
+    assert list(ground.objects.uploads("")) == []
 
 
 def test_purge_removes_a_project_and_proves_it(ground: Ground):

@@ -177,3 +177,57 @@ class TestObjects:
         with pytest.raises(AttemptFailed, match="no URL came") as failed:
             await fetch_inputs(order(image="s3://heliostat/k"), tmp_path, transfer, None)
         assert failed.value.failure == STORAGE
+
+
+class TestRoots:
+    async def test_a_place_is_found_where_this_node_has_its_root(
+        self, fox: Path, tmp_path: Path, transfer: ObjectTransfer
+    ) -> None:
+        roots = {"show": str(tmp_path), "nas": "/nowhere"}
+        found = await fetch_inputs(order(image="show:/in/fox.png"), tmp_path, transfer, [], roots)
+        assert found.files["image"] == inputs.InputFile(fox, SHA)
+
+    @pytest.mark.parametrize(
+        ("place", "why"),
+        [
+            ("plates:/a.png", "this node has no root plates: farm-node join --root plates=DIR"),
+            ("nas:/a.png", "/nowhere is no directory on this node: mount it"),
+        ],
+    )
+    async def test_a_node_without_it_blames_itself(
+        self, place: str, why: str, tmp_path: Path, transfer: ObjectTransfer
+    ) -> None:
+        roots = {"show": str(tmp_path), "nas": "/nowhere"}
+        with pytest.raises(AttemptFailed, match=f"{place}: {why}") as failed:
+            await fetch_inputs(order(video=place), tmp_path, transfer, None, roots)
+        assert failed.value.failure == types_pb.FAILURE_CLASS_NODE
+
+    @pytest.mark.parametrize("path", ["../secret.png", "/etc/passwd", "link.png", "gone.png"])
+    async def test_no_way_leads_out_of_it(
+        self, path: str, fox: Path, tmp_path: Path, transfer: ObjectTransfer
+    ) -> None:
+        (tmp_path / "secret.png").write_bytes(b"secret")
+        (fox.parent / "link.png").symlink_to(tmp_path / "secret.png")
+        with pytest.raises(AttemptFailed, match=r"is not below|cannot be read") as failed:
+            await fetch_inputs(
+                order(image=f"show:/{path}"), tmp_path, transfer, None, {"show": str(fox.parent)}
+            )
+        assert failed.value.failure == INPUT
+
+
+async def test_an_object_named_by_its_content_must_hold_it(
+    object_store: S3ObjectStore,  # noqa: F811 - the fixture
+    tmp_path: Path,
+    transfer: ObjectTransfer,
+) -> None:
+    for named, is_right in ((SHA, True), ("0" * 64, False)):
+        key = f"show/inputs/{named}.png"
+        object_store.put(key, BODY, "image/png")
+        place = f"s3://{object_store.settings.bucket}/{key}"
+        wanted = order({"image": object_store.presign_get(key)}, image=place)
+        if is_right:
+            assert (await fetch_inputs(wanted, tmp_path, transfer, [])).files["image"].sha256 == SHA
+        else:
+            with pytest.raises(AttemptFailed, match="holds other bytes than were announced") as no:
+                await fetch_inputs(wanted, tmp_path, transfer, [])
+            assert no.value.failure == INPUT

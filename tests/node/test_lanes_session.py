@@ -20,6 +20,7 @@ from node_agent.render.desk import Desk
 from node_agent.render.messages import (
     Cancel,
     Cancelled,
+    Change,
     ChunkDone,
     Command,
     Done,
@@ -251,7 +252,8 @@ def test_a_change_of_prompt_reaches_the_next_chunk_of_its_lane_alone(stage_of, r
     for stage in (changed, plain):
         stage.begin(stage.order("a"), stage.order("bb"))
         stage.first_chunks("a", "bb")
-    changed.put(Steer(clip_id="a", attempt=1, prompt="night falls", blend_chunks=1))
+    change = Change(prompt="night falls", blend_chunks=1, number=7)
+    changed.put(Steer(clip_id="a", attempt=1, change=change))
     for stage in (changed, plain):
         stage.record_all()
         stage.until_ended("a", "bb")
@@ -262,10 +264,30 @@ def test_a_change_of_prompt_reaches_the_next_chunk_of_its_lane_alone(stage_of, r
 
     assert equal("a") == [True, False]
     assert equal("bb") == [True, True]
-    if renderer.name == "helios":
-        mark = PromptMark(chunk=1, prompt="night falls", blend_chunks=1)
-        assert [chunk.steered for chunk in changed.chunks["a"]] == [(), (mark,)]
-        assert [chunk.steered for chunk in changed.chunks["bb"]] == [(), ()]
+    mark = PromptMark(chunk=1, prompt="night falls", blend_chunks=1)
+    assert [chunk.steered for chunk in changed.chunks["a"]] == [(), (mark,)]
+    assert [chunk.changes for chunk in changed.chunks["a"]] == [(), (7,)]
+    assert [chunk.steered for chunk in changed.chunks["bb"]] == [(), ()]
+
+
+def test_changes_of_prompt_wait_for_their_chunks_and_the_last_of_several_counts(stage_of, renderer):
+    """Also those that came before the clip; what is passed already counts from the next one on."""
+    changes = (
+        Change(prompt="night", blend_chunks=1, chunk=2, number=3),
+        Change(prompt="rain", blend_chunks=1, number=2),
+        Change(prompt="sun", blend_chunks=1, number=1),
+    )
+    stage = stage_of(renderer, 1)
+    stage.begin(stage.order("a", chunks=4, changes=changes))
+    stage.first_chunks("a")
+    late = Change(prompt="snow", blend_chunks=1, chunk=0, number=4)
+    stage.put(Steer(clip_id="a", attempt=1, change=late))
+    stage.record_all()
+    stage.until_ended("a")
+    followed = stage.chunks["a"]
+    assert [chunk.changes for chunk in followed] == [(1, 2), (4,), (3,), ()]
+    marks = [(mark.chunk, mark.prompt) for mark in followed[-1].steered]
+    assert marks == [(0, "rain"), (1, "snow"), (2, "night")]
 
 
 def test_chunks_are_decoded_again_beside_a_clip_in_render(stage_of, helios):

@@ -11,8 +11,15 @@ import jsonschema
 import pytest
 
 from node_agent.quality.signals import Signals
-from node_agent.render.renderer import LoraUse, PromptMark
-from node_agent.sidecar import ChunkRecord, InputRecord, Sidecar, energy_of, sidecar_bytes
+from node_agent.render.renderer import Fork, LoraUse, PromptMark
+from node_agent.sidecar import (
+    ChunkRecord,
+    InputRecord,
+    OriginRecord,
+    Sidecar,
+    energy_of,
+    sidecar_bytes,
+)
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "sidecar.schema.json").read_text())
 SIGNALS = Signals(
@@ -84,6 +91,8 @@ EVERYTHING = {
     "amplify_first_chunk": False,
     "image_noise": (0.111, 0.135),
     "video_noise": (0.0, 0.2),
+    "fork": Fork(chunk=2, seed=9),
+    "origin": OriginRecord(kind="branch", clip_id="b-00001", chunks=2),
     "recipe": {
         "variant": "distilled",
         "quality": "draft",
@@ -118,6 +127,8 @@ def test_it_follows_its_schema_and_carries_every_field():
     assert content["video"] == {"name": "before.mp4"}
     assert content["schedule"] == [{"chunk": 1, "prompt": "It wakes.", "blend_chunks": 1}]
     assert content["image_noise"] == [0.111, 0.135]
+    assert content["fork"] == {"chunk": 2, "seed": 9}
+    assert content["origin"] == {"kind": "branch", "clip_id": "b-00001", "chunks": 2}
 
 
 def test_each_chunk_names_the_profile_that_it_was_rendered_with():

@@ -13,7 +13,9 @@ from node_agent.encode import EncodeSettings, encode_segment
 from node_agent.render.renderer import (
     CHUNK_FRAMES,
     Checkpoint,
+    Fork,
     PromptError,
+    PromptMark,
     RenderCancelled,
     RenderSpec,
 )
@@ -58,6 +60,37 @@ def test_a_resumed_clip_draws_the_same_pixels():
     assert np.array_equal(resumed.frames, chunks[2].frames)
     assert all(chunk.frames.shape == (33, 64, 64, 3) for chunk in chunks)
     assert all(chunk.negative is None for chunk in chunks)
+
+
+def frames_of(spec: RenderSpec, checkpoint: Checkpoint | None = None) -> list[np.ndarray]:
+    clip = TestCardRenderer().start(spec, checkpoint)
+    return [clip.step(never).frames for _ in range(spec.chunks - clip.next_chunk)]
+
+
+def equal(one: list[np.ndarray], other: list[np.ndarray]) -> list[bool]:
+    return [np.array_equal(a, b) for a, b in zip(one, other, strict=True)]
+
+
+def test_a_schedule_and_a_fork_count_from_their_chunks_on():
+    mark, plain = PromptMark(chunk=2, prompt="a crane"), frames_of(a_spec())
+    assert equal(frames_of(a_spec(schedule=(mark,))), plain) == [True, True, False]
+    forked = frames_of(a_spec(fork=Fork(chunk=1, seed=12)))
+    assert equal(forked, plain) == [True, False, False]
+    assert equal(forked, frames_of(a_spec(seed=12))) == [False, True, True]
+    behind = frames_of(a_spec(fork=Fork(chunk=1, seed=12)), Checkpoint(2))
+    assert equal(behind, forked[2:]) == [True]
+
+
+def test_a_steered_clip_goes_on_with_its_last_prompt():
+    clip = TestCardRenderer().start(a_spec())
+    clip.step(never)
+    clip.steer("a crane")
+    second, third = clip.step(never), clip.step(never)
+    (mark,) = second.steered
+    assert (mark.chunk, mark.prompt) == (1, "a crane")
+    resumed = TestCardRenderer().start(a_spec(), Checkpoint(2, steered=second.steered)).step(never)
+    assert np.array_equal(resumed.frames, third.frames)
+    assert resumed.steered == third.steered == (mark,)
 
 
 @pytest.mark.parametrize("other", [{"seed": 12}, {"clip_id": "clip-8"}, {"prompt": "a crane"}])

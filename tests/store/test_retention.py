@@ -136,3 +136,19 @@ def test_a_purged_batch_leaves_no_row_and_touches_no_other(farm: Farm):
     assert deleted["takes"] == 1
     assert rows(farm.database.url) == before
     farm.submit(batch_id="next")
+
+
+def test_what_clips_start_from_is_known_until_they_are_let_go(farm: Farm):
+    farm.now = 1000.0
+    clips = farm.submit(
+        new_clip(1, image="s3://b/p/inputs/a.png"),
+        new_clip(2, video="show:/plates/b.mov"),
+        new_clip(3),
+    )
+    both = {"s3://b/p/inputs/a.png", "show:/plates/b.mov"}
+    assert farm.ledger.input_places() == both
+    farm.deliver(clips[0])
+    assert farm.ledger.input_places() == both
+    farm.now = 5000.0
+    assert release(farm, chunks=4000.0).clips == 1
+    assert farm.ledger.input_places() == {"show:/plates/b.mov"}

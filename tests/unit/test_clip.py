@@ -29,6 +29,7 @@ from farm.domain.clip import (
     Rejected,
     Requeued,
     RetryAt,
+    Steered,
     Work,
     Yielded,
     chunks_of,
@@ -53,6 +54,7 @@ EXAMPLES: dict[EventKind, list[Event]] = {
     EventKind.YIELD: [Yielded()],
     EventKind.CANCEL: [Cancelled("called off")],
     EventKind.REQUEUE: [Requeued(), Requeued(waiting=True)],
+    EventKind.STEER: [Steered()],
 }
 """Every event that steps a clip; SUBMIT is how one comes to be."""
 

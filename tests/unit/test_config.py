@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from farm import config
 from farm.config import ConfigError, FarmConfig, load, start_problems
+from farm.config.fields import FILE_NAME
 from farm.fleet_ray.head import HeadError, up
 from farm.fleet_ray.settings import HeadSettings
 from node_agent.quality.signals import Thresholds
@@ -81,6 +81,21 @@ def test_directories_of_inputs_come_from_every_layer(
     assert load(remembered={"inputs": ["/d"]}).inputs == (Path("/d"),)
 
 
+def test_roots_come_from_a_table_or_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert load().roots == {}
+    file = tmp_path / "f.toml"
+    file.write_text("[roots.show]\nlinux = \"/mnt/show\"\nwindows = 'P:\\show'\n")
+    show = {"linux": "/mnt/show", "windows": "P:\\show"}
+    assert load(file).roots == {"show": show}
+    assert load(remembered={"roots": {"show": show}}).roots == {"show": show}
+    monkeypatch.setenv("HELIOSTAT_ROOTS", '{"nas": {"macos": "/Volumes/nas"}}')
+    assert load().roots == {"nas": {"macos": "/Volumes/nas"}}
+    monkeypatch.delenv("HELIOSTAT_ROOTS")
+    file.write_text('[roots.P]\nlinux = "/mnt/show"\n')
+    with pytest.raises(ConfigError, match=r"f.toml: roots: .*'P' is no name of a root"):
+        load(file)
+
+
 def test_lanes_have_a_limit() -> None:
     with pytest.raises(ConfigError, match="--lanes"):
         load(flags={"lanes": 17})
@@ -88,8 +103,13 @@ def test_lanes_have_a_limit() -> None:
 
 def test_a_head_remembers_its_directories(tmp_path: Path) -> None:
     head = HeadSettings(
-        data_dir=tmp_path, inputs=(Path("/mnt/show"), Path("/in")), loras=Path("/loras"), lanes=4
+        data_dir=tmp_path,
+        inputs=(Path("/mnt/show"), Path("/in")),
+        roots={"show": {"linux": "/mnt/show"}, "nas": {"windows": "N:\\", "macos": "/nas"}},
+        loras=Path("/loras"),
+        lanes=4,
     )
+    assert head.roots_here == {"show": "/mnt/show"}
     head.save()
     assert HeadSettings.load(tmp_path) == head
 
@@ -219,10 +239,10 @@ def test_every_setting_is_documented_with_its_default() -> None:
     text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
     for name, field in FarmConfig.model_fields.items():
         default = field.default
-        shown = "" if default in (None, "", ()) else f"`{default}`".replace("False", "false")
+        shown = "" if default in (None, "", (), {}) else f"`{default}`".replace("False", "false")
         assert f"| `{name}` | {shown} |" in text, name
         assert field.description in text, name
-    assert config.FILE_NAME in text
+    assert FILE_NAME in text
 
 
 @pytest.mark.parametrize(

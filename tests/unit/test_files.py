@@ -262,7 +262,7 @@ class TestDocuments:
                 "prompt: a\n",
                 (
                     'f.yaml:1:-: "prompt" is no part of it, write a list of clips, '
-                    "or defaults: and clips:"
+                    "or defaults: and clips: (also batch:, templates:, variables: and wedge:)"
                 ),
             ),
             (

@@ -67,9 +67,9 @@ class TestAccepted:
                     guidance_scale=5.5,
                     quality="draft",
                 ),
-                columns={"sequence": "sq 1"},
+                columns={"sequence": "sq 1"}, file_name="shot_010_v001",
             )
-        ]
+        ]  # fmt: skip
         assert (checker.rows, checker.frames) == (1, 66)
 
     def test_what_a_row_leaves_out_has_a_default(self) -> None:

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from farm.domain.spec import PromptMark
+from farm.domain.schedule import effective_schedule
+from farm.domain.spec import ClipSpec, PromptMark
 from tests.unit.test_modes import LONG, problem, spec_of
 from tests.unit.test_rows import check, lines, words
 
@@ -151,3 +152,21 @@ def test_a_schedule_for_all_rows_is_checked_once_and_placed_in_each() -> None:
     settings = {"schedule": f"2: {'word ' * 512}"}
     (line,) = lines(rows, set_fields=settings, count_tokens=words)
     assert "the prompt at 2 has 513 tokens" in line
+
+
+def a_clip(*schedule: PromptMark, **more: str) -> ClipSpec:
+    size = {"frames": 165, "height": 64, "width": 64, "fps": 24, "seed": 1}
+    return ClipSpec(**{"prompt": "day", **size, "schedule": schedule, **more})  # type: ignore[arg-type]
+
+
+def test_a_steered_clip_asked_for_again_has_the_prompts_that_it_followed() -> None:
+    planned, rain = PromptMark(2, "noon"), PromptMark(4, "rain", 1)
+    steered = (PromptMark(1, "dusk", 1), PromptMark(2, "night"))
+    again = effective_schedule(a_clip(planned, rain), steered)
+    assert again == a_clip(*steered, rain, mode="interactive")
+    assert effective_schedule(a_clip(planned), ()) == a_clip(planned)
+
+
+def test_one_that_was_steered_before_it_began_has_another_first_prompt() -> None:
+    again = effective_schedule(a_clip(), (PromptMark(0, "dusk"),))
+    assert again == a_clip(prompt="dusk")

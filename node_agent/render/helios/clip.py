@@ -61,7 +61,7 @@ class HeliosClip:
         self._negative_prompt: PromptKeys | None = None
         prompts.prepare(self.texts)
         if checkpoint is not None and resumed:
-            self.noise = _resumed_noise(checkpoint)
+            self.noise = _resumed_noise(checkpoint, spec)
             self.history = History.from_checkpoint(
                 checkpoint, self.shape, model.device, skip_first_chunk=spec.skip_first_chunk
             )
@@ -134,7 +134,9 @@ class HeliosClip:
         """The next chunk is rendered: latents and random stream become the state."""
         skip = self.spec.skip_first_chunk
         self.history = self.history.extended(latents, skip_first_chunk=skip)
-        self.noise, self._before = noise, None
+        fork = self.spec.fork
+        forks = fork is not None and fork.chunk == self.next_chunk
+        self.noise, self._before = ClipNoise(fork.seed) if fork and forks else noise, None
 
     def _beginning(self, material: Image | Footage | None) -> History:
         if isinstance(material, Image):
@@ -169,10 +171,10 @@ def _last_negative(checkpoint: Checkpoint) -> Negative:
         ) from None
 
 
-def _resumed_noise(checkpoint: Checkpoint) -> ClipNoise:
-    """The random stream after the chunk before, or a branch's own."""
-    if checkpoint.seed is not None:
-        return ClipNoise(checkpoint.seed)
+def _resumed_noise(checkpoint: Checkpoint, spec: RenderSpec) -> ClipNoise:
+    """The random stream after the chunk before, or the one of a fork that begins here."""
+    if spec.fork is not None and spec.fork.chunk == checkpoint.chunk:
+        return ClipNoise(spec.fork.seed)
     try:
         return ClipNoise.from_state(_last_negative(checkpoint).generator_state)
     except (RuntimeError, ValueError) as error:

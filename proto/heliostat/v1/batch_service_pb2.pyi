@@ -545,6 +545,139 @@ class ListClipsResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class ListChunksRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    CLIP_ID_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    clip_id: builtins.str
+    """A clip's id."""
+    page_size: builtins.int
+    page_token: builtins.str
+    def __init__(
+        self,
+        *,
+        clip_id: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["clip_id", b"clip_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListChunksResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    CHUNKS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    CLIP_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Empty after the last page."""
+    @builtins.property
+    def chunks(self) -> containers.RepeatedCompositeFieldContainer[StoredChunk]:
+        """In order. None where retention has let them go."""
+
+    @builtins.property
+    def clip(self) -> types_pb2.Clip:
+        """Whose they are."""
+
+    def __init__(
+        self,
+        *,
+        chunks: abc.Iterable[StoredChunk] | None = ...,
+        next_page_token: builtins.str = ...,
+        clip: types_pb2.Clip | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["clip", b"clip"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["chunks", b"chunks", "clip", b"clip", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class StoredChunk(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: builtins.int
+    ATTEMPT_FIELD_NUMBER: builtins.int
+    CARD_ID_FIELD_NUMBER: builtins.int
+    FRAMES_FIELD_NUMBER: builtins.int
+    RENDER_SECONDS_FIELD_NUMBER: builtins.int
+    ENERGY_JOULES_FIELD_NUMBER: builtins.int
+    LANES_FIELD_NUMBER: builtins.int
+    STEERED_FIELD_NUMBER: builtins.int
+    PROFILE_FIELD_NUMBER: builtins.int
+    FILES_FIELD_NUMBER: builtins.int
+    chunk: builtins.int
+    attempt: builtins.int
+    card_id: builtins.str
+    frames: builtins.int
+    """Of its segment."""
+    render_seconds: builtins.float
+    """Wall time of its render, decode included."""
+    energy_joules: builtins.float
+    """GPU board only; absent where the card could not measure it."""
+    lanes: builtins.int
+    """Clips that were rendered in lockstep with it, itself included."""
+    profile: builtins.str
+    """How the card ran the model for it; empty where that is not known."""
+    @builtins.property
+    def steered(self) -> containers.RepeatedCompositeFieldContainer[types_pb2.PromptMark]:
+        """Changes of prompt that came while the clip rendered, up to and with this chunk."""
+
+    @builtins.property
+    def files(self) -> containers.RepeatedCompositeFieldContainer[StoredFile]:
+        """Segment, initialisation segment, negative, and of chunk 0 the prompts' embeddings."""
+
+    def __init__(
+        self,
+        *,
+        chunk: builtins.int = ...,
+        attempt: builtins.int = ...,
+        card_id: builtins.str = ...,
+        frames: builtins.int = ...,
+        render_seconds: builtins.float = ...,
+        energy_joules: builtins.float | None = ...,
+        lanes: builtins.int = ...,
+        steered: abc.Iterable[types_pb2.PromptMark] | None = ...,
+        profile: builtins.str = ...,
+        files: abc.Iterable[StoredFile] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "energy_joules", b"energy_joules"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "attempt", b"attempt", "card_id", b"card_id", "chunk", b"chunk", "energy_joules", b"energy_joules", "files", b"files", "frames", b"frames", "lanes", b"lanes", "profile", b"profile", "render_seconds", b"render_seconds", "steered", b"steered"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__energy_joules: _TypeAlias = typing.Literal["energy_joules"]  # noqa: Y015
+    _WhichOneofArgType__energy_joules: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__energy_joules) -> _WhichOneofReturnType__energy_joules | None: ...
+
+@typing.final
+class StoredFile(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    ARTIFACT_FIELD_NUMBER: builtins.int
+    URL_FIELD_NUMBER: builtins.int
+    url: builtins.str
+    """A presigned GET; lives for minutes."""
+    @builtins.property
+    def artifact(self) -> types_pb2.Artifact: ...
+    def __init__(
+        self,
+        *,
+        artifact: types_pb2.Artifact | None = ...,
+        url: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["artifact", b"artifact"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["artifact", b"artifact", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class WatchRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
@@ -1337,18 +1470,24 @@ class PrepareInputsRequest(message.Message):
 
     FILES_FIELD_NUMBER: builtins.int
     PROJECT_FIELD_NUMBER: builtins.int
+    ONLY_LOOK_FIELD_NUMBER: builtins.int
     project: builtins.str
+    only_look: builtins.bool
+    """Say where they belong and which are there, and begin nothing."""
     @builtins.property
-    def files(self) -> containers.RepeatedCompositeFieldContainer[InputFile]: ...
+    def files(self) -> containers.RepeatedCompositeFieldContainer[InputFile]:
+        """May be empty: the answer then says only what the farm takes."""
+
     def __init__(
         self,
         *,
         files: abc.Iterable[InputFile] | None = ...,
         project: builtins.str = ...,
+        only_look: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["files", b"files", "project", b"project"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["files", b"files", "only_look", b"only_look", "project", b"project"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1367,7 +1506,7 @@ class InputFile(message.Message):
     """Its name's ending, without the dot."""
     @builtins.property
     def part_sha256(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Base64 SHA-256 of each part, in order, where it is sent in parts; empty sends it whole."""
+        """Base64 SHA-256 of each part, in order; empty for a file that is sent whole."""
 
     def __init__(
         self,
@@ -1389,21 +1528,61 @@ class PrepareInputsResponse(message.Message):
 
     PLACES_FIELD_NUMBER: builtins.int
     PART_BYTES_FIELD_NUMBER: builtins.int
+    BYTES_MAX_FIELD_NUMBER: builtins.int
+    BUCKET_FIELD_NUMBER: builtins.int
+    ROOTS_FIELD_NUMBER: builtins.int
     part_bytes: builtins.int
-    """Bytes of a part; the last one may have fewer."""
+    """Bytes of a part; the last one may have fewer. A file with no more is sent whole."""
+    bytes_max: builtins.int
+    """Of one file."""
+    bucket: builtins.str
+    """The farm's own, and its shared storage: files below a root need not be sent."""
     @builtins.property
     def places(self) -> containers.RepeatedCompositeFieldContainer[InputPlace]:
         """In the order of the request."""
 
+    @builtins.property
+    def roots(self) -> containers.RepeatedCompositeFieldContainer[Root]: ...
     def __init__(
         self,
         *,
         places: abc.Iterable[InputPlace] | None = ...,
         part_bytes: builtins.int = ...,
+        bytes_max: builtins.int = ...,
+        bucket: builtins.str = ...,
+        roots: abc.Iterable[Root] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["part_bytes", b"part_bytes", "places", b"places"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["bucket", b"bucket", "bytes_max", b"bytes_max", "part_bytes", b"part_bytes", "places", b"places", "roots", b"roots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Root(message.Message):
+    """Shared storage by name: where each operating system has it; empty where it has not."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    LINUX_FIELD_NUMBER: builtins.int
+    WINDOWS_FIELD_NUMBER: builtins.int
+    MACOS_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    linux: builtins.str
+    windows: builtins.str
+    macos: builtins.str
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        linux: builtins.str = ...,
+        windows: builtins.str = ...,
+        macos: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["linux", b"linux", "macos", b"macos", "name", b"name", "windows", b"windows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1419,7 +1598,7 @@ class InputPlace(message.Message):
     """What a row may name: s3://BUCKET/KEY."""
     is_there: builtins.bool
     in_parts: builtins.bool
-    """Whole objects: sent, it is there. Parts: call again when all are sent, and they are joined."""
+    """Call again when all are sent: parts are then joined, and what came is verified."""
     @builtins.property
     def parts(self) -> containers.RepeatedCompositeFieldContainer[InputPart]:
         """What is still to be sent; empty when it is there."""

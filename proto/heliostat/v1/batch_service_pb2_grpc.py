@@ -54,6 +54,11 @@ class BatchServiceStub:
                 request_serializer=heliostat_dot_v1_dot_batch__service__pb2.ListClipsRequest.SerializeToString,
                 response_deserializer=heliostat_dot_v1_dot_batch__service__pb2.ListClipsResponse.FromString,
                 _registered_method=True)
+        self.ListChunks = channel.unary_unary(
+                '/heliostat.v1.BatchService/ListChunks',
+                request_serializer=heliostat_dot_v1_dot_batch__service__pb2.ListChunksRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_batch__service__pb2.ListChunksResponse.FromString,
+                _registered_method=True)
         self.Watch = channel.unary_stream(
                 '/heliostat.v1.BatchService/Watch',
                 request_serializer=heliostat_dot_v1_dot_batch__service__pb2.WatchRequest.SerializeToString,
@@ -148,6 +153,13 @@ class BatchServiceServicer:
 
     def ListClips(self, request, context):
         """In the order of the file.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChunks(self, request, context):
+        """A clip's recorded chunks, with presigned URLs of their files.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -265,6 +277,11 @@ def add_BatchServiceServicer_to_server(servicer, server):
                     servicer.ListClips,
                     request_deserializer=heliostat_dot_v1_dot_batch__service__pb2.ListClipsRequest.FromString,
                     response_serializer=heliostat_dot_v1_dot_batch__service__pb2.ListClipsResponse.SerializeToString,
+            ),
+            'ListChunks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChunks,
+                    request_deserializer=heliostat_dot_v1_dot_batch__service__pb2.ListChunksRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_batch__service__pb2.ListChunksResponse.SerializeToString,
             ),
             'Watch': grpc.unary_stream_rpc_method_handler(
                     servicer.Watch,
@@ -440,6 +457,33 @@ class BatchService:
             '/heliostat.v1.BatchService/ListClips',
             heliostat_dot_v1_dot_batch__service__pb2.ListClipsRequest.SerializeToString,
             heliostat_dot_v1_dot_batch__service__pb2.ListClipsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChunks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.BatchService/ListChunks',
+            heliostat_dot_v1_dot_batch__service__pb2.ListChunksRequest.SerializeToString,
+            heliostat_dot_v1_dot_batch__service__pb2.ListChunksResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,8 @@ class BatchServiceStub:
     """The newest first."""
     ListClips: grpc.UnaryUnaryMultiCallable[batch_service_pb2.ListClipsRequest, batch_service_pb2.ListClipsResponse]
     """In the order of the file."""
+    ListChunks: grpc.UnaryUnaryMultiCallable[batch_service_pb2.ListChunksRequest, batch_service_pb2.ListChunksResponse]
+    """A clip's recorded chunks, with presigned URLs of their files."""
     Watch: grpc.UnaryStreamMultiCallable[batch_service_pb2.WatchRequest, batch_service_pb2.WatchResponse]
     """Every change of a batch from the given event on, without a gap or a repeat."""
     Cancel: grpc.UnaryUnaryMultiCallable[batch_service_pb2.CancelRequest, batch_service_pb2.CancelResponse]
@@ -80,6 +82,8 @@ class BatchServiceAsyncStub(BatchServiceStub):
     """The newest first."""
     ListClips: aio.UnaryUnaryMultiCallable[batch_service_pb2.ListClipsRequest, batch_service_pb2.ListClipsResponse]  # type: ignore[assignment]
     """In the order of the file."""
+    ListChunks: aio.UnaryUnaryMultiCallable[batch_service_pb2.ListChunksRequest, batch_service_pb2.ListChunksResponse]  # type: ignore[assignment]
+    """A clip's recorded chunks, with presigned URLs of their files."""
     Watch: aio.UnaryStreamMultiCallable[batch_service_pb2.WatchRequest, batch_service_pb2.WatchResponse]  # type: ignore[assignment]
     """Every change of a batch from the given event on, without a gap or a repeat."""
     Cancel: aio.UnaryUnaryMultiCallable[batch_service_pb2.CancelRequest, batch_service_pb2.CancelResponse]  # type: ignore[assignment]
@@ -140,6 +144,14 @@ class BatchServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[batch_service_pb2.ListClipsResponse, abc.Awaitable[batch_service_pb2.ListClipsResponse]]:
         """In the order of the file."""
+
+    @abc_1.abstractmethod
+    def ListChunks(
+        self,
+        request: batch_service_pb2.ListChunksRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[batch_service_pb2.ListChunksResponse, abc.Awaitable[batch_service_pb2.ListChunksResponse]]:
+        """A clip's recorded chunks, with presigned URLs of their files."""
 
     @abc_1.abstractmethod
     def Watch(

@@ -254,6 +254,7 @@ class ChunkReport(message.Message):
     LANES_FIELD_NUMBER: builtins.int
     STEERED_FIELD_NUMBER: builtins.int
     PROFILE_FIELD_NUMBER: builtins.int
+    CHANGES_FIELD_NUMBER: builtins.int
     chunk: builtins.int
     frames: builtins.int
     """Frames of its segment; fewer than 33 only in a clip's last chunk."""
@@ -271,6 +272,10 @@ class ChunkReport(message.Message):
     def steered(self) -> containers.RepeatedCompositeFieldContainer[types_pb2.PromptMark]:
         """Changes of prompt that came while the clip rendered, up to and with this chunk."""
 
+    @builtins.property
+    def changes(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Numbers of the lease's changes of prompt that were due when it was begun."""
+
     def __init__(
         self,
         *,
@@ -283,10 +288,11 @@ class ChunkReport(message.Message):
         lanes: builtins.int = ...,
         steered: abc.Iterable[types_pb2.PromptMark] | None = ...,
         profile: builtins.str = ...,
+        changes: abc.Iterable[builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "energy_joules", b"energy_joules"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "artifacts", b"artifacts", "chunk", b"chunk", "encode_seconds", b"encode_seconds", "energy_joules", b"energy_joules", "frames", b"frames", "lanes", b"lanes", "profile", b"profile", "render_seconds", b"render_seconds", "steered", b"steered"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "artifacts", b"artifacts", "changes", b"changes", "chunk", b"chunk", "encode_seconds", b"encode_seconds", "energy_joules", b"energy_joules", "frames", b"frames", "lanes", b"lanes", "profile", b"profile", "render_seconds", b"render_seconds", "steered", b"steered"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__energy_joules: _TypeAlias = typing.Literal["energy_joules"]  # noqa: Y015
     _WhichOneofArgType__energy_joules: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules"]  # noqa: Y015
@@ -560,8 +566,9 @@ class Lease(message.Message):
 
     @builtins.property
     def steers(self) -> containers.RepeatedCompositeFieldContainer[types_pb2.PromptMark]:
-        """Changes of prompt that were asked for while it renders; those that a chunk has recorded are
-        left out. Chunk 0 stands for the next one that is begun.
+        """Changes of prompt that were asked for while it renders, until a recorded chunk was begun with
+        them. Each counts from its chunk on, or the next one that is begun (0 stands for that one); of
+        several that are due at once the highest number counts.
         """
 
     def __init__(
@@ -617,6 +624,7 @@ class ClipOrder(message.Message):
     RECORDED_FIELD_NUMBER: builtins.int
     INPUTS_FIELD_NUMBER: builtins.int
     PROFILE_FIELD_NUMBER: builtins.int
+    ORIGIN_FIELD_NUMBER: builtins.int
     project: builtins.str
     batch_id: builtins.str
     batch_name: builtins.str
@@ -637,6 +645,10 @@ class ClipOrder(message.Message):
     def inputs(self) -> containers.RepeatedCompositeFieldContainer[InputUrl]:
         """Where the node gets what the clip starts from, of those that lie in the object store."""
 
+    @builtins.property
+    def origin(self) -> types_pb2.Origin:
+        """Absent where it is rendered from nothing."""
+
     def __init__(
         self,
         *,
@@ -651,10 +663,11 @@ class ClipOrder(message.Message):
         recorded: abc.Iterable[RecordedChunk] | None = ...,
         inputs: abc.Iterable[InputUrl] | None = ...,
         profile: builtins.str = ...,
+        origin: types_pb2.Origin | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["spec", b"spec"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["origin", b"origin", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "batch_name", b"batch_name", "columns", b"columns", "inputs", b"inputs", "name", b"name", "profile", b"profile", "project", b"project", "recorded", b"recorded", "row", b"row", "spec", b"spec", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "batch_name", b"batch_name", "columns", b"columns", "inputs", b"inputs", "name", b"name", "origin", b"origin", "profile", b"profile", "project", b"project", "recorded", b"recorded", "row", b"row", "spec", b"spec", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

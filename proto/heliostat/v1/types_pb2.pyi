@@ -350,20 +350,24 @@ class PromptMark(message.Message):
     CHUNK_FIELD_NUMBER: builtins.int
     PROMPT_FIELD_NUMBER: builtins.int
     BLEND_CHUNKS_FIELD_NUMBER: builtins.int
+    NUMBER_FIELD_NUMBER: builtins.int
     chunk: builtins.int
     prompt: builtins.str
     blend_chunks: builtins.int
     """Chunks over which it takes over; 1 is at once."""
+    number: builtins.int
+    """Of a change that was asked for while the clip renders: names it, and grows with each."""
     def __init__(
         self,
         *,
         chunk: builtins.int = ...,
         prompt: builtins.str = ...,
         blend_chunks: builtins.int = ...,
+        number: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["blend_chunks", b"blend_chunks", "chunk", b"chunk", "prompt", b"prompt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["blend_chunks", b"blend_chunks", "chunk", b"chunk", "number", b"number", "prompt", b"prompt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -95,6 +95,7 @@ def test_agents_read_what_the_node_was_told(tmp_path: Path, monkeypatch: pytest.
         model=tmp_path / "model",
         lanes=3,
         inputs=("/mnt/plates",),
+        roots={"show": "/mnt/show"},
     )
     settings.save()
     monkeypatch.setenv(NODE_VARIABLE, str(settings.path))
@@ -132,6 +133,23 @@ def test_what_cards_may_take_and_how_they_run_is_a_flag_or_in_the_file(tmp_path:
         child(vram="much")
 
 
+def test_roots_are_a_flag_or_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "node.toml"
+    file.write_text('[node.roots]\nshow = "/mnt/show"\nnas = "films"\n')
+
+    def roots(**flags: object) -> dict[str, str]:
+        said = machine.said_of(file, {"renderer": "testcard", **flags})
+        settings = machine.settings_of(said, directory=tmp_path, stamps=tmp_path, file=file)
+        return dict(settings.roots)
+
+    assert roots() == {"show": "/mnt/show", "nas": f"{tmp_path}/films"}
+    assert roots(roots=machine.roots_of(["a1=/a=b"])) == {"a1": "/a=b"}
+    for wrong, why in ((["show"], "write it as NAME=DIR"), (["a1=/a", "a1=/b"], "given twice")):
+        with pytest.raises(JoinError, match=why):
+            machine.roots_of(wrong)
+
+
 @pytest.mark.parametrize(
     ("line", "named"),
     [
@@ -141,6 +159,8 @@ def test_what_cards_may_take_and_how_they_run_is_a_flag_or_in_the_file(tmp_path:
         ('lanes = "3"', "node.lanes"),
         ("lanes = true", "node.lanes"),
         ("inputs = [1]", "node.inputs"),
+        ('roots = "/mnt"', "node.roots"),
+        ("roots = {show = 1}", "node.roots"),
     ],
 )
 def test_what_a_nodes_file_cannot_say_is_named(tmp_path: Path, line: str, named: str):

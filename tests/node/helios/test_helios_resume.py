@@ -16,6 +16,7 @@ from node_agent.render.negatives import Origin, read_negative, write_negative
 from node_agent.render.renderer import (
     Checkpoint,
     CheckpointError,
+    Fork,
     Negative,
     PromptMark,
     needed_negatives,
@@ -50,6 +51,7 @@ def modes(picture, footage):
         "image": {"image": str(picture), "width": 128},
         "video": {"video": str(footage(70)[0])},
         "interactive": {"schedule": (NIGHT,)},
+        "forked": {"fork": Fork(chunk=2, seed=9)},
         "skipping": {"skip_first_chunk": True},
         "image skipping": {"image": str(picture), "width": 128, "skip_first_chunk": True},
     }
@@ -65,7 +67,15 @@ def checkpoint_at(chunk, whole, **options):
     [
         *(
             ("distilled", mode)
-            for mode in ("text", "image", "video", "interactive", "skipping", "image skipping")
+            for mode in (
+                "text",
+                "image",
+                "video",
+                "interactive",
+                "forked",
+                "skipping",
+                "image skipping",
+            )
         ),
         *itertools.product(("mid", "base"), ("text", "video")),
     ],

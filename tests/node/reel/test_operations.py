@@ -10,9 +10,9 @@ import pytest
 from node_agent.cli import parse
 from node_agent.reel.operations import all_again, branched, differences, extended, remaining
 from node_agent.reel.presets import table
-from node_agent.reel.reel import Fork, Record, Reel, ReelChunk, ReelError, ReelFile
+from node_agent.reel.reel import Record, Reel, ReelChunk, ReelError, ReelFile
 from node_agent.render.messages import ChunkDone, FileRecord
-from node_agent.render.renderer import PromptMark, RenderSpec
+from node_agent.render.renderer import Fork, PromptMark, RenderSpec
 
 FOLDER = Path("/films/fox.reel")
 DOCS = Path(__file__).parents[3] / "docs"
@@ -88,14 +88,13 @@ def test_a_new_prompt_takes_the_place_of_what_was_planned_from_there_on():
     assert [mark.chunk for mark in longer.spec.schedule] == [1, 3, 4]
 
 
-def test_a_branchs_seed_counts_at_its_first_chunk_only():
+def test_a_branchs_seed_goes_with_it_and_with_what_is_made_of_it():
     clip = branched(record(132, 4), "other", 2, seed=9)
-    assert remaining(clip, FOLDER).branch_seed == 9
+    assert remaining(clip, FOLDER).spec.fork == Fork(chunk=2, seed=9)
     begun = replace(clip, chunks=record(132, 3).chunks)
-    assert remaining(begun, FOLDER).branch_seed is None
     assert branched(begun, "same", 2).fork == Fork(chunk=2, seed=9)
     assert branched(begun, "earlier", 1).fork is None
-    assert remaining(extended(clip, "longer", 165), FOLDER).branch_seed == 9
+    assert remaining(extended(clip, "longer", 165), FOLDER).spec.fork == Fork(chunk=2, seed=9)
 
 
 def test_only_a_finished_clip_is_decoded_again():

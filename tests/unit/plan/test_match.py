@@ -14,6 +14,11 @@ DIGEST = "0123abcd" * 8
 TYPES, TAGS = ("cpu", "rtx-4060-ti", "h100"), ("fast-disk", "lan", "den")
 PROFILES = ("exact", "fast", "of-another-farm")
 MODELS = ("helios", DIGEST)
+STACKS = (
+    "torch-2.13.0,cpu,fast,x264",
+    "torch-2.13.0,cpu,exact,x264",
+    "torch-2.14.0,cpu,exact,x264",
+)
 VRAM = st.sampled_from([0, 8 * GIB, 16 * GIB, 24 * GIB])
 
 NEEDS = st.builds(
@@ -23,6 +28,7 @@ NEEDS = st.builds(
     tags=st.lists(st.sampled_from(TAGS), max_size=2).map(tuple),
     profile=st.sampled_from(["", *PROFILES]),
     model=st.sampled_from(["", *MODELS, DIGEST[:8], DIGEST[:7], "helio", "ffffffffff"]),
+    stack_id=st.sampled_from(["", *STACKS]),
 )
 CARDS = st.builds(
     CardFacts,
@@ -32,6 +38,7 @@ CARDS = st.builds(
     tags=st.lists(st.sampled_from(TAGS), max_size=3).map(tuple),
     profiles=st.lists(st.sampled_from(PROFILES), max_size=3, unique=True).map(tuple),
     models=st.lists(st.sampled_from(MODELS), max_size=2).map(tuple),
+    stack_id=st.sampled_from(["", *STACKS]),
 )
 
 
@@ -97,3 +104,30 @@ def test_a_card_of_unknown_models_matches_only_where_none_is_asked_for() -> None
     unknown = CardFacts(card_id="a")
     assert matches(Needs(), unknown)
     assert not matches(Needs(model="helios"), unknown)
+
+
+def test_a_stack_is_had_with_any_profile_that_the_card_offers() -> None:
+    """A card names the stack with the profile that it has loaded, and clips may have another."""
+    fast, exact, newer = STACKS
+    card = CardFacts(card_id="a", profiles=("exact", "fast"), stack_id=exact)
+    assert matches(Needs(stack_id=exact), card)
+    assert matches(Needs(stack_id=fast), card, "exact"), "a pin overrules the quality"
+    assert Needs(stack_id=fast).pinned == "fast"
+    assert not matches(Needs(stack_id=newer), card)
+    assert unmet(Needs(stack_id=newer), card) == (
+        f"has the stack {exact}, the batch wants {newer}",
+    )
+    only = CardFacts(card_id="a", profiles=("exact",), stack_id=exact)
+    assert not matches(Needs(stack_id=fast), only)
+
+
+def test_a_card_that_has_not_loaded_its_model_has_no_stack() -> None:
+    assert unmet(Needs(stack_id=STACKS[0]), CardFacts(card_id="a")) == (
+        f"does not say what stack it has, the batch wants {STACKS[0]}",
+    )
+
+
+def test_a_renderer_without_profiles_in_its_stack_matches_exactly() -> None:
+    card = CardFacts(card_id="a", stack_id="simulated")
+    assert matches(Needs(stack_id="simulated"), card)
+    assert not matches(Needs(stack_id="simulated-2"), card)

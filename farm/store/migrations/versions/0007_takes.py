@@ -55,18 +55,28 @@ def upgrade() -> None:
     op.create_index(
         "ix_clips_digest", "clips", ["digest"], sqlite_where=reusable, postgresql_where=reusable
     )
+    derived = sa.text("origin_clip IS NOT NULL")
+    op.create_index(
+        "ix_clips_origin_clip", "clips", ["origin_clip"], sqlite_where=derived,
+        postgresql_where=derived,
+    )  # fmt: skip
     op.create_table(
         "steers",
-        sa.Column("number", _SEQUENCE, nullable=False),
+        sa.Column("number", _SEQUENCE, autoincrement=False, nullable=False),
         sa.Column("clip_id", sa.Text(), nullable=False),
         sa.Column("chunk", sa.Integer(), nullable=False),
         sa.Column("prompt", sa.Text(), nullable=False),
         sa.Column("blend_chunks", sa.Integer(), nullable=False),
         sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("settled", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(["clip_id"], ["clips.clip_id"], name="fk_steers_clip_id_clips"),
         sa.PrimaryKeyConstraint("number", name="pk_steers"),
     )
     op.create_index("ix_steers_clip_id", "steers", ["clip_id"])
+    unsettled = sa.text("settled IS NULL")
+    op.create_index(
+        "ix_steers_open", "steers", ["number"], sqlite_where=unsettled, postgresql_where=unsettled
+    )
     op.create_table(
         "notices",
         sa.Column("number", _SEQUENCE, nullable=False),
@@ -103,6 +113,7 @@ def downgrade() -> None:
     op.drop_table("saved_looks")
     op.drop_table("notices")
     op.drop_table("steers")
+    op.drop_index("ix_clips_origin_clip", "clips")
     op.drop_index("ix_clips_digest", "clips")
     for table, columns in _ADDED.items():
         for name, _type, _default in reversed(columns):

@@ -1,31 +1,24 @@
-"""Settings: one TOML file, then the environment, then flags; the later one wins.
-
-Every setting has one name: `s3_endpoint` in the file, `HELIOSTAT_S3_ENDPOINT` in the environment,
-`--s3-endpoint` on the command line. docs/configuration.md lists them all.
-"""
+"""Every setting: its name, its kind, its default, and what it is."""
 
 from __future__ import annotations
 
-import difflib
-import ipaddress
 import os
+import re
 import shlex
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
-    InitSettingsSource,
     NoDecode,
-    PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
 from farm.domain.errors import FarmError
-from farm.failpoints import VARIABLE as FAILPOINTS
+from farm.domain.roots import roots_of
+from farm.plan.tariff import parse_cloud, parse_prices
 
 PREFIX: Final = "HELIOSTAT_"
 CONFIG_VARIABLE: Final = "HELIOSTAT_CONFIG"
@@ -33,6 +26,7 @@ FILE_NAME: Final = "farm.toml"
 """In the data directory, where no other file is named."""
 
 TOKEN_CHARS_MIN: Final = 16
+_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 _LAST_PORT: Final = 65_535 - 20
 
 
@@ -88,6 +82,11 @@ class FarmConfig(BaseSettings):
         description="Directories of the nodes that clips may start from files of; on loopback "
         "none means anywhere. In the environment they stand apart by colons.",
     )
+    roots: dict[str, dict[str, str]] = Field(
+        {},
+        description="Shared storage by name: a table of `linux`, `windows`, `macos` for each. In "
+        "the environment as JSON.",
+    )
     ledger: SecretStr | None = Field(
         None,
         description="postgresql://USER@HOST/DATABASE of the ledger; empty keeps it in the data "
@@ -118,6 +117,11 @@ class FarmConfig(BaseSettings):
     )
     redis_password: SecretStr | None = Field(None, description="Password of that Redis.")
     ray_dashboard: bool = Field(False, description="Start Ray's dashboard, on loopback.")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins, such as `https://tools.example`, whose pages may call the API by "
+        "JSON in a browser; `*` is all. In the environment they stand apart by commas.",
+    )
     tls_certificate: Path | None = Field(
         None, description="PEM file of the gateway's certificate; off loopback one is made."
     )
@@ -147,6 +151,40 @@ class FarmConfig(BaseSettings):
         "",
         pattern=r"^(\d{1,4}(,\d{1,4})*)?$",
         description="Its steps, as in `2,2,2`; empty: 1,1,1.",
+    )
+    currency: str = Field(
+        "USD", pattern="^[A-Z]{3}$", description="What money is reckoned in; ISO 4217."
+    )
+    electricity_price: float = Field(
+        0.17, ge=0, le=1e6, description="Of a kWh. [average of US households, assumed]"
+    )
+    card_prices: str = Field(
+        "",
+        description="Of cards by type, as in `rtx-4060-ti=420,h100=28000`; the others' are as the "
+        "card table has them. [assumed]",
+    )
+    card_years: float = Field(
+        3.0, gt=0, le=100, description="Over which a card's price is spread. [assumed]"
+    )
+    card_watts: float = Field(
+        65.0,
+        ge=0,
+        le=10_000,
+        description="Of a card that neither measures nor says what it draws, such as a CPU slot. "
+        "[assumed]",
+    )
+    h100_hour_price: float = Field(
+        2.5, ge=0, le=1e6, description="Of an H100 rented by the hour. [assumed]"
+    )
+    cloud_prices: str = Field(
+        "2,4,8",
+        description="Of a generation in a cloud: lowest, average, highest. [by the press]",
+    )
+    cloud_second_price: float = Field(
+        0.0,
+        ge=0,
+        le=1e6,
+        description="Of a second of video in a cloud; above 0 it takes the average's place.",
     )
     mark_seam_flicker: float = Field(
         4.0,
@@ -194,6 +232,18 @@ class FarmConfig(BaseSettings):
         shlex.split(value)  # ValueError: the quotes do not match
         return value
 
+    @field_validator("card_prices")
+    @classmethod
+    def _prices(cls, value: str) -> str:
+        parse_prices(value)
+        return value
+
+    @field_validator("cloud_prices")
+    @classmethod
+    def _cloud(cls, value: str) -> str:
+        parse_cloud(value)
+        return value
+
     @field_validator("redis")
     @classmethod
     def _no_secret(cls, value: str) -> str:
@@ -204,6 +254,29 @@ class FarmConfig(BaseSettings):
             raise ValueError(f"{value!r} is no address; write HOST:PORT")
         return value
 
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _by_commas(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r} is no origin; write https://HOST or https://HOST:PORT"
+                )
+        return origins
+
+    @field_validator("roots")
+    @classmethod
+    def _that_can_be(cls, roots: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        roots_of(roots)
+        return roots
+
     @field_validator("inputs", mode="before")
     @classmethod
     def _apart(cls, value: Any) -> Any:
@@ -213,140 +286,3 @@ class FarmConfig(BaseSettings):
     @classmethod
     def _in_order(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
         return tuple(Path(os.path.abspath(path.expanduser())) for path in paths)
-
-
-def load(
-    config_file: Path | None = None,
-    flags: Mapping[str, Any] | None = None,
-    remembered: Mapping[str, Any] | None = None,
-) -> FarmConfig:
-    """All layers together. `flags` that are None were not given. Raises `ConfigError`.
-
-    `remembered` is what a farm was started with the last time: it counts where nothing else does.
-    """
-    given = {name: value for name, value in (flags or {}).items() if value is not None}
-    path, values = _file_values(config_file, given)
-
-    class Layered(FarmConfig):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            last_time = InitSettingsSource(settings_cls, dict(remembered or {}))
-            return init_settings, env_settings, InitSettingsSource(settings_cls, values), last_time
-
-    try:
-        return Layered(**given)
-    except ValidationError as error:
-        raise ConfigError(
-            [
-                f"{_place(str(each['loc'][0]) if each['loc'] else '', given, path)}: {each['msg']}"
-                for each in error.errors(include_input=False, include_url=False)
-            ]
-        ) from None
-
-
-def start_problems(config: FarmConfig) -> list[str]:
-    """What `farm up` lacks; empty when it may start.
-
-    A farm that others can reach is never open: it has tokens that its owner chose, and an object
-    store that is meant to be reached.
-    """
-    lacking: list[str] = []
-    if not is_loopback(config.host):
-        why = f"needed off loopback (host is {config.host})"
-        for name, what in (
-            ("api_token", "an API token"),
-            ("ray_token", "a Ray token"),
-            ("s3_endpoint", "an S3 endpoint"),
-        ):
-            if not getattr(config, name):
-                lacking.append(f"{what} is {why}: set {_names(name)}")
-        if os.environ.get(FAILPOINTS):
-            lacking.append(f"{FAILPOINTS} is set, which is for tests on loopback: unset it")
-    if config.s3_endpoint:
-        lacking += [
-            f"the object store at {config.s3_endpoint} needs a key: set {_names(name)}"
-            for name in ("s3_access_key", "s3_secret_key")
-            if not getattr(config, name)
-        ]
-    for name in ("api_token", "ray_token"):
-        token: SecretStr | None = getattr(config, name)
-        if token and (len(token) < TOKEN_CHARS_MIN or not token.get_secret_value().isascii()):
-            lacking.append(
-                f"{name} is too weak: use at least {TOKEN_CHARS_MIN} ASCII characters, "
-                "such as `openssl rand -hex 32` prints"
-            )
-    if (config.tls_certificate is None) != (config.tls_key is None):
-        lacking.append(
-            f"TLS needs a certificate and its key: set {_names('tls_certificate')}, "
-            f"and {_names('tls_key')}"
-        )
-    if config.renderer == "helios" and config.model is None and not config.only_cpu_cards:
-        lacking.append(
-            f"the renderer helios needs a model: set {_names('model')}, "
-            "or use the renderer testcard"
-        )
-    return lacking
-
-
-def is_loopback(host: str) -> bool:
-    """Only this machine can reach it."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def _names(name: str) -> str:
-    """A setting in every spelling that its user may look for; secrets are no flags."""
-    has_no_flag = name.endswith(("_token", "_key", "_certificate"))
-    flag = "" if has_no_flag else f"--{name.replace('_', '-')}, "
-    return f"{flag}{PREFIX}{name.upper()} or {name} in {FILE_NAME}"
-
-
-def _file_values(
-    config_file: Path | None, given: Mapping[str, Any]
-) -> tuple[Path | None, dict[str, Any]]:
-    """The file that counts, and what it says."""
-    named = config_file or os.environ.get(CONFIG_VARIABLE)
-    if named:
-        path = Path(named).expanduser()
-    else:
-        default = FarmConfig.model_fields["data_dir"].default
-        data_dir = given.get("data_dir") or os.environ.get(f"{PREFIX}DATA_DIR") or default
-        path = Path(data_dir).expanduser() / FILE_NAME
-        if not path.exists():
-            return None, {}
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError([f"{path}: there is no such file"]) from None
-    except (OSError, ValueError) as error:
-        raise ConfigError([f"{path}: cannot be read ({error})"]) from None
-    known = list(FarmConfig.model_fields)
-    unknown = [_unknown(path, key, known) for key in values if key not in known]
-    if unknown:
-        raise ConfigError(unknown)
-    return path, values
-
-
-def _unknown(path: Path, key: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(key, known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(known)}"
-    return f"{path}: there is no setting {key!r}, {hint}"
-
-
-def _place(name: str, given: Mapping[str, Any], path: Path | None) -> str:
-    """Where a wrong value came from."""
-    if name in given:
-        return f"--{name.replace('_', '-')}"
-    variable = PREFIX + name.upper()
-    return variable if os.environ.get(variable) else f"{path}: {name}"

@@ -1,0 +1,1 @@
+"""The SDK for asyncio: `AsyncFarm`, with the calls of `Farm`."""

@@ -1,0 +1,77 @@
+"""What batches cost: counted with each recorded chunk, and held against their budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from farm.domain.batch import Batch, BatchState, Budget
+from farm.domain.clip import Clip
+from farm.domain.quote import Spent
+from farm.plan.board import Lease
+
+if TYPE_CHECKING:
+    from farm.coordinator.books import Books
+
+
+def chunk(
+    books: Books, clip: Clip, card_id: str, *, seconds: float, joules: float | None = None
+) -> None:
+    """Count `seconds` of a card for a clip; without joules, its power cap over that time."""
+    card = books.cards.get(card_id)
+    if card is None or seconds <= 0:
+        return
+    row = card.row
+    if joules is None:
+        joules = seconds * books.tariff.watts_of(row.card_type, row.power_cap_watts)
+    books.spend(
+        clip.batch_id, Spent(seconds, joules, books.tariff.money(row.card_type, seconds, joules))
+    )
+
+
+def wasted(books: Books, clip: Clip, lease: Lease | None, card_id: str, now: float) -> None:
+    """Count what an attempt took since its last recorded chunk, estimated by the lease."""
+    if lease is None or not lease.started or not clip.chunks_left:
+        return
+    lanes = sum(
+        books.clips.leases[held.clip_id].started
+        for held in books.clips.held_by(card_id)
+        if held.clip_id in books.clips.leases
+    )
+    chunk(books, clip, card_id, seconds=max(0.0, now - lease.since) / max(1, lanes))
+
+
+def over_budget(books: Books, batch: Batch) -> str:
+    """Why a batch may not go on, with the remedy; empty: it may."""
+    budget, spent = batch.budget, books.spent(batch)
+    for name, what, cap, used in (
+        ("money", books.tariff.currency, budget.money, spent.money),
+        ("hours", "card hours", budget.hours, spent.hours),
+        ("kwh", "kWh", budget.kilowatt_hours, spent.kilowatt_hours),
+    ):
+        if cap is not None and used >= cap:
+            return (
+                f"budget reached: {used:.4g} of {cap:g} {what}: "
+                f"`farm amend {batch.batch_id} --budget {name}={1.5 * max(cap, used):.3g}`, "
+                f"then `farm resume {batch.batch_id}`"
+            )
+    return ""
+
+
+def pause_at_budgets(books: Books, batch_id: str = "") -> None:
+    """Pause the open batches that have reached their budgets, all or one."""
+    for batch in list(_with_budget(books, batch_id)):
+        if reason := over_budget(books, batch):
+            books.decide(replace(batch, state=BatchState.PAUSED, reason=reason), "budget", reason)
+
+
+def _with_budget(books: Books, batch_id: str) -> Iterator[Batch]:
+    """Open batches with a budget and with chunks to render."""
+    entries = list(books.clips.entries())
+    if batch_id:
+        entry = books.clips.entry(batch_id)
+        entries = [entry] if entry is not None else []
+    for each in entries:
+        if each.batch.budget != Budget() and each.is_open and each.chunks_left.total():
+            yield each.batch

@@ -1,0 +1,195 @@
+"""Whose turn it is, for a forecast: the queues of all batches as counts of clips by size."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from farm.domain.clip import Work
+from farm.domain.project import Project
+from farm.plan.picture import BatchSeen
+from farm.plan.share import had
+
+JOBS_MAX: Final = 20_000
+"""Clips of a batch that are looked at one by one; of more, some of one size go as one."""
+SINGLES: Final = 4
+"""The last clips go one by one all the same: so many times as are taken at once, for each seat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A clip, or some of one size that one seat renders after another."""
+
+    batch_id: str
+    work: Work
+    units: float
+    """Cost of one chunk."""
+    chunks: int
+    clips: int = 1
+
+    def cut(self, chunks: int) -> Job:
+        """A part of it."""
+        return replace(self, chunks=chunks)
+
+
+class _Queue:
+    """A batch's waiting clips."""
+
+    def __init__(self, seen: BatchSeen, cost: Callable[[Work], float], seats: int) -> None:
+        self.batch, self.urgent = seen.batch, seen.urgent
+        self._cost, self._seats = cost, seats
+        self._counts: Counter[tuple[Work, int]] = Counter()
+        self._heap: list[tuple[float, int, tuple[Work, int]]] = []
+        self._number = 0
+        self._order = seen.batch.order.every
+        total = sum(seen.waiting.values())
+        self._at_once = -(-total // JOBS_MAX)
+        self._taken: Counter[tuple[Work, int]] = Counter()
+        self.clips = 0
+        self._all = dict(seen.waiting)
+        for (work, chunks), clips in seen.waiting.items():
+            if clips > 0 and chunks > 0:
+                self.add(work, chunks, clips)
+
+    def add(self, work: Work, chunks: int, clips: int = 1) -> None:
+        key = work, chunks
+        if not self._counts[key]:
+            self._number += 1
+            heapq.heappush(self._heap, (self._place(key), self._number, key))
+        self._counts[key] += clips
+        self.clips += clips
+
+    def _place(self, key: tuple[Work, int]) -> float:
+        """The longest first; in another order all sizes come alike, each in its proportion."""
+        if self._order == 0:
+            return -key[1]
+        return (self._taken[key] + 0.5) / max(1, self._all.get(key, 1))
+
+    def __bool__(self) -> bool:
+        return bool(self._heap)
+
+    def pop(self) -> Job:
+        _, number, key = self._heap[0]
+        work, chunks = key
+        many = self.clips > SINGLES * self._seats * self._at_once
+        clips = min(self._counts[key], self._at_once) if many else 1
+        self._counts[key] -= clips
+        self.clips -= clips
+        self._taken[key] += clips
+        if not self._counts[key]:
+            heapq.heappop(self._heap)
+        elif self._order:
+            heapq.heapreplace(self._heap, (self._place(key), number, key))
+        return Job(self.batch.batch_id, work, self._cost(work), chunks * clips, clips)
+
+
+class Line:
+    """All of them."""
+
+    def __init__(
+        self,
+        batches: Iterable[BatchSeen],
+        *,
+        cost: Callable[[Work], float],
+        seats: int,
+        may_have: Callable[[str, int], bool],
+        projects: Mapping[str, Project],
+        limits: Mapping[str, int],
+        half_life_seconds: float,
+        now: float,
+    ) -> None:
+        """`may_have` says whether a card, by its index, may render a batch at all."""
+        self.may_have = may_have
+        self._half_life = half_life_seconds
+        self._cost, self._limits, self._projects = cost, limits, projects
+        queues = [_Queue(seen, cost, seats) for seen in batches]
+        self._queues = {queue.batch.batch_id: queue for queue in queues}
+        self._held: Counter[str] = Counter()
+        self._of_project: Counter[str] = Counter()
+        self._had: defaultdict[str, float] = defaultdict(float)
+        for name, project in projects.items():
+            self._had[name] = had(project, now, half_life_seconds)
+        self._levels: dict[int, tuple[list[_Queue], dict[str, list[_Queue]]]] = {}
+        for queue in queues:
+            urgent, by_project = self._levels.setdefault(queue.batch.priority, ([], {}))
+            if queue.urgent is not None:
+                urgent.append(queue)
+            else:
+                by_project.setdefault(queue.batch.project, []).append(queue)
+        for urgent, _ in self._levels.values():
+            urgent.sort(key=lambda queue: queue.urgent or 0.0)
+        self._priorities = sorted(self._levels, reverse=True)
+
+    def left_of(self, batch_id: str) -> int:
+        """Clips of a batch that still wait."""
+        return self._queues[batch_id].clips
+
+    def next(self, card: int, at: float) -> Job | None:
+        """What a card takes `at` seconds from now, or None; its project is charged."""
+        for priority in self._priorities:
+            urgent, by_project = self._levels[priority]
+            lists = [urgent]
+            if by_project:
+                lists += [by_project[n] for n in sorted(by_project, key=self._had.__getitem__)]
+            for queues in lists:
+                while queues and not queues[0]:
+                    del queues[0]
+                for queue in queues:
+                    if queue and self._room(queue) and self.may_have(queue.batch.batch_id, card):
+                        return self._take(queue, at)
+        return None
+
+    def ended(self, job: Job) -> None:
+        """A clip has left its seat."""
+        self._count(self._queues[job.batch_id], -1)
+
+    def holds(self, job: Job) -> None:
+        """A seat has a clip of this already."""
+        self._count(self._queues[job.batch_id], 1)
+
+    def give_back(self, job: Job, chunks: int) -> None:
+        """So many chunks of it wait again."""
+        queue = self._queues[job.batch_id]
+        queue.add(job.work, chunks)
+        _, by_project = self._levels[queue.batch.priority]
+        queues = by_project.setdefault(queue.batch.project, [])
+        if queue.urgent is None and queue not in queues:
+            queues.insert(0, queue)
+
+    def is_limited(self, job: Job) -> bool:
+        """Something else may have waited for this clip's end only."""
+        batch = self._queues[job.batch_id].batch
+        project = self._projects.get(batch.project)
+        return bool(batch.limits) or (project is not None and project.cap is not None)
+
+    def _take(self, queue: _Queue, at: float) -> Job:
+        job = queue.pop()
+        self._count(queue, 1)
+        project = self._projects.get(queue.batch.project)
+        # What is charged later has faded less: the same as if all that was charged before had.
+        faded = 2.0 ** (at / self._half_life)
+        weight = project.weight if project else 1.0
+        self._had[queue.batch.project] += job.chunks * job.units * faded / weight
+        return job
+
+    def _room(self, queue: _Queue) -> bool:
+        batch = queue.batch
+        project = self._projects.get(batch.project)
+        cap = project.cap if project is not None else None
+        full = cap is not None and self._of_project[batch.project] >= cap
+        if full and self._others_wait(batch.project):
+            return False
+        return all(
+            self._held[name] < self._limits[name] for name in batch.limits if name in self._limits
+        )
+
+    def _others_wait(self, project: str) -> bool:
+        return any(q and q.batch.project != project for q in self._queues.values())
+
+    def _count(self, queue: _Queue, more: int) -> None:
+        self._of_project[queue.batch.project] += more
+        for name in queue.batch.limits:
+            self._held[name] += more

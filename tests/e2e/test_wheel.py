@@ -1,0 +1,141 @@
+"""`pip install heliostat` without extras: enough to submit, watch and fetch.
+
+The wheel is built and installed beside the base dependencies alone, as the locks have them: links
+to this environment's own copies, so nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import venv
+import zipfile
+from importlib.metadata import Distribution, distribution
+from pathlib import Path
+
+import pytest
+
+from farm.client.local import find_local
+from tests.fixtures.farm import RealFarm, clean_environment
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parents[2]
+NEVER = ("torch", "ray", "av", "boto3", "sqlalchemy", "numpy", "starlette", "diffusers")
+
+
+def base_distributions() -> list[Distribution]:
+    """What heliostat requires without extras, and what that requires."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    named = re.search(r"^dependencies = \[(.*?)^\]", project, re.MULTILINE | re.DOTALL)
+    assert named is not None
+    wanted = re.findall(r'"([A-Za-z0-9._-]+)', named[1])
+    found: dict[str, Distribution] = {}
+    while wanted:
+        name = re.sub(r"[-_.]+", "-", wanted.pop()).lower()
+        if name in found:
+            continue
+        try:
+            found[name] = distribution(name)
+        except ModuleNotFoundError:
+            continue  # for another platform or Python
+        wanted += [
+            re.split(r"[\[<>=!~; (]", requirement)[0]
+            for requirement in found[name].requires or []
+            if "extra ==" not in requirement
+        ]
+    return list(found.values())
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` of an environment with heliostat's wheel and its base dependencies."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as content:
+        names = set(content.namelist())
+    assert {"farm/py.typed", "heliostat/py.typed", "farm/gateway/openapi.json"} <= names
+    home = folder / "environment"
+    venv.create(home, symlinks=True)
+    (packages,) = home.glob("lib/python*/site-packages")
+    for each in base_distributions():
+        for top in {path.parts[0] for path in each.files or () if path.parts[0] != ".."}:
+            source, link = Path(str(each.locate_file(top))), packages / top
+            if link.exists() and source.is_dir():  # `google` is shared
+                _link_shared(each, link, packages)
+            elif not link.exists():
+                _link(each, source, link, packages)
+    install = ["install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    python = str(home / "bin" / "python")
+    subprocess.run([sys.executable, "-m", "pip", "--python", python, *install], check=True)
+    return home / "bin"
+
+
+def _link(each: Distribution, source: Path, link: Path, packages: Path) -> None:
+    if source.is_dir() and not (source / "__init__.py").exists() and source.suffix == "":
+        _link_shared(each, link, packages)
+    elif source.name != "__pycache__":
+        link.symlink_to(source)
+
+
+def _link_shared(each: Distribution, folder: Path, packages: Path) -> None:
+    """Only this distribution's own files of a folder that others have files in too."""
+    for path in each.files or ():
+        target = packages / path
+        if path.parts[0] == folder.name and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(Path(str(each.locate_file(path))))
+
+
+@pytest.fixture
+def environment(farm: RealFarm) -> dict[str, str]:
+    local = find_local(farm.data_dir)
+    own = {"HELIOSTAT_ENDPOINT": local.endpoint, "HELIOSTAT_API_TOKEN": local.token}
+    inherited = {k: v for k, v in clean_environment().items() if k != "PYTHONPATH"}
+    return {**inherited, **own, "HELIOSTAT_DATA_DIR": os.devnull + "-none"}
+
+
+def ran(command: list[str | Path], environment: dict[str, str], folder: Path) -> str:
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_nothing_of_the_extras_is_there(bare: Path, tmp_path: Path) -> None:
+    script = "import importlib.util, sys; print(*filter(importlib.util.find_spec, sys.argv[1:]))"
+    assert ran([bare / "python", "-P", "-c", script, *NEVER], {}, tmp_path) == "\n"
+
+
+def test_the_command_line_submits_waits_and_fetches(
+    bare: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "shots.csv").write_text("id,prompt,frames,size\na,a fox,33,64x64\n")
+    submitted = ran(
+        [bare / "farm", "submit", "shots.csv", "--wait", "--json"], environment, tmp_path
+    )
+    batch = json.loads(submitted)["batch"]
+    assert batch["clips"]["done"] == 1
+    ran([bare / "farm", "fetch", batch["batch_id"], "takes"], environment, tmp_path)
+    assert len(list((tmp_path / "takes").glob("*.mp4"))) == 1
+
+
+def test_the_snippets_of_the_documents_run(
+    bare: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    text = (ROOT / "docs" / "sdk.md").read_text(encoding="utf-8")
+    said = [
+        ran([bare / "python", "-P", "-c", snippet], environment, tmp_path)
+        for snippet in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    ]
+    assert len(said) == 3
+    assert "2 takes in takes" in said[0]
+    assert "NOT_FOUND" in said[1]
+    assert "1 take, 2 cards" in said[2]
+    assert len(list(tmp_path.glob("*/*.mp4"))) == 3
