@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from farm.client.fetch import MANIFEST_NAME
-from farm.delivery.errors import BadDelivery
+from farm.media.errors import BadDelivery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
