@@ -35,7 +35,7 @@ _RETRIED: Final = (
         "BatchService",
         (
             "Get", "List", "ListClips", "Cancel", "Retry", "Pause", "Resume", "Amend", "Look",
-            "Score",
+            "Score", "Review",
         ),
     ),
     (

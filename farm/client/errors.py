@@ -8,8 +8,14 @@ from typing import Final
 import grpc
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
+from farm.delivery.errors import FetchFailed
 from farm.domain.errors import AmbiguousName, FarmError, NotFound, RequestConflict
 from farm.domain.spec import Problem
+
+__all__ = [
+    "AccessDenied", "BadRequest", "FarmBusy", "FarmUnreachable", "FetchFailed", "Refused",
+    "from_rpc", "status_of",
+]  # fmt: skip
 
 _DETAILS_KEY: Final = "grpc-status-details-bin"
 
@@ -47,12 +53,6 @@ class Refused(FarmError):
         super().__init__(f"{len(problems)} problem{'s' if len(problems) != 1 else ''}")
         self.problems = list(problems)
         """All of them, in the order of the file."""
-
-
-class FetchFailed(FarmError):
-    """A file could not be fetched whole."""
-
-    reason = "FETCH_FAILED"
 
 
 _BY_REASON: Final[dict[str, type[FarmError]]] = {

@@ -23,12 +23,14 @@ from farm.client import fetch as fetching
 from farm.client import submission
 from farm.client import watch as watching
 from farm.client.base import new_request_id
+from farm.client.clip_filter import ALL_CLIPS, ClipFilter
 from farm.client.connection import Connection
 from farm.client.deciding import Deciding
 from farm.client.errors import Refused
 from farm.client.fleet_calls import FleetCalls
 from farm.client.inputs import BesideFile, absolute_settings
 from farm.client.local import find_local
+from farm.client.reviewing import Reviewing
 from farm.client.saved_looks import SavedLooks
 from farm.client.submission import Planned
 from farm.client.times import timestamp
@@ -55,7 +57,7 @@ class Submitted:
     """This request_id had been accepted before; `batch` is what it became then."""
 
 
-class Farm(Deciding, FleetCalls, SavedLooks):
+class Farm(Deciding, Reviewing, FleetCalls, SavedLooks):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 
     def __init__(self, endpoint: str, token: str = "", ca: Path | None = None) -> None:
@@ -168,10 +170,14 @@ class Farm(Deciding, FleetCalls, SavedLooks):
             request.page_token = answer.next_page_token
 
     def clips(
-        self, batch_id: str, states: Sequence[types.ClipState.ValueType] = ()
+        self,
+        batch_id: str,
+        states: Sequence[types.ClipState.ValueType] = (),
+        *,
+        only: ClipFilter = ALL_CLIPS,
     ) -> Iterator[types.Clip]:
-        """A batch's clips in the order of its file, all or those in one of `states`."""
-        for page in self.clip_pages(batch_id, states=states):
+        """A batch's clips in the order of its file, all or those that `states` and `only` fit."""
+        for page in self.clip_pages(batch_id, states=states, only=only):
             yield from page.clips
 
     def clip_pages(
@@ -179,6 +185,7 @@ class Farm(Deciding, FleetCalls, SavedLooks):
         batch_id: str,
         *,
         states: Sequence[types.ClipState.ValueType] = (),
+        only: ClipFilter = ALL_CLIPS,
         with_urls: bool = False,
         page_size: int = PAGE,
         page_token: str = "",
@@ -191,6 +198,7 @@ class Farm(Deciding, FleetCalls, SavedLooks):
             page_size=page_size,
             page_token=page_token,
         )
+        only.put_into(request)
         while True:
             answer = self._connection.call(self._batches.ListClips, request)
             yield answer
@@ -252,10 +260,17 @@ class Farm(Deciding, FleetCalls, SavedLooks):
         batch_id: str,
         directory: Path,
         *,
+        only: ClipFilter = ALL_CLIPS,
+        follow: bool = False,
         on_progress: Callable[[fetching.Progress], None] = lambda _progress: None,
     ) -> fetching.Fetched:
         """Download the takes and sidecars of a batch's DONE clips, verified; goes on where it was.
 
-        Raises `FetchFailed` when `directory` holds the takes of another batch.
+        With `follow` those to come as well, as they land, until the batch has ended. Raises
+        `FetchFailed` when `directory` holds the takes of another batch.
         """
-        return fetching.fetch(self.clip_pages, self.get(batch_id), directory, on_progress)
+        batch = self.get(batch_id)
+        events = self.watch(batch.batch_id) if follow else ()
+        return fetching.fetch(
+            self.clip_pages, batch, directory, on_progress, only=only, events=events
+        )

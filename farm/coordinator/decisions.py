@@ -20,6 +20,7 @@ from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import Approved, Clip, ClipState, Rejected
 from farm.domain.errors import BadDecision, NotFound
 from farm.domain.project import Look
+from farm.domain.review import Review
 from heliostat.v1 import batch_service_pb2 as batch_pb
 
 
@@ -34,6 +35,7 @@ class Decisions:
             "AmendRequest": (batch_pb.AmendRequest, self._amend),
             "LookRequest": (batch_pb.LookRequest, self._look),
             "ScoreRequest": (batch_pb.ScoreRequest, self._score),
+            "ReviewRequest": (batch_pb.ReviewRequest, self._review),
             **FleetDecisions(books).by_name,
         }
 
@@ -127,6 +129,33 @@ class Decisions:
         def apply() -> int:
             books.pending.looks.extend(said.values())
             return len(said)
+
+        return apply
+
+    def _review(self, request: batch_pb.ReviewRequest) -> Apply:
+        books, find = self._books, self._books.store.clips_in_states
+        batch_id = self._batch(request.batch_id).batch_id
+        ids = dict.fromkeys(request.clips)
+        clips = find(batch_id, {ClipState.DONE}, ids) if ids else []
+        done = {clip.clip_id: clip for clip in clips}
+        if without := [clip_id for clip_id in ids if clip_id not in done]:
+            raise BadDecision(asked.not_reviewable(without))
+        verdict, at = asked.verdict_of(request), books.clock.now()
+
+        def apply() -> int:
+            books.pending.reviews.extend(
+                Review(
+                    clip_id=clip_id,
+                    batch_id=batch_id,
+                    verdict=verdict,
+                    note=request.note,
+                    reviewer=request.reviewer,
+                    at=at,
+                    attempt=done[clip_id].attempt,
+                )
+                for clip_id in ids
+            )
+            return len(ids)
 
         return apply
 

@@ -70,6 +70,7 @@ class GatewayActor:
                 tls_certificate=settings.tls_certificate,
                 bucket=settings.s3_bucket,
                 inputs=settings.input_directories,
+                deliveries=settings.deliveries,
                 loras=settings.loras is not None,
                 model_dir=settings.model,
                 model=shape,

@@ -57,6 +57,8 @@ class HeadSettings:
     """Directory of pinned LoRAs, on every node."""
     inputs: tuple[Path, ...] = ()
     """Directories of the nodes that clips may start from files of."""
+    deliveries: tuple[Path, ...] = ()
+    """Directories that the gateway may deliver takes to."""
     ledger: str = ""
     """URL of the ledger's database without its password; empty: the file here."""
     keep_chunks_days: float = 30.0
@@ -189,7 +191,8 @@ class HeadSettings:
         values = {name: value for name, value in content.items() if name in known}
         for name in ("data_dir", "model", "loras", "tls_certificate", "tls_key"):
             values[name] = Path(values[name]) if values.get(name) else None
-        values["inputs"] = tuple(map(Path, values.get("inputs", ())))
+        for name in ("inputs", "deliveries"):
+            values[name] = tuple(map(Path, values.get(name, ())))
         return cls(**values)
 
 

@@ -71,6 +71,8 @@ class GatewaySettings:
     """The farm's, which clips may start from objects of."""
     inputs: tuple[str, ...] | None = None
     """Directories of the nodes that clips may start from files of; None is anywhere."""
+    deliveries: tuple[Path, ...] = ()
+    """Directories that takes may be delivered to; none: nothing is."""
     loras: bool = True
     """The farm has a directory of LoRAs."""
     model: ModelShape | None = None

@@ -65,7 +65,7 @@ class Submission:
             request_id = self._header.request_id
             self._only_digest = await desk.threads.run(ledger.request, request_id) is not None
         if not self._only_digest:
-            checked = HeaderCheck(self._header, ledger)
+            checked = HeaderCheck(self._header, ledger, desk.deliveries)
             self._batch = await desk.threads.run(checked.batch, self._batch_id)
             self._of_header = checked.problems
             self._checker.look = checked.look

@@ -22,8 +22,10 @@ from farm.domain.ledger import (
     TakeRow,
 )
 from farm.domain.project import Look
+from farm.domain.review import Review, ReviewCounts, Verdict
 from farm.domain.spec import ClipSpec, Fork, LoraUse, Origin, Problem, PromptMark
 from farm.plan.economics import Baseline
+from farm.ports import Ledger
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
 from heliostat.v1 import types_pb2 as types_pb
@@ -54,8 +56,26 @@ STANDINGS: Final = MappingProxyType(
 )
 
 
-def batch_view(batch: Batch, progress: BatchProgress | None) -> types_pb.Batch:
-    """A batch with its progress; without one it has no clips."""
+VERDICTS: Final = MappingProxyType(
+    {each: types_pb.Review.Verdict.Value(f"VERDICT_{each.name}") for each in Verdict}
+)
+
+
+def batch_views(ledger: Ledger, batches: Sequence[Batch]) -> list[types_pb.Batch]:
+    """Batches as they are now, with their progress and what was said of their takes."""
+    ids = [batch.batch_id for batch in batches]
+    progress, reviews = ledger.progress(ids), ledger.review_counts(ids)
+    return [
+        _batch_view(batch, progress.get(batch.batch_id), reviews.get(batch.batch_id))
+        for batch in batches
+    ]
+
+
+def _batch_view(
+    batch: Batch, progress: BatchProgress | None, reviews: ReviewCounts | None
+) -> types_pb.Batch:
+    """A batch; without a progress it has no clips."""
+    reviews = reviews or ReviewCounts()
     progress = progress or BatchProgress({})
     return types_pb.Batch(
         batch_id=batch.batch_id,
@@ -82,6 +102,9 @@ def batch_view(batch: Batch, progress: BatchProgress | None) -> types_pb.Batch:
         budget=_budget_view(batch.budget),
         look=batch.look,
         deliver_to=batch.deliver_to,
+        reviews=types_pb.ReviewCounts(
+            awaiting=reviews.awaiting, approved=reviews.approved, rejected=reviews.rejected
+        ),
     )
 
 
@@ -102,7 +125,10 @@ def counts_view(counts: Mapping[ClipState, int]) -> types_pb.ClipCounts:
 
 
 def clip_view(
-    row: ClipRow, look: Look | None = None, presign: Callable[[str], str] | None = None
+    row: ClipRow,
+    look: Look | None = None,
+    review: Review | None = None,
+    presign: Callable[[str], str] | None = None,
 ) -> types_pb.Clip:
     """A clip, with what was said of it; with `presign` (key → URL) its take comes with URLs."""
     clip = row.clip
@@ -121,14 +147,37 @@ def clip_view(
         columns=row.columns,
         row=row.row,
         file_name=row.file_name,
+        latest=row.latest,
         origin=_origin_view(row.origin),
     )
     if row.take is not None:
         view.take.CopyFrom(_take_view(row.take, row.finished_at, presign))
         view.card_id = row.take.card_id
+    if review is not None:
+        view.review.CopyFrom(
+            types_pb.Review(
+                verdict=VERDICTS[review.verdict],
+                note=review.note,
+                reviewer=review.reviewer,
+                at=timestamp(review.at),
+            )
+        )
     if look is not None:
         view.look.CopyFrom(types_pb.Look(score=look.score, note=look.note))
     return view
+
+
+def clip_views(
+    ledger: Ledger, rows: Sequence[ClipRow], presign: Callable[[str], str] | None = None
+) -> list[types_pb.Clip]:
+    """Clips with all that was said of them."""
+    ids = [row.clip.clip_id for row in rows]
+    looks = ledger.clip_looks(ids)
+    reviews = ledger.reviews([i for i, row in zip(ids, rows, strict=True) if row.take])
+    return [
+        clip_view(row, looks.get(clip_id), reviews.get(clip_id), presign)
+        for clip_id, row in zip(ids, rows, strict=True)
+    ]
 
 
 def add_preview(

@@ -16,12 +16,16 @@ from farm.domain.errors import AmbiguousName, NotFound
 from farm.domain.fleet import Circuit, Node
 from farm.domain.ledger import ChunkRow, ClipRow, EventRow, FleetEventRow, RequestRow
 from farm.domain.project import Limit, Look, Project
+from farm.domain.query import ClipQuery
+from farm.domain.review import Review, ReviewCounts
 from farm.domain.saved_look import SavedLook
-from farm.ports import Ledger
+from farm.ports import EVERY_CLIP, Ledger
 from farm.store import plan_rows
 from farm.store import tables as t
+from farm.store.clip_query import conditions, superseded
 from farm.store.commits import blocks
 from farm.store.engine import reader_engine
+from farm.store.review_rows import count_reviews, read_reviews
 from farm.store.rows import (
     CLIP_COLUMNS,
     read_batch,
@@ -126,15 +130,42 @@ class SqlLedger:
         return {batch_id: _progress(rows[batch_id]) for batch_id in batch_ids if batch_id in rows}
 
     def clips(
-        self, batch_id: str, *, limit: int, after: int = 0, states: Collection[ClipState] = ()
+        self,
+        batch_id: str,
+        *,
+        limit: int,
+        after: int = 0,
+        states: Collection[ClipState] = (),
+        query: ClipQuery = EVERY_CLIP,
     ) -> list[ClipRow]:
-        """Clips in the order of the file, after ordinal `after`."""
-        query = _whole_clips().where(t.clips.c.batch_id == batch_id, t.clips.c.ordinal > after)
+        """Clips in the order of the file, after ordinal `after`.
+
+        Raises `BadDecision` for a column that the batch does not have.
+        """
+        select_ = _whole_clips().where(t.clips.c.batch_id == batch_id, t.clips.c.ordinal > after)
         if states:
-            query = query.where(t.clips.c.state.in_([state.value for state in states]))
+            select_ = select_.where(t.clips.c.state.in_([state.value for state in states]))
         with self._engine.begin() as connection:
-            rows = connection.execute(query.order_by(t.clips.c.ordinal).limit(limit))
+            select_ = select_.where(*conditions(connection, batch_id, query))
+            rows = connection.execute(select_.order_by(t.clips.c.ordinal).limit(limit))
             return [read_clip_row(row) for row in rows]
+
+    def reviews(self, clip_ids: Sequence[str]) -> dict[str, Review]:
+        """The latest review of each of these clips that has one."""
+        found: dict[str, Review] = {}
+        with self._engine.begin() as connection:
+            for block in blocks(clip_ids):
+                found |= read_reviews(connection, block)
+        return found
+
+    def review_counts(self, batch_ids: Sequence[str]) -> dict[str, ReviewCounts]:
+        """Takes of each batch by what was said of them; only latest versions count."""
+        with self._engine.begin() as connection:
+            return {
+                batch_id: counts
+                for block in blocks(batch_ids)
+                for batch_id, counts in count_reviews(connection, block).items()
+            }
 
     def clip_rows(self, clip_ids: Sequence[str]) -> dict[str, ClipRow]:
         """These clips, whole; those that are not there are left out."""
@@ -146,14 +177,16 @@ class SqlLedger:
         return found
 
     def clip_ids(self, batch_id: str, names: Collection[str]) -> dict[str, str]:
-        """Name or id of a clip of this batch → its id; those that are not there are left out."""
+        """Name (its latest version) or id of a clip of this batch → its id; the others left out."""
         found: dict[str, str] = {}
         columns = t.clips.c.clip_id, t.clips.c.name
         with self._engine.begin() as connection:
             for column in reversed(columns):  # of two clips, one named as the other's id: the id
                 for block in blocks(list(names)):
-                    query = select(*columns).where(
-                        t.clips.c.batch_id == batch_id, column.in_(block)
+                    query = (
+                        select(*columns)
+                        .where(t.clips.c.batch_id == batch_id, column.in_(block))
+                        .order_by(t.clips.c.version)
                     )
                     for row in connection.execute(query):
                         found[row._mapping[column]] = row.clip_id
@@ -177,6 +210,17 @@ class SqlLedger:
             query = query.where(t.events.c.batch_id == batch_id)
         with self._engine.begin() as connection:
             return [read_event(row) for row in connection.execute(query)]
+
+    def last_sequence(self) -> int:
+        """The sequence number of the latest event; 0 where there is none."""
+        with self._engine.begin() as connection:
+            return connection.scalar(select(func.max(t.events.c.sequence))) or 0
+
+    def delivering(self) -> list[Batch]:
+        """Published batches that name a place to be delivered to."""
+        query = select(t.batches).where(_published, t.batches.c.deliver_to != "")
+        with self._engine.begin() as connection:
+            return [read_batch(row) for row in connection.execute(query)]
 
     def clip_events(self, clip_id: str, *, limit: int) -> list[EventRow]:
         """The latest events of a clip, the newest first."""
@@ -289,6 +333,7 @@ def _whole_clips() -> Select[Any]:
             t.clips.c.finished_at,
             t.clips.c.file_name,
             t.clips.c.digest,
+            superseded.label("superseded"),
             t.clips.c.origin_kind,
             t.clips.c.origin_clip,
             t.clips.c.origin_chunks,

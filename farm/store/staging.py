@@ -62,7 +62,7 @@ def insert_batch(connection: Connection, batch: Batch) -> None:
 def insert_clips(connection: Connection, batch_id: str, clips: Sequence[NewClip]) -> None:
     """Add clips. Raises `NotFound` without a staged batch, `StaleWrite` for clips it has."""
     staged = connection.execute(
-        select(t.batches.c.created_at, t.batches.c.after).where(
+        select(t.batches.c.created_at, t.batches.c.after, t.batches.c.joins).where(
             t.batches.c.batch_id == batch_id, t.batches.c.published_at.is_(None)
         )
     ).one_or_none()
@@ -97,6 +97,19 @@ def insert_clips(connection: Connection, batch_id: str, clips: Sequence[NewClip]
             for clip_id, clip in zip(ids, clips, strict=True)
         ],
     )
+
+    names = {name for clip in clips for name in clip.columns}
+    _add_columns(connection, staged.joins or batch_id, names)
+
+
+def _add_columns(connection: Connection, batch_id: str, names: set[str]) -> None:
+    """Note the names of a batch's own columns."""
+    of_batch = t.batch_columns.c.batch_id == batch_id
+    known = set(connection.scalars(select(t.batch_columns.c.name).where(of_batch)))
+    if new := sorted(names - known):
+        connection.execute(
+            insert(t.batch_columns), [{"batch_id": batch_id, "name": name} for name in new]
+        )
 
 
 def insert_dependencies(
@@ -172,7 +185,8 @@ def delete_staged(connection: Connection, batch_id: str | None = None) -> int:
             delete(t.texts).where(t.texts.c.clip_id.in_(select(t.clips.c.clip_id).where(of_batch)))
         )
         connection.execute(delete(t.clips).where(of_batch))
-        connection.execute(delete(t.dependencies).where(t.dependencies.c.batch_id == staged_id))
+        for table in (t.dependencies, t.batch_columns):
+            connection.execute(delete(table).where(table.c.batch_id == staged_id))
         connection.execute(delete(t.batches).where(t.batches.c.batch_id == staged_id))
     return len(ids)
 

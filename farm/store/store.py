@@ -201,6 +201,7 @@ class SqlStore:
             commits.write_clips(connection, epoch, at, commit)
             reach("ledger.commit.middle")
             commits.write_chunks_and_takes(connection, at, commit)
+            commits.write_reviews(connection, epoch, at, commit.reviews)
             commits.write_totals(connection, commit.totals)
             commits.write_cards(connection, commit.cards)
             plan_rows.write_plan(connection, epoch, at, commit)

@@ -37,8 +37,9 @@ from farm.store.fleet_tables import (
 from farm.store.metadata import JSON_TYPE, SEQUENCE, metadata, one_of
 
 __all__ = [
-    "batches", "cards", "chunks", "circuits", "clips", "dependencies", "events", "farm",
-    "fleet_events", "limits", "looks", "metadata", "nodes", "notices", "projects", "requests",
+    "batch_columns", "batches", "cards", "chunks", "circuits", "clips", "dependencies", "events",
+    "farm", "fleet_events", "limits", "looks", "metadata", "nodes", "notices", "projects",
+    "requests",
     "reviews", "saved_looks", "steers", "takes", "tallies", "texts", "totals",
 ]  # fmt: skip
 
@@ -149,6 +150,7 @@ clips: Final = Table(
     Column("storage_failures", Integer, nullable=False, server_default="0"),
     Column("file_name", Text, nullable=False, server_default=""),
     Column("digest", Text, nullable=False, server_default=""),
+    Column("verdict", Text, nullable=False, server_default=""),
     Column("origin_kind", Text, nullable=False, server_default=""),
     Column("origin_clip", Text),
     Column("origin_chunks", Integer, nullable=False, server_default="0"),
@@ -177,6 +179,28 @@ Index(
 _reusable: Final = (clips.c.state == "done") & (clips.c.digest != "")
 Index("ix_clips_digest", clips.c.digest, sqlite_where=_reusable, postgresql_where=_reusable)
 """Takes by what was asked for: whoever asks for the same again may have them."""
+
+_reviewed: Final = clips.c.verdict != ""
+Index(
+    "ix_clips_reviewed",
+    clips.c.batch_id,
+    clips.c.verdict,
+    clips.c.ordinal,
+    sqlite_where=_reviewed,
+    postgresql_where=_reviewed,
+)
+"""Takes by the verdict of their latest review, which `verdict` repeats."""
+
+_retaken: Final = clips.c.version > 1
+Index(
+    "ix_clips_retaken",
+    clips.c.batch_id,
+    clips.c.name,
+    clips.c.version,
+    sqlite_where=_retaken,
+    postgresql_where=_retaken,
+)
+"""Later versions: there are few, and what is before them is found by them."""
 
 _unreleased: Final = clips.c.finished_at.is_not(None) & clips.c.released_at.is_(None)
 Index(
@@ -208,6 +232,14 @@ texts: Final = Table(
 )
 """A clip's words, its batch's own columns as they were given, and what else was asked for that no
 plan looks at (`farm.store.options`); NULL where that is nothing."""
+
+batch_columns: Final = Table(
+    "batch_columns",
+    metadata,
+    Column("batch_id", Text, ForeignKey("batches.batch_id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+)
+"""The names of a batch's own columns, as its files had them."""
 
 tallies: Final = Table(
     "tallies",

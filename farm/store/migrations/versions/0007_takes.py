@@ -37,6 +37,7 @@ _ADDED: dict[str, Sequence[_Column]] = {
     "clips": (
         ("file_name", sa.Text(), ""),
         ("digest", sa.Text(), ""),
+        ("verdict", sa.Text(), ""),
         ("origin_kind", sa.Text(), ""),
         ("origin_clip", sa.Text(), None),
         ("origin_chunks", sa.Integer(), "0"),
@@ -54,6 +55,16 @@ def upgrade() -> None:
     reusable = sa.text("state = 'done' AND digest != ''")
     op.create_index(
         "ix_clips_digest", "clips", ["digest"], sqlite_where=reusable, postgresql_where=reusable
+    )
+    _create_review_indexes()
+    op.create_table(
+        "batch_columns",
+        sa.Column("batch_id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["batch_id"], ["batches.batch_id"], name="fk_batch_columns_batch_id_batches"
+        ),
+        sa.PrimaryKeyConstraint("batch_id", "name", name="pk_batch_columns"),
     )
     op.create_table(
         "steers",
@@ -98,8 +109,20 @@ def upgrade() -> None:
     )
 
 
+def _create_review_indexes() -> None:
+    for name, columns, condition in (
+        ("ix_clips_reviewed", ["batch_id", "verdict", "ordinal"], "verdict != ''"),
+        ("ix_clips_retaken", ["batch_id", "name", "version"], "version > 1"),
+    ):
+        where = sa.text(condition)
+        op.create_index(name, "clips", columns, sqlite_where=where, postgresql_where=where)
+
+
 def downgrade() -> None:
     """Forget all of it."""
+    op.drop_table("batch_columns")
+    for name in ("ix_clips_retaken", "ix_clips_reviewed"):
+        op.drop_index(name, "clips")
     op.drop_table("saved_looks")
     op.drop_table("notices")
     op.drop_table("steers")
