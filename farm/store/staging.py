@@ -23,6 +23,7 @@ from farm.domain.ledger import RequestRow
 from farm.domain.spec import LoraUse, NewClip
 from farm.store import tables as t
 from farm.store.bulk import Values, inserting, json_text
+from farm.store.clip_query import indexed
 from farm.store.commits import request_conflict, write_batch_event
 from farm.store.options import option_values
 from farm.store.plan_rows import batch_decisions, batch_terms
@@ -37,6 +38,7 @@ _insert_clips: Final = inserting(
         "origin_chunks",
     ],
 )  # fmt: skip
+_insert_values: Final = inserting(t.clip_values)
 _insert_texts: Final = inserting(t.texts)
 _insert_tallies: Final = inserting(t.tallies)
 _insert_dependencies: Final = inserting(t.dependencies)
@@ -99,17 +101,30 @@ def insert_clips(connection: Connection, batch_id: str, clips: Sequence[NewClip]
     )
 
     names = {name for clip in clips for name in clip.columns}
-    _add_columns(connection, staged.joins or batch_id, names)
+    numbers = _column_numbers(connection, staged.joins or batch_id, names)
+    _insert_values.run(
+        connection,
+        [
+            {"column_number": numbers[name], "value": indexed(value), "clip_id": clip_id}
+            for clip_id, clip in zip(ids, clips, strict=True)
+            for name, value in clip.columns.items()
+            if value
+        ],
+    )
 
 
-def _add_columns(connection: Connection, batch_id: str, names: set[str]) -> None:
-    """Note the names of a batch's own columns."""
-    of_batch = t.batch_columns.c.batch_id == batch_id
-    known = set(connection.scalars(select(t.batch_columns.c.name).where(of_batch)))
-    if new := sorted(names - known):
+def _column_numbers(connection: Connection, batch_id: str, names: set[str]) -> dict[str, int]:
+    """The numbers of a batch's own columns, new ones noted."""
+    columns = select(t.batch_columns.c.name, t.batch_columns.c.number).where(
+        t.batch_columns.c.batch_id == batch_id
+    )
+    known = dict(row.tuple() for row in connection.execute(columns))
+    if new := sorted(names - known.keys()):
         connection.execute(
             insert(t.batch_columns), [{"batch_id": batch_id, "name": name} for name in new]
         )
+        known = dict(row.tuple() for row in connection.execute(columns))
+    return known
 
 
 def insert_dependencies(
@@ -185,6 +200,10 @@ def delete_staged(connection: Connection, batch_id: str | None = None) -> int:
             delete(t.texts).where(t.texts.c.clip_id.in_(select(t.clips.c.clip_id).where(of_batch)))
         )
         connection.execute(delete(t.clips).where(of_batch))
+        values = t.clip_values.c.column_number.in_(
+            select(t.batch_columns.c.number).where(t.batch_columns.c.batch_id == staged_id)
+        )
+        connection.execute(delete(t.clip_values).where(values))
         for table in (t.dependencies, t.batch_columns):
             connection.execute(delete(table).where(table.c.batch_id == staged_id))
         connection.execute(delete(t.batches).where(t.batches.c.batch_id == staged_id))

@@ -37,10 +37,10 @@ from farm.store.fleet_tables import (
 from farm.store.metadata import JSON_TYPE, SEQUENCE, metadata, one_of
 
 __all__ = [
-    "batch_columns", "batches", "cards", "chunks", "circuits", "clips", "dependencies", "events",
-    "farm", "fleet_events", "limits", "looks", "metadata", "nodes", "notices", "projects",
-    "requests",
-    "reviews", "saved_looks", "steers", "takes", "tallies", "texts", "totals",
+    "batch_columns", "batches", "cards", "chunks", "circuits", "clip_values", "clips",
+    "dependencies", "events", "farm", "fleet_events", "limits", "looks", "metadata", "nodes",
+    "notices", "projects", "requests", "reviews", "saved_looks", "steers", "takes", "tallies",
+    "texts", "totals",
 ]  # fmt: skip
 
 _CLIP_STATES: Final = one_of("state", [state.value for state in ClipState])
@@ -236,10 +236,22 @@ plan looks at (`farm.store.options`); NULL where that is nothing."""
 batch_columns: Final = Table(
     "batch_columns",
     metadata,
-    Column("batch_id", Text, ForeignKey("batches.batch_id"), primary_key=True),
-    Column("name", Text, primary_key=True),
+    Column("number", SEQUENCE, primary_key=True),
+    Column("batch_id", Text, ForeignKey("batches.batch_id"), nullable=False),
+    Column("name", Text, nullable=False),
+    UniqueConstraint("batch_id", "name"),
 )
 """The names of a batch's own columns, as its files had them."""
+
+clip_values: Final = Table(
+    "clip_values",
+    metadata,
+    Column("column_number", BigInteger, ForeignKey("batch_columns.number"), primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("clip_id", Text, primary_key=True),
+    sqlite_with_rowid=False,
+)
+"""Clips by what their batch's own columns say: folded case, and no more than its beginning."""
 
 tallies: Final = Table(
     "tallies",

@@ -59,12 +59,27 @@ def upgrade() -> None:
     _create_review_indexes()
     op.create_table(
         "batch_columns",
+        sa.Column("number", _SEQUENCE, nullable=False),
         sa.Column("batch_id", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
             ["batch_id"], ["batches.batch_id"], name="fk_batch_columns_batch_id_batches"
         ),
-        sa.PrimaryKeyConstraint("batch_id", "name", name="pk_batch_columns"),
+        sa.PrimaryKeyConstraint("number", name="pk_batch_columns"),
+        sa.UniqueConstraint("batch_id", "name", name="uq_batch_columns_batch_id_name"),
+    )
+    op.create_table(
+        "clip_values",
+        sa.Column("column_number", sa.BigInteger(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("clip_id", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["column_number"],
+            ["batch_columns.number"],
+            name="fk_clip_values_column_number_batch_columns",
+        ),
+        sa.PrimaryKeyConstraint("column_number", "value", "clip_id", name="pk_clip_values"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "steers",
@@ -120,6 +135,7 @@ def _create_review_indexes() -> None:
 
 def downgrade() -> None:
     """Forget all of it."""
+    op.drop_table("clip_values")
     op.drop_table("batch_columns")
     for name in ("ix_clips_retaken", "ix_clips_reviewed"):
         op.drop_index(name, "clips")
