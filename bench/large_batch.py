@@ -66,16 +66,18 @@ def fill(store: Any, clips: int, columns: int) -> None:
         block = range(start, min(start + 1000, clips + 1))
         store.stage_clips(epoch, BATCH.batch_id, [_clip(n, columns) for n in block])
     store.publish_batch(epoch, 2.0, BATCH.batch_id, RequestRow("r", "d", BATCH.batch_id, clips))
-    verdict = "CASE ordinal % 100 WHEN 1 THEN 'rejected' WHEN 2 THEN 'rejected' ELSE 'approved' END"
+    verdict = (
+        "CASE mod(ordinal, 100) WHEN 1 THEN 'rejected' WHEN 2 THEN 'rejected' ELSE 'approved' END"
+    )
     with store._engine.begin() as connection:
         run = connection.exec_driver_sql
         run(
             "UPDATE clips SET state = 'done', chunks_done = chunks, attempt = 1, finished_at = 3 "
-            "WHERE ordinal % 100 < 88"
+            "WHERE mod(ordinal, 100) < 88"
         )
         run(
             "UPDATE clips SET state = 'failed', reason = 'it does', attempt = 1, finished_at = 3 "
-            "WHERE ordinal % 100 >= 90"
+            "WHERE mod(ordinal, 100) >= 90"
         )
         run(
             "INSERT INTO takes SELECT clip_id, 1, 'node-0', frames, 'model', 'stack', 3, "
@@ -84,9 +86,9 @@ def fill(store: Any, clips: int, columns: int) -> None:
         )
         run(
             f"INSERT INTO reviews (clip_id, verdict, note, reviewer, at) SELECT clip_id, {verdict},"
-            " '', 'ann', 4 FROM clips WHERE ordinal % 100 BETWEEN 1 AND 6"
+            " '', 'ann', 4 FROM clips WHERE mod(ordinal, 100) BETWEEN 1 AND 6"
         )
-        run(f"UPDATE clips SET verdict = {verdict} WHERE ordinal % 100 BETWEEN 1 AND 6")
+        run(f"UPDATE clips SET verdict = {verdict} WHERE mod(ordinal, 100) BETWEEN 1 AND 6")
         sums = {
             "clips": "count(*)",
             "chunks": "sum(chunks)",

@@ -118,12 +118,12 @@ def _column_numbers(connection: Connection, batch_id: str, names: set[str]) -> d
     columns = select(t.batch_columns.c.name, t.batch_columns.c.number).where(
         t.batch_columns.c.batch_id == batch_id
     )
-    known = dict(row.tuple() for row in connection.execute(columns))
+    known = {row.name: row.number for row in connection.execute(columns)}
     if new := sorted(names - known.keys()):
         connection.execute(
             insert(t.batch_columns), [{"batch_id": batch_id, "name": name} for name in new]
         )
-        known = dict(row.tuple() for row in connection.execute(columns))
+        known = {row.name: row.number for row in connection.execute(columns)}
     return known
 
 

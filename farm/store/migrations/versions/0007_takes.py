@@ -57,30 +57,7 @@ def upgrade() -> None:
         "ix_clips_digest", "clips", ["digest"], sqlite_where=reusable, postgresql_where=reusable
     )
     _create_review_indexes()
-    op.create_table(
-        "batch_columns",
-        sa.Column("number", _SEQUENCE, nullable=False),
-        sa.Column("batch_id", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["batch_id"], ["batches.batch_id"], name="fk_batch_columns_batch_id_batches"
-        ),
-        sa.PrimaryKeyConstraint("number", name="pk_batch_columns"),
-        sa.UniqueConstraint("batch_id", "name", name="uq_batch_columns_batch_id_name"),
-    )
-    op.create_table(
-        "clip_values",
-        sa.Column("column_number", sa.BigInteger(), nullable=False),
-        sa.Column("value", sa.Text(), nullable=False),
-        sa.Column("clip_id", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["column_number"],
-            ["batch_columns.number"],
-            name="fk_clip_values_column_number_batch_columns",
-        ),
-        sa.PrimaryKeyConstraint("column_number", "value", "clip_id", name="pk_clip_values"),
-        sqlite_with_rowid=False,
-    )
+    _create_columns()
     op.create_table(
         "steers",
         sa.Column("number", _SEQUENCE, nullable=False),
@@ -121,6 +98,33 @@ def upgrade() -> None:
         sa.Column("note", sa.Text(), server_default="", nullable=False),
         sa.Column("saved_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_saved_looks"),
+    )
+
+
+def _create_columns() -> None:
+    op.create_table(
+        "batch_columns",
+        sa.Column("number", _SEQUENCE, nullable=False),
+        sa.Column("batch_id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["batch_id"], ["batches.batch_id"], name="fk_batch_columns_batch_id_batches"
+        ),
+        sa.PrimaryKeyConstraint("number", name="pk_batch_columns"),
+        sa.UniqueConstraint("batch_id", "name", name="uq_batch_columns_batch_id_name"),
+    )
+    op.create_table(
+        "clip_values",
+        sa.Column("column_number", sa.BigInteger(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("clip_id", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["column_number"],
+            ["batch_columns.number"],
+            name="fk_clip_values_column_number_batch_columns",
+        ),
+        sa.PrimaryKeyConstraint("column_number", "value", "clip_id", name="pk_clip_values"),
+        sqlite_with_rowid=False,
     )
 
 
