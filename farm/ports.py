@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from farm.domain.batch import Batch, BatchProgress
 from farm.domain.clip import Clip, ClipState
@@ -25,9 +25,13 @@ from farm.domain.ledger import (
 )
 from farm.domain.notices import Notice
 from farm.domain.project import Limit, Look, Project
+from farm.domain.query import ClipQuery
 from farm.domain.quote import Quote
+from farm.domain.review import Review, ReviewCounts
 from farm.domain.saved_look import SavedLook
 from farm.domain.spec import NewClip
+
+EVERY_CLIP: Final = ClipQuery()
 
 
 class Clock(Protocol):
@@ -233,9 +237,23 @@ class Ledger(Protocol):
         ...
 
     def clips(
-        self, batch_id: str, *, limit: int, after: int = 0, states: Collection[ClipState] = ()
+        self,
+        batch_id: str,
+        *,
+        limit: int,
+        after: int = 0,
+        states: Collection[ClipState] = (),
+        query: ClipQuery = EVERY_CLIP,
     ) -> list[ClipRow]:
         """Clips in the order of the file, after ordinal `after`."""
+        ...
+
+    def reviews(self, clip_ids: Sequence[str]) -> dict[str, Review]:
+        """The latest review of each of these clips that has one."""
+        ...
+
+    def review_counts(self, batch_ids: Sequence[str]) -> dict[str, ReviewCounts]:
+        """Takes of each batch by what was said of them; only latest versions count."""
         ...
 
     def clip_rows(self, clip_ids: Sequence[str]) -> dict[str, ClipRow]:
@@ -272,6 +290,14 @@ class Ledger(Protocol):
 
     def events(self, *, after: int, limit: int, batch_id: str = "") -> list[EventRow]:
         """Events after sequence number `after`, in order."""
+        ...
+
+    def last_sequence(self) -> int:
+        """The sequence number of the latest event; 0 where there is none."""
+        ...
+
+    def delivering(self) -> list[Batch]:
+        """Published batches that name a place to be delivered to."""
         ...
 
     def clip_events(self, clip_id: str, *, limit: int) -> list[EventRow]:

@@ -64,6 +64,7 @@ for body in (
     deciding.resume,
     deciding.amend,
     looks.looks,
+    looks.review,
     looks.approve,
     looks.reject,
     looks.score,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from farm.cli import output, words
+from farm.cli import filters, output, words
 from farm.cli.options import (
     BatchArgument,
     Ca,
@@ -31,6 +31,11 @@ def clips(
     state: Annotated[
         list[str] | None, typer.Option("--state", help="Only clips in this state; may be repeated.")
     ] = None,
+    where: filters.Where = None,
+    approved: filters.ApprovedOnly = False,
+    rejected: filters.RejectedOnly = False,
+    unreviewed: filters.Unreviewed = False,
+    latest: filters.Latest = False,
     endpoint: Endpoint = None,
     ca: Ca = None,
     data_dir: DataDir = None,
@@ -45,29 +50,45 @@ def clips(
         if each.lower() not in words.STATES:
             raise typer.BadParameter(f"{each}: use {', '.join(words.STATES)}", param_hint="--state")
     states = [types.ClipState.Value(f"CLIP_STATE_{each.upper()}") for each in state or []]
+    only = filters.clip_filter(
+        where, approved=approved, rejected=rejected, unreviewed=unreviewed, latest=latest
+    )
     found = settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir)
     with connect(found) as farm:
-        listed = farm.clips(batch, states)
+        listed = farm.clips(batch, states, only=only)
         if as_json:
             for clip in listed:
                 output.print_json_line(plain(clip))
             return output.OK
         output.print_table(
-            ("row", "clip", "state", "chunks", "attempt", "card", "score", "reason"),
+            (
+                "row",
+                "clip",
+                "version",
+                "state",
+                "review",
+                "chunks",
+                "attempt",
+                "card",
+                "score",
+                "reason",
+            ),
             (
                 (
                     str(clip.row),
                     clip.name,
+                    f"v{clip.version:03}",
                     words.clip_state(clip.state),
+                    words.verdict(clip),
                     f"{clip.chunks_done}/{clip.chunks}",
                     str(clip.attempt),
                     clip.card_id,
                     words.score(clip),
-                    clip.reason or clip.look.note,
+                    clip.reason or clip.review.note or clip.look.note,
                 )
                 for clip in listed
             ),
-            {0, 3, 4, 6},
+            {0, 5, 6, 8},
         )
     return output.OK
 
@@ -76,20 +97,36 @@ def clips(
 def fetch(
     batch: BatchArgument,
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Made if it is not there.")],
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Also takes to come, as they land, to the batch's end.")
+    ] = False,
+    where: filters.Where = None,
+    approved: filters.ApprovedOnly = False,
+    latest: filters.Latest = False,
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--clips", metavar="CLIP", help="Only this clip; may be repeated."),
+    ] = None,
     endpoint: Endpoint = None,
     ca: Ca = None,
     data_dir: DataDir = None,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> int:
-    """Download finished takes and their sidecars, verified; goes on where an earlier one ended."""
+    """Download finished takes and their sidecars, verified; goes on where an earlier one ended.
+
+    manifest.json and manifest.csv in DIR say what is there. Several may fetch into one DIR.
+    """
     from farm.cli.fetch_view import FetchView
 
+    only = filters.clip_filter(where, approved=approved, latest=latest, clips=names or [])
     found = settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir)
     with connect(found) as farm:
         try:
             with FetchView() as view:
-                fetched = farm.fetch(batch, directory, on_progress=view.show)
+                fetched = farm.fetch(
+                    batch, directory, only=only, follow=follow, on_progress=view.show
+                )
         except KeyboardInterrupt:
             output.note(f"interrupted: `farm fetch {batch} {directory}` goes on from here")
             return output.INTERRUPTED

@@ -12,11 +12,11 @@ import typer
 from farm.cli import output, words
 from farm.cli.folders import Approved, Folder, Order, Versions, taken
 from farm.cli.options import Json, command
-from farm.delivery.errors import extra
+from farm.media.errors import extra
 
 if TYPE_CHECKING:
-    from farm.delivery.rendition import How, Made
-    from farm.delivery.takes import Take
+    from farm.media.rendition import How, Made
+    from farm.media.takes import Take
 
 Codec = Literal["prores", "h264", "h265", "av1", "png"]
 Handles = Annotated[
@@ -73,7 +73,7 @@ def rendition(
     read.
     """
     with extra():
-        from farm.delivery import rendition as renditions
+        from farm.media import rendition as renditions
 
         how = renditions.asked(
             renditions.Codec(codec),
@@ -111,7 +111,7 @@ def timeline(
 ) -> int:
     """Write the takes as a cut, one after another: each clip's latest, or latest approved one."""
     with extra():
-        from farm.delivery.timeline import write_timeline
+        from farm.media.timeline import write_timeline
 
         takes = taken(directory, approved=approved, order=order)
         write_timeline(takes, out, handles=handles, start_timecode=start_timecode)
@@ -144,7 +144,7 @@ def batch_from_cut(
     prompt, which no farm accepts until it is filled in.
     """
     with extra():
-        from farm.delivery.cut import empty_shots, write_batch
+        from farm.media.cut import empty_shots, write_batch
 
         found = empty_shots(cut, handles=handles, gaps=not no_gaps, lost_files=lost_files)
         write_batch(found, out)
@@ -172,8 +172,8 @@ def batch_from_cut(
 
 
 def _make(take: Take, target: Path, how: How, negatives: bool, model: Path | None) -> Made:
-    from farm.delivery.negatives import decoded
-    from farm.delivery.rendition import rendition as made_of
+    from farm.media.negatives import decoded
+    from farm.media.rendition import rendition as made_of
 
     if not negatives:
         return made_of(take, target, how)

@@ -15,7 +15,7 @@ from farm.cli.options import connect, settings
 
 if TYPE_CHECKING:
     from farm.config import FarmConfig
-    from farm.delivery.takes import Take
+    from farm.media.takes import Take
 
 Where = Annotated[
     str,
@@ -69,7 +69,7 @@ def own_place(where: str, name: str) -> Path:
 
 def note_unwritable(texts: Sequence[str], font: Path | None) -> None:
     """Say which characters the font cannot write: they show as boxes."""
-    from farm.delivery.text import unwritable
+    from farm.media.text import unwritable
 
     if letters := unwritable(texts, font):
         shown = letters[:20] + ("..." if len(letters) > 20 else "")
@@ -80,6 +80,6 @@ def taken(
     folder: Path, *, approved: bool, every_version: bool = False, order: str = "row"
 ) -> list[Take]:
     """The takes of a folder. Raises `BadDelivery` when there is none."""
-    from farm.delivery.takes import takes_of
+    from farm.media.takes import takes_of
 
     return takes_of(folder, approved=approved, every_version=every_version, order=order)

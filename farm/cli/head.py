@@ -54,6 +54,10 @@ Inputs = Annotated[
     list[Path] | None,
     typer.Option(metavar="DIR", help="Clips may start from files below it; may be repeated."),
 ]
+Deliveries = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="DIR", help="Takes may be delivered below it; may be repeated."),
+]
 Ledger = Annotated[
     str | None,
     typer.Option(
@@ -93,6 +97,7 @@ def up(
     profile: Profile = None,
     loras: Loras = None,
     inputs: Inputs = None,
+    deliveries: Deliveries = None,
     ledger: Ledger = None,
     new_ledger: NewLedger = False,
     s3_endpoint: S3Endpoint = None,
@@ -124,6 +129,7 @@ def up(
         profile=profile,
         loras=loras,
         inputs=inputs or None,
+        deliveries=deliveries or None,
         ledger=ledger,
         s3_endpoint=s3_endpoint,
         s3_bucket=s3_bucket,

@@ -1,11 +1,13 @@
-"""`farm looks`, `farm approve`, `farm reject`, `farm score`."""
+"""`farm looks`, `farm review`, `farm approve`, `farm reject`, `farm score`."""
 
 from __future__ import annotations
 
 import csv
+import getpass
+import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,11 +25,23 @@ from farm.cli.options import (
     settings,
 )
 
+if TYPE_CHECKING:
+    from farm.client import Farm
+    from farm.client.reviewing import Judged
+    from farm.config import FarmConfig
+
 ScoreMin = Annotated[
     float | None, typer.Option("--score-min", help="Only clips with this score or a higher one.")
 ]
 ScoreBelow = Annotated[
     float | None, typer.Option("--score-below", help="Only clips with a lower score than this.")
+]
+Takes = Annotated[bool, typer.Option("--takes", help="All takes that nobody has reviewed yet.")]
+By = Annotated[
+    str | None,
+    typer.Option(
+        "--by", metavar="WHO", help="Who says it. [default: the setting reviewer, or USER@HOST]"
+    ),
 ]
 Note = Annotated[str, typer.Option(help="What was seen; kept with the clips.")]
 
@@ -79,63 +93,166 @@ def looks(
 def approve(
     batch: BatchArgument,
     names: ClipArguments = None,
+    takes: Takes = False,
     score_min: ScoreMin = None,
     score_below: ScoreBelow = None,
     note: Note = "",
+    by: By = None,
     endpoint: Endpoint = None,
     ca: Ca = None,
     data_dir: DataDir = None,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> int:
-    """Let held clips go on: all, those named, or those whose scores fit."""
-    from farm.client.plain import plain
+    """Approve clips: takes of those that are done are reviewed, held ones go on.
 
-    with connect(settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir)) as farm:
+    By their names, held and done ones mixed; without any name all that are held, or those whose
+    scores fit, or with --takes all takes that nobody has reviewed yet.
+    """
+    found = settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir, reviewer=by)
+    with connect(found) as farm:
+        if takes or (names and score_min is None and score_below is None):
+            return _judge(farm, found, batch, names, takes, note, approve=True, as_json=as_json)
         answer = farm.approve(
             batch, names or [], score_min=score_min, score_below=score_below, note=note
         )
-    if as_json:
-        output.print_json(plain(answer))
-    else:
-        count = words.plural(answer.clips, "clip")
-        output.say(
-            f"batch {answer.batch.batch_id}: {count} approved, {answer.batch.clips.held} held"
-        )
-    return output.OK
+    from farm.client.reviewing import Judged
+
+    return _said(Judged(answer.clips, 0, answer.batch), "approved", as_json=as_json)
 
 
 @command
 def reject(
     batch: BatchArgument,
     names: ClipArguments = None,
+    takes: Takes = False,
     score_min: ScoreMin = None,
     score_below: ScoreBelow = None,
     every: Annotated[bool, typer.Option("--all", help="Every clip that is held.")] = False,
     note: Note = "",
+    by: By = None,
     endpoint: Endpoint = None,
     ca: Ca = None,
     data_dir: DataDir = None,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> int:
-    """Call held clips off: those named, those whose scores fit, or --all."""
-    from farm.client.plain import plain
+    """Reject clips: takes of those that are done are reviewed, held ones are called off.
 
-    if not (names or every or score_min is not None or score_below is not None):
-        raise typer.BadParameter("name clips, or say --score-below or --all", param_hint="CLIP")
-    with connect(settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir)) as farm:
+    Those named, held and done ones mixed; held ones whose scores fit, or --all of them; or with
+    --takes all takes that nobody has reviewed yet.
+    """
+    if not (names or takes or every or score_min is not None or score_below is not None):
+        raise typer.BadParameter(
+            "name clips, or say --score-below, --all or --takes", param_hint="CLIP"
+        )
+    found = settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir, reviewer=by)
+    with connect(found) as farm:
+        if takes or (names and score_min is None and score_below is None):
+            return _judge(farm, found, batch, names, takes, note, approve=False, as_json=as_json)
         answer = farm.reject(
             batch, names or [], score_min=score_min, score_below=score_below, note=note
         )
+    from farm.client.reviewing import Judged
+
+    return _said(Judged(answer.clips, 0, answer.batch), "rejected", as_json=as_json)
+
+
+@command
+def review(
+    batch: BatchArgument,
+    endpoint: Endpoint = None,
+    ca: Ca = None,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> int:
+    """List the takes that nobody has approved or rejected yet, latest versions only."""
+    from farm.client.plain import plain
+
+    with connect(settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir)) as farm:
+        found = list(farm.awaiting_review(batch))
+        counts = farm.get(batch).reviews
     if as_json:
-        output.print_json(plain(answer))
-    else:
-        count = words.plural(answer.clips, "clip")
-        output.say(
-            f"batch {answer.batch.batch_id}: {count} rejected, {answer.batch.clips.held} held"
+        for clip in found:
+            output.print_json_line(plain(clip))
+        return output.OK
+    if found:
+        output.print_table(
+            ("row", "clip", "version", "frames", "seed", "score", "file"),
+            (
+                (
+                    str(clip.row),
+                    clip.name,
+                    f"v{clip.version:03}",
+                    str(clip.take.frames),
+                    str(clip.spec.seed),
+                    words.score(clip),
+                    f"{clip.file_name}.mp4",
+                )
+                for clip in found
+            ),
+            {0, 3, 4, 5},
         )
+    output.say(
+        f"{words.plural(len(found), 'take')} to review, {counts.approved:,} approved, "
+        f"{counts.rejected:,} rejected"
+    )
     return output.OK
+
+
+def _judge(
+    farm: Farm,
+    found: FarmConfig,
+    batch: str,
+    names: Sequence[str] | None,
+    takes: bool,
+    note: str,
+    *,
+    approve: bool,
+    as_json: bool,
+) -> int:
+    """Approve or reject the clips named, or all takes that await review."""
+    clips = list(names or ())
+    if takes:
+        clips += [clip.clip_id for clip in farm.awaiting_review(batch)] if not clips else []
+        if not clips:
+            output.say("no take waits for a review")
+            return output.OK
+    reviewer = found.reviewer or login()
+    judged = farm.judge(batch, clips, approve=approve, reviewer=reviewer, note=note)
+    return _said(judged, "approved" if approve else "rejected", as_json=as_json)
+
+
+def _said(judged: Judged, word: str, *, as_json: bool) -> int:
+    from farm.client.plain import plain
+
+    batch, reviews = judged.batch, judged.batch.reviews
+    if as_json:
+        count = judged.looks + judged.takes
+        output.print_json(
+            {"clips": count, "held": judged.looks, "takes": judged.takes, "batch": plain(batch)}
+        )
+        return output.OK
+    said = []
+    if judged.takes:
+        said.append(
+            f"{words.plural(judged.takes, 'take')} {word}, {reviews.awaiting:,} to review, "
+            f"{reviews.approved:,} approved, {reviews.rejected:,} rejected"
+        )
+    if judged.looks or not said:
+        said.append(f"{words.plural(judged.looks, 'clip')} {word}, {batch.clips.held} held")
+    output.say(f"batch {batch.batch_id}: {'; '.join(said)}")
+    return output.OK
+
+
+def login() -> str:
+    """Who says it where nobody is named: USER@HOST."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # an account without a name
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
 
 
 @command

@@ -22,7 +22,7 @@ from farm.cli.folders import (
     taken,
 )
 from farm.cli.options import Ca, ConfigFile, DataDir, Endpoint, Json, command
-from farm.delivery.errors import extra
+from farm.media.errors import extra
 
 Columns = Annotated[
     int, typer.Option(min=1, max=100, help="Pictures in a row; wedges have theirs.")
@@ -64,8 +64,8 @@ def sheet(
 ) -> int:
     """Draw a contact sheet: the middle frame of every take, wedges as grids by their axes."""
     with extra():
-        from farm.delivery.page import contact_page
-        from farm.delivery.sheet import LABELS, Look, contact_sheet, lines_of
+        from farm.media.page import contact_page
+        from farm.media.sheet import LABELS, Look, contact_sheet, lines_of
 
         look = Look(columns=columns, width=width, labels=tuple(label or LABELS), font=font)
         target = out or own_place(where, "sheet.html" if html else "sheet.png")
@@ -109,8 +109,8 @@ def preview(
 ) -> int:
     """Make small moving pictures of the takes, WebP or GIF."""
     with extra():
-        from farm.delivery import preview as previews
-        from farm.delivery.sheet import LABELS, Look
+        from farm.media import preview as previews
+        from farm.media.sheet import LABELS, Look
 
         motion = previews.Motion(fps=fps, seconds=seconds)
         with folder_of(where, farm_settings(endpoint, ca, data_dir, config)) as folder:
@@ -150,7 +150,7 @@ def review_copy(
     frame and timecode are burnt in. The takes themselves are only read.
     """
     with extra():
-        from farm.delivery import review_copy as copies
+        from farm.media import review_copy as copies
 
         takes = taken(directory, approved=approved, every_version=all_versions)
         note_unwritable([text for take in takes for text in (take.name, take.prompt)], font)

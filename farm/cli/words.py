@@ -65,6 +65,16 @@ def score(clip: types.Clip) -> str:
     return f"{clip.look.score:g}" if clip.look.HasField("score") else ""
 
 
+def verdict(clip: types.Clip) -> str:
+    """`approved`, `rejected`, `awaiting` for a latest take without a review, or nothing."""
+    from heliostat.v1 import types_pb2 as types
+
+    if clip.HasField("review"):
+        name = types.Review.Verdict.Name(clip.review.verdict)
+        return name.removeprefix("VERDICT_").lower()
+    return "awaiting" if clip.state == types.CLIP_STATE_DONE and clip.latest else ""
+
+
 def local_time(stamp: Timestamp) -> str:
     """A time on this machine's clock."""
     return f"{stamp.ToDatetime(tzinfo=UTC).astimezone():%Y-%m-%d %H:%M}"

@@ -9,8 +9,14 @@ import grpc
 import grpc.aio
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
+from farm.delivery.errors import FetchFailed
 from farm.domain.errors import AmbiguousName, FarmError, NotFound, RequestConflict
 from farm.domain.spec import Problem
+
+__all__ = [
+    "AccessDenied", "BadRequest", "FarmBusy", "FarmUnreachable", "FetchFailed", "Refused",
+    "from_rpc", "status_of",
+]  # fmt: skip
 
 _DETAILS_KEY: Final = "grpc-status-details-bin"
 
@@ -54,12 +60,6 @@ class SendFailed(FarmError):
     """A file that clips start from could not be sent whole."""
 
     reason = "SEND_FAILED"
-
-
-class FetchFailed(FarmError):
-    """A file could not be fetched whole."""
-
-    reason = "FETCH_FAILED"
 
 
 _BY_REASON: Final[dict[str, type[FarmError]]] = {

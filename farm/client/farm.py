@@ -21,6 +21,7 @@ from typing import Self
 from farm.client import fetch as fetching
 from farm.client import watch as watching
 from farm.client.base import new_request_id
+from farm.client.clip_filter import ALL_CLIPS, ClipFilter
 from farm.client.connection import Connection
 from farm.client.deciding import Deciding
 from farm.client.estimating import Estimating
@@ -28,6 +29,7 @@ from farm.client.fleet_calls import FleetCalls
 from farm.client.local import find_local
 from farm.client.reels import Reels
 from farm.client.retaking import Retaking
+from farm.client.reviewing import Reviewing
 from farm.client.saved_looks import SavedLooks
 from farm.client.steering import Steering
 from farm.client.submitting import Submitted, Submitting
@@ -43,7 +45,9 @@ PAGE = 1000
 """Clips asked for at once."""
 
 
-class Farm(Deciding, Estimating, FleetCalls, Reels, Retaking, SavedLooks, Steering, Submitting):
+class Farm(
+    Deciding, Estimating, FleetCalls, Reels, Retaking, Reviewing, SavedLooks, Steering, Submitting
+):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 
     def __init__(self, endpoint: str, token: str = "", ca: Path | None = None) -> None:
@@ -99,10 +103,14 @@ class Farm(Deciding, Estimating, FleetCalls, Reels, Retaking, SavedLooks, Steeri
             request.page_token = answer.next_page_token
 
     def clips(
-        self, batch_id: str, states: Sequence[types.ClipState.ValueType] = ()
+        self,
+        batch_id: str,
+        states: Sequence[types.ClipState.ValueType] = (),
+        *,
+        only: ClipFilter = ALL_CLIPS,
     ) -> Iterator[types.Clip]:
-        """A batch's clips in the order of its file, all or those in one of `states`."""
-        for page in self.clip_pages(batch_id, states=states):
+        """A batch's clips in the order of its file, all or those that `states` and `only` fit."""
+        for page in self.clip_pages(batch_id, states=states, only=only):
             yield from page.clips
 
     def clip_pages(
@@ -110,6 +118,7 @@ class Farm(Deciding, Estimating, FleetCalls, Reels, Retaking, SavedLooks, Steeri
         batch_id: str,
         *,
         states: Sequence[types.ClipState.ValueType] = (),
+        only: ClipFilter = ALL_CLIPS,
         with_urls: bool = False,
         page_size: int = PAGE,
         page_token: str = "",
@@ -122,6 +131,7 @@ class Farm(Deciding, Estimating, FleetCalls, Reels, Retaking, SavedLooks, Steeri
             page_size=page_size,
             page_token=page_token,
         )
+        only.put_into(request)
         while True:
             answer = self._connection.call(self._batches.ListClips, request)
             yield answer
@@ -183,10 +193,17 @@ class Farm(Deciding, Estimating, FleetCalls, Reels, Retaking, SavedLooks, Steeri
         batch_id: str,
         directory: Path,
         *,
+        only: ClipFilter = ALL_CLIPS,
+        follow: bool = False,
         on_progress: Callable[[fetching.Progress], None] = lambda _progress: None,
     ) -> fetching.Fetched:
         """Download the takes and sidecars of a batch's DONE clips, verified; goes on where it was.
 
-        Raises `FetchFailed` when `directory` holds the takes of another batch.
+        With `follow` those to come as well, as they land, until the batch has ended. Raises
+        `FetchFailed` when `directory` holds the takes of another batch.
         """
-        return fetching.fetch(self.clip_pages, self.get(batch_id), directory, on_progress)
+        batch = self.get(batch_id)
+        events = self.watch(batch.batch_id) if follow else ()
+        return fetching.fetch(
+            self.clip_pages, batch, directory, on_progress, only=only, events=events
+        )

@@ -1,33 +1,32 @@
 """A batch's takes and sidecars into a directory: verified, resumed, never the same twice.
 
-`manifest.json` in the directory says which file is which clip's, and what it must hold. A file
-that is unchanged since it was verified is passed over; a changed one is hashed again, and
-fetched again when it no longer is the take.
+`farm.delivery` keeps the directory; here is what goes into it, page by page or as it lands.
 """
 
 from __future__ import annotations
 
-import json
-import os
+import contextlib
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-from farm.client.download import Downloader, Stopped, Wanted, sha256_of
-from farm.client.errors import FetchFailed
+from farm.client.clip_filter import ALL_CLIPS, ClipFilter
+from farm.delivery.download import Downloader
+from farm.delivery.errors import FetchFailed
+from farm.delivery.folder import Folder, Landed
 from farm.domain.errors import FarmError
-from farm.domain.names import safe_file_name, unique_file_names
 from heliostat.v1 import batch_service_pb2 as pb
 from heliostat.v1 import types_pb2 as types
 
-MANIFEST_NAME: Final = "manifest.json"
 _PARALLEL: Final = 4
 _PAGE: Final = 100
-_SAVE_SECONDS: Final = 10.0
+_TICK_SECONDS: Final = 1.0
+_OTHERS_SECONDS: Final = 600.0
+"""How long a take is waited for that another process downloads."""
+_DONE: Final = [types.CLIP_STATE_DONE]
 
 
 class Pages(Protocol):
@@ -37,7 +36,8 @@ class Pages(Protocol):
         self,
         batch_id: str,
         *,
-        states: list[types.ClipState.ValueType],
+        states: Sequence[types.ClipState.ValueType],
+        only: ClipFilter,
         with_urls: bool,
         page_size: int,
         page_token: str = "",
@@ -73,55 +73,6 @@ class Fetched:
     """Files that could not be had, each with its reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    clip_id: str
-    clip: str
-    version: int
-    sha256: str
-    size_bytes: int
-    mtime_ns: int
-    """When it was verified."""
-
-
-class _Manifest:
-    """`manifest.json`; written at times and at the end."""
-
-    def __init__(self, directory: Path, batch: types.Batch) -> None:
-        self._path = directory / MANIFEST_NAME
-        self._batch = batch
-        self._saved = time.monotonic()
-        self.files: dict[str, _Entry] = {}
-        try:
-            known = json.loads(self._path.read_text(encoding="utf-8"))
-            owner = known["batch_id"]
-            self.files = {name: _Entry(**entry) for name, entry in known["files"].items()}
-        except FileNotFoundError:
-            return
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            raise FetchFailed(
-                f"{self._path} is not a list of fetched takes: choose another directory"
-            ) from None
-        if owner != batch.batch_id:
-            raise FetchFailed(
-                f"{directory} holds the takes of batch {owner}: choose another directory"
-            )
-
-    def save(self, *, at_once: bool) -> None:
-        """Write it down, if at all due."""
-        if not at_once and time.monotonic() - self._saved < _SAVE_SECONDS:
-            return
-        known: dict[str, Any] = {
-            "batch_id": self._batch.batch_id,
-            "batch_name": self._batch.name,
-            "files": {name: asdict(self.files[name]) for name in sorted(self.files)},
-        }
-        part = self._path.with_name(MANIFEST_NAME + ".part")
-        part.write_text(json.dumps(known, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        os.replace(part, self._path)
-        self._saved = time.monotonic()
-
-
 class _PageUrls:
     """The URLs of one page, asked for again when they have expired."""
 
@@ -152,11 +103,15 @@ def fetch(
     batch: types.Batch,
     directory: Path,
     on_progress: Callable[[Progress], None],
+    *,
+    only: ClipFilter = ALL_CLIPS,
+    events: Iterable[pb.WatchResponse] = (),
 ) -> Fetched:
-    """Fetch what is DONE by now. Raises `FetchFailed` when the directory is another batch's."""
-    directory.mkdir(parents=True, exist_ok=True)
-    manifest = _Manifest(directory, batch)
-    return _Fetch(pages, batch, directory, manifest, on_progress).run()
+    """Fetch what is DONE by now, then what `events` of the batch say, to their end.
+
+    Raises `FetchFailed` when the directory is another batch's.
+    """
+    return _Fetch(pages, batch, directory, on_progress, only).run(events)
 
 
 class _Fetch:
@@ -165,142 +120,181 @@ class _Fetch:
         pages: Pages,
         batch: types.Batch,
         directory: Path,
-        manifest: _Manifest,
         on_progress: Callable[[Progress], None],
+        only: ClipFilter,
     ) -> None:
         self._pages = pages
-        self._batch = batch
-        self._directory = directory
-        self._manifest = manifest
+        self._batch_id = batch.batch_id
+        self._folder = Folder(directory, batch)
         self._on_progress = on_progress
+        self._only = only
         self._progress = Progress()
         self._lock = threading.Lock()
         self._downloader = Downloader(connections=_PARALLEL, on_bytes=self._count)
         self._result = Fetched(directory)
+        self._pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="fetch")
+        self._met: set[str] = set()
+        """Ids of clips whose takes are there, or could not be had."""
+        self._listed: set[str] = set()
+        """Ids of clips that `Progress` counts."""
 
-    def run(self) -> Fetched:
-        """All pages, each with several downloads at once."""
-        names = self._file_names()
-        pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="fetch")
+    def run(self, events: Iterable[pb.WatchResponse]) -> Fetched:
+        """All of it; what is there is kept whatever happens."""
+        ticker = threading.Thread(target=self._tick, name="fetch-manifest")
+        ticker.start()
         try:
-            token = ""
-            while True:
-                page = self._page(token)
-                self._fetch_page(pool, names, token, page)
-                self._manifest.save(at_once=False)
-                token = page.next_page_token
-                if not token:
-                    return self._result
+            self._fetch_all()
+            if self._follow(events):
+                self._fetch_all()
+            self._see_the_rest()
+            return self._result
         finally:
             self._downloader.stop.set()
-            pool.shutdown(cancel_futures=True)
+            self._pool.shutdown(cancel_futures=True)
+            ticker.join()
             self._downloader.close()
-            self._manifest.save(at_once=True)
+            self._folder.save(at_once=True)
 
-    def _file_names(self) -> dict[str, str]:
-        """Clip id → name without ending; the same whichever clips are done by now."""
-        ids: list[str] = []
-        names: list[str] = []
-        for page in self._pages(self._batch.batch_id, states=[], with_urls=False, page_size=1000):
-            for clip in page.clips:
-                ids.append(clip.clip_id)
-                names.append(safe_file_name(clip.name, clip.version, "mp4"))
-                if clip.state == types.CLIP_STATE_DONE:
-                    self._progress.files += 2
-                    take = clip.take
-                    self._progress.bytes += take.video.size_bytes + take.sidecar.size_bytes
-        unique = unique_file_names(names)
-        return {i: name.removesuffix(".mp4") for i, name in zip(ids, unique, strict=True)}
+    def _tick(self) -> None:
+        """Write the manifest now and then, and keep our locks."""
+        while not self._downloader.stop.wait(_TICK_SECONDS):
+            with contextlib.suppress(FetchFailed, OSError):  # the last one tells
+                self._folder.save(at_once=False)
 
-    def _page(self, token: str) -> pb.ListClipsResponse:
+    def _fetch_all(self) -> None:
+        """Every take that is there by now."""
+        for page in self._pages(
+            self._batch_id, states=_DONE, only=self._only, with_urls=False, page_size=1000
+        ):
+            self._expect(page.clips)
+        token = ""
+        while True:
+            page = self._page(self._only, token)
+            self._fetch_page(page, self._only, token)
+            token = page.next_page_token
+            if not token:
+                return
+
+    def _follow(self, events: Iterable[pb.WatchResponse]) -> bool:
+        """Fetch takes as they land; False where there is nothing to follow."""
+        landed: dict[str, None] = {}
+        said: dict[str, None] = {}
+        followed = False
+        for event in events:
+            followed = True
+            if event.to_state == types.CLIP_STATE_DONE:
+                if event.from_state == types.CLIP_STATE_DONE:
+                    said[event.clip_id] = None
+                if self._is_wanted(event):
+                    landed[event.clip_id] = None
+            if event.HasField("batch") or len(landed) >= _PAGE or len(said) >= _PAGE:
+                self._fetch_some(list(landed))
+                self._see_anew(list(said))
+                landed, said = {}, {}
+        return followed
+
+    def _is_wanted(self, event: pb.WatchResponse) -> bool:
+        names = self._only.clips
+        named = not names or event.clip_id in names or event.clip_name in names
+        return named and event.clip_id not in self._met
+
+    def _fetch_some(self, clip_ids: list[str]) -> None:
+        for start in range(0, len(clip_ids), _PAGE):
+            only = replace(self._only, clips=clip_ids[start : start + _PAGE])
+            page = self._page(only, "")
+            self._expect(page.clips)
+            self._fetch_page(page, only, "")
+
+    def _see_the_rest(self) -> None:
+        """Takes of earlier fetches that this one does not ask for: what was said of them since."""
+        self._see_anew([i for i in self._folder.takes() if i not in self._met])
+
+    def _see_anew(self, clip_ids: list[str]) -> None:
+        there = self._folder.takes() if clip_ids else {}
+        for only in ALL_CLIPS.blocks([i for i in clip_ids if i in there]):
+            for page in self._pages(
+                self._batch_id, states=[], only=only, with_urls=False, page_size=1000
+            ):
+                self._folder.see_anew(page.clips)
+
+    def _page(self, only: ClipFilter, token: str) -> pb.ListClipsResponse:
         return next(
             self._pages(
-                self._batch.batch_id,
-                states=[types.CLIP_STATE_DONE],
+                self._batch_id,
+                states=_DONE,
+                only=only,
                 with_urls=True,
                 page_size=_PAGE,
                 page_token=token,
             )
         )
 
-    def _fetch_page(
-        self,
-        pool: ThreadPoolExecutor,
-        names: dict[str, str],
-        token: str,
-        page: pb.ListClipsResponse,
-    ) -> None:
-        urls = _PageUrls(lambda: self._page(token), page)
-        waiting: list[tuple[Future[None], Future[None]]] = []
-        for clip in page.clips:
-            stem = names.get(clip.clip_id)
-            if stem is None:
-                continue
-            pair = [
-                pool.submit(self._fetch_file, clip, f"{stem}.{ext}", artifact, urls)
-                for ext, artifact in (("mp4", clip.take.video), ("json", clip.take.sidecar))
-            ]
-            waiting.append((pair[0], pair[1]))
-        for both in waiting:
-            errors = [error for future in both if (error := future.exception()) is not None]
-            for error in errors:
-                if not isinstance(error, FarmError | OSError):
-                    raise error
-                self._result.failed.append(str(error))
-            self._result.clips += not errors
-
-    def _fetch_file(
-        self, clip: types.Clip, name: str, artifact: types.Artifact, urls: _PageUrls
-    ) -> None:
-        if self._downloader.stop.is_set():
-            raise Stopped
-        path = self._directory / name
-        is_there = self._is_there(path, name, artifact)
-        if not is_there:
-            url = urls.of((clip.clip_id, artifact.sha256))
-            self._downloader.fetch(Wanted(path, artifact.sha256, artifact.size_bytes, url))
-        entry = _Entry(
-            clip.clip_id,
-            clip.name,
-            clip.version,
-            artifact.sha256,
-            artifact.size_bytes,
-            path.stat().st_mtime_ns,
-        )
+    def _expect(self, clips: Iterable[types.Clip]) -> None:
+        """Count what is to be there in the end."""
         with self._lock:
-            self._manifest.files[name] = entry
-            self._result.downloaded += not is_there
-            self._result.unchanged += is_there
-            self._progress.files_done += 1
-            if is_there:
-                self._progress.bytes_done += artifact.size_bytes
-            self._on_progress(self._progress)
+            for clip in clips:
+                if clip.clip_id not in self._listed:
+                    self._listed.add(clip.clip_id)
+                    self._progress.files += 2
+                    self._progress.bytes += _bytes_of(clip)
 
-    def _is_there(self, path: Path, name: str, artifact: types.Artifact) -> bool:
-        """The file is what it should be. Raises `FetchFailed` when it is somebody else's."""
-        try:
-            found = path.stat()
-        except FileNotFoundError:
-            return False
-        entry = self._manifest.files.get(name)
-        if (
-            entry is not None
-            and entry.sha256 == artifact.sha256
-            and (entry.size_bytes, entry.mtime_ns) == (found.st_size, found.st_mtime_ns)
-        ):
-            return True
-        if found.st_size == artifact.size_bytes and sha256_of(path) == artifact.sha256:
-            return True
-        if entry is None:
-            raise FetchFailed(
-                f"{name}: another file of this name is there already; move it away and fetch again"
-            )
-        return False
+    def _fetch_page(self, page: pb.ListClipsResponse, only: ClipFilter, token: str) -> None:
+        """Takes that another process downloads come last: meanwhile the others are fetched."""
+        urls = _PageUrls(lambda: self._page(only, token), page)
+        new = [clip for clip in page.clips if clip.clip_id not in self._met]
+        self._met.update(clip.clip_id for clip in new)
+        busy = self._land(new, urls, 0.0)
+        still = self._land(busy, urls, _OTHERS_SECONDS)
+        self._result.failed += [
+            f"{clip.name}: another process has been at it for {_OTHERS_SECONDS:.0f} s"
+            for clip in still
+        ]
+
+    def _land(
+        self, clips: Sequence[types.Clip], urls: _PageUrls, wait_seconds: float
+    ) -> list[types.Clip]:
+        """Have these takes; returns those that another process is at."""
+        self._expect(clips)
+        waiting: list[tuple[types.Clip, Future[Landed | None]]] = [
+            (clip, self._pool.submit(self._land_one, clip, urls, wait_seconds)) for clip in clips
+        ]
+        busy = []
+        for clip, future in waiting:
+            error = future.exception()
+            if error is None:
+                if future.result() is None:
+                    busy.append(clip)
+            elif isinstance(error, FarmError | OSError):
+                self._result.failed.append(str(error))
+            else:
+                raise error
+        return busy
+
+    def _land_one(self, clip: types.Clip, urls: _PageUrls, wait_seconds: float) -> Landed | None:
+        landed = self._folder.land(
+            clip,
+            lambda artifact: urls.of((clip.clip_id, artifact.sha256)),
+            self._downloader,
+            wait_seconds=wait_seconds,
+        )
+        if landed is not None:
+            with self._lock:
+                self._result.clips += 1
+                self._result.downloaded += landed.downloaded
+                self._result.unchanged += landed.unchanged
+                self._progress.files_done += 2
+                self._progress.bytes_done += landed.bytes_there
+                self._on_progress(self._progress)
+        return landed
 
     def _count(self, size: int) -> None:
         with self._lock:
             self._progress.bytes_done += size
             self._on_progress(self._progress)
+
+
+def _bytes_of(clip: types.Clip) -> int:
+    return clip.take.video.size_bytes + clip.take.sidecar.size_bytes
 
 
 def _urls(page: pb.ListClipsResponse) -> dict[tuple[str, str], str]:

@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from farm.client.download import Downloader, Wanted, sha256_of
 from farm.client.errors import FetchFailed
+from farm.delivery.download import Downloader, Wanted, sha256_of
 from heliostat.v1 import batch_service_pb2 as pb
 from heliostat.v1 import types_pb2 as types
 
@@ -91,8 +91,10 @@ def _download(
 
     def fetch(path: Path, artifact: types.Artifact) -> None:
         if not (path.is_file() and sha256_of(path) == artifact.sha256):
-            wanted = Wanted(path, artifact.sha256, artifact.size_bytes, url_of(path))
-            downloader.fetch(wanted)
+            part = path.with_name(f"{path.name}.part")
+            size, url = artifact.size_bytes, url_of(path)
+            downloader.fetch(Wanted(path.name, part, artifact.sha256, size, url))
+            part.replace(path)
 
     pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="reel")
     try:

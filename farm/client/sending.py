@@ -15,10 +15,10 @@ from typing import BinaryIO, Final
 
 import urllib3
 
-from farm.client.download import Stopped
 from farm.client.errors import SendFailed
 from farm.client.fetch import Progress
 from farm.client.local_files import Hashes, Seen, changed
+from farm.delivery.download import Stopped
 from farm.domain.values import BadValue
 from heliostat.v1 import batch_service_pb2 as pb
 

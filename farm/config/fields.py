@@ -208,6 +208,14 @@ class FarmConfig(BaseSettings):
     endpoint: str = Field("", description="HOST:PORT of the farm to talk to; empty: the local one.")
     ca: Path | None = Field(None, description="PEM file of the authority of a farm with TLS.")
     project: str = Field("default", min_length=1, description="Whose work a submission is.")
+    reviewer: str = Field(
+        "", max_length=200, description="Who approves and rejects; empty: the login, USER@HOST."
+    )
+    deliveries: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (),
+        description="Directories of the gateway's machine that takes may be delivered to; none: "
+        "nothing is delivered. In the environment they stand apart by colons.",
+    )
 
     @property
     def only_cpu_cards(self) -> bool:
@@ -277,12 +285,12 @@ class FarmConfig(BaseSettings):
         roots_of(roots)
         return roots
 
-    @field_validator("inputs", mode="before")
+    @field_validator("inputs", "deliveries", mode="before")
     @classmethod
     def _apart(cls, value: Any) -> Any:
         return [part for part in value.split(":") if part] if isinstance(value, str) else value
 
-    @field_validator("inputs")
+    @field_validator("inputs", "deliveries")
     @classmethod
     def _in_order(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
         return tuple(Path(os.path.abspath(path.expanduser())) for path in paths)

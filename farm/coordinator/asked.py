@@ -7,7 +7,7 @@ coordinator calls them again on what it knows, and its answer counts.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -21,6 +21,7 @@ from farm.domain.fleet import Circuit, Needs, Node, Standing
 from farm.domain.hours import Hours
 from farm.domain.profiles import profile_in
 from farm.domain.project import Limit, Project
+from farm.domain.review import Verdict
 from farm.domain.saved_look import SavedLook
 from farm.domain.schedule import BLEND_CHUNKS_MAX
 from farm.domain.spec import BLEND_CHUNKS, LoraUse, PromptMark
@@ -31,6 +32,7 @@ from heliostat.v1 import fleet_service_pb2 as fleet_pb
 from heliostat.v1 import types_pb2 as types_pb
 
 NAME_CHARS_MAX: Final = 200
+NOTE_CHARS_MAX: Final = 10_000
 NEEDS_MAX: Final = 100
 """Card types, tags or limits that one batch may name."""
 
@@ -38,6 +40,10 @@ STANDINGS: Final = MappingProxyType(
     {types_pb.Standing.Value(f"STANDING_{each.name}"): each for each in Standing}
 )
 """The contract's number → ours."""
+
+_VERDICTS: Final = MappingProxyType(
+    {types_pb.Review.Verdict.Value(f"VERDICT_{each.name}"): each for each in Verdict}
+)
 
 
 def name_of(what: str, name: str) -> str:
@@ -184,6 +190,27 @@ def steerable(clip: Clip, chunk: int) -> Clip:
             f"chunk {chunk} of clip {clip.clip_id} is {what}: choose {choice} for the next one"
         )
     return clip
+
+
+def verdict_of(asked: batch_pb.ReviewRequest) -> Verdict:
+    """What a review says. Raises `BadDecision` where it does not say it, or nobody does."""
+    if asked.verdict not in _VERDICTS:
+        raise BadDecision("the review says neither approved nor rejected: choose one of them")
+    if not asked.clips:
+        raise BadDecision("the review names no clips: name those whose takes were looked at")
+    name_of("reviewer", asked.reviewer)
+    if len(asked.note) > NOTE_CHARS_MAX:
+        raise BadDecision(f"the note has {len(asked.note)} characters: keep to {NOTE_CHARS_MAX:,}")
+    return _VERDICTS[asked.verdict]
+
+
+def not_reviewable(clips: Sequence[str]) -> str:
+    """Why clips without takes cannot be reviewed."""
+    some = ", ".join(clips[:10])
+    return (
+        f"{len(clips)} of the clips are not done and have no take to review ({some}): "
+        "wait for them, or see `farm clips`"
+    )
 
 
 def project_of(

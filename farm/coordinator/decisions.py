@@ -21,6 +21,7 @@ from farm.domain.batch import Batch, BatchState, cancelled
 from farm.domain.clip import Approved, Clip, ClipState, Rejected, Steered
 from farm.domain.errors import BadDecision, NotFound
 from farm.domain.project import Look
+from farm.domain.review import Review
 from heliostat.v1 import batch_service_pb2 as batch_pb
 
 
@@ -37,6 +38,7 @@ class Decisions:
             "ScoreRequest": (batch_pb.ScoreRequest, self._score),
             "RetakeRequest": (batch_pb.RetakeRequest, Retakes(books).prepare),
             "SteerRequest": (batch_pb.SteerRequest, self._steer),
+            "ReviewRequest": (batch_pb.ReviewRequest, self._review),
             **FleetDecisions(books).by_name,
         }
 
@@ -156,6 +158,33 @@ class Decisions:
                 asked_now = books.steers.ask(clip.clip_id, mark, books.clock.now())
                 books.pending.steers.extend(asked_now)
             return len(clips)
+
+        return apply
+
+    def _review(self, request: batch_pb.ReviewRequest) -> Apply:
+        books, find = self._books, self._books.store.clips_in_states
+        batch_id = self._batch(request.batch_id).batch_id
+        ids = dict.fromkeys(request.clips)
+        clips = find(batch_id, {ClipState.DONE}, ids) if ids else []
+        done = {clip.clip_id: clip for clip in clips}
+        if without := [clip_id for clip_id in ids if clip_id not in done]:
+            raise BadDecision(asked.not_reviewable(without))
+        verdict, at = asked.verdict_of(request), books.clock.now()
+
+        def apply() -> int:
+            books.pending.reviews.extend(
+                Review(
+                    clip_id=clip_id,
+                    batch_id=batch_id,
+                    verdict=verdict,
+                    note=request.note,
+                    reviewer=request.reviewer,
+                    at=at,
+                    attempt=done[clip_id].attempt,
+                )
+                for clip_id in ids
+            )
+            return len(ids)
 
         return apply
 

@@ -13,6 +13,7 @@ from farm.domain.fleet import Circuit, FleetEvent, Node, Standing
 from farm.domain.notices import NoticeOutcome
 from farm.domain.project import Limit, Look, Project
 from farm.domain.quote import Spent
+from farm.domain.review import Review
 from farm.domain.saved_look import SavedLook
 from farm.domain.spec import ClipSpec, NewClip, Origin, PromptMark
 
@@ -214,6 +215,7 @@ class Commit:
     """("limit", "circuit" or "look", its name): removed by a person."""
     looks: list[Look] = field(default_factory=list)
     steers: list[Steer] = field(default_factory=list)
+    reviews: list[Review] = field(default_factory=list)
     fleet_events: list[FleetEvent] = field(default_factory=list)
     saved_looks: list[SavedLook] = field(default_factory=list)
     notices: list[NoticeOutcome] = field(default_factory=list)
@@ -272,3 +274,5 @@ class ClipRow:
     digest: str = ""
     origin: Origin | None = None
     """As of `NewClip`."""
+    latest: bool = True
+    """No later version of its name is there."""

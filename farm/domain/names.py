@@ -193,17 +193,17 @@ def unique_file_names(names: Sequence[str]) -> list[str]:
     and macOS. The first keeps its name, the next become `NAME~2.EXT`, `NAME~3.EXT`; the same
     list gives the same names every time.
     """
-    wanted = {_folded(name) for name in names}
+    wanted = {folded(name) for name in names}
     taken: set[str] = set()
     unique: list[str] = []
     for name in names:
         candidate, count = name, 1
-        while _folded(candidate) in taken or (count > 1 and _folded(candidate) in wanted):
+        while folded(candidate) in taken or (count > 1 and folded(candidate) in wanted):
             count += 1
             stem, dot, ext = name.rpartition(".")
             stem, ext = (stem, f"{dot}{ext}") if dot else (ext, "")
             candidate = _fit(stem, f"~{count}{ext}", name)
-        taken.add(_folded(candidate))
+        taken.add(folded(candidate))
         unique.append(candidate)
     return unique
 
@@ -229,7 +229,8 @@ def _is_unsafe(character: str) -> bool:
     )
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """Equal for names that are one file on Windows or macOS: case and composed accents aside."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 

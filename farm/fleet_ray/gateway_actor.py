@@ -72,6 +72,7 @@ class GatewayActor:
                 bucket=settings.s3_bucket,
                 inputs=settings.input_directories,
                 roots=roots_of(settings.roots),
+                deliveries=settings.deliveries,
                 loras=settings.loras is not None,
                 model_dir=settings.model,
                 model=shape,

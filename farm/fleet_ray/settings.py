@@ -63,6 +63,8 @@ class HeadSettings:
     """Directories of the nodes that clips may start from files of."""
     roots: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Shared storage: name → operating system → directory."""
+    deliveries: tuple[Path, ...] = ()
+    """Directories that the gateway may deliver takes to."""
     ledger: str = ""
     """URL of the ledger's database without its password; empty: the file here."""
     keep_chunks_days: float = 30.0
@@ -227,7 +229,8 @@ class HeadSettings:
         values = {name: value for name, value in content.items() if name in known}
         for name in ("data_dir", "model", "loras", "tls_certificate", "tls_key"):
             values[name] = Path(values[name]) if values.get(name) else None
-        values["inputs"] = tuple(map(Path, values.get("inputs", ())))
+        for name in ("inputs", "deliveries"):
+            values[name] = tuple(map(Path, values.get(name, ())))
         values["cors_origins"] = tuple(values.get("cors_origins", ()))
         return cls(**values)
 

@@ -12,10 +12,10 @@ from farm.gateway.desk import Desk
 from farm.gateway.grpc_errors import BadRequest, Context, streaming, unary
 from farm.gateway.metrics import Meters
 from farm.gateway.quotes import Quotes
-from farm.gateway.requests import batch_named, page_after, request_row
+from farm.gateway.requests import batch_named, clip_query, page_after, request_row
 from farm.gateway.retaking import Retaking
 from farm.gateway.submission import submit
-from farm.gateway.views import STATES_BY_NUMBER, add_preview, batch_view, clip_view
+from farm.gateway.views import STATES_BY_NUMBER, add_preview, batch_views, clip_views
 from farm.gateway.watch import watch
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import types_pb2 as types_pb
@@ -70,9 +70,8 @@ class BatchService(Retaking, Quotes):
                 else math.inf,
             )
             page = found[:size]
-            progress = ledger.progress([batch.batch_id for batch in page])
             return batch_pb.ListResponse(
-                batches=[batch_view(batch, progress.get(batch.batch_id)) for batch in page],
+                batches=batch_views(ledger, page),
                 next_page_token=page[-1].batch_id if len(found) > size else "",
             )
 
@@ -85,20 +84,17 @@ class BatchService(Retaking, Quotes):
         """Clips of a batch, in the order of the file."""
         size = self._page_size(request.page_size)
         after = page_after(request.page_token)
-        states = _states(request.states)
+        states, query = _states(request.states), clip_query(request)
         ledger, batch_id = self._desk.ledger, batch_named(request.batch_id)
         presign = self._desk.objects.presign_get if request.with_urls else None
 
         def read() -> batch_pb.ListClipsResponse:
             batch = ledger.find_batch(batch_id)
-            found = ledger.clips(batch.batch_id, limit=size + 1, after=after, states=states)
+            found = ledger.clips(
+                batch.batch_id, limit=size + 1, after=after, states=states, query=query
+            )
             page = found[:size]
-            ids = [row.clip.clip_id for row in page]
-            looks, steers = ledger.clip_looks(ids), ledger.clip_steers(ids)
-            clips = [
-                clip_view(row, looks.get(clip_id), presign, steers.get(clip_id, ()))
-                for clip_id, row in zip(ids, page, strict=True)
-            ]
+            clips = clip_views(ledger, page, presign)
             for clip in clips:
                 if presign and clip.state == types_pb.CLIP_STATE_HELD:
                     add_preview(clip, ledger.chunks(clip.clip_id), presign)

@@ -13,6 +13,7 @@ from farm.domain.ledger import RequestRow
 from farm.domain.row_parts import too_many_tokens
 from farm.domain.tokens import TokenLimit
 from farm.domain.values import BadValue, prose
+from farm.gateway.deliveries import check_delivery
 from farm.gateway.desk import Desk
 from farm.gateway.grpc_errors import BadRequest, Context, unary
 from farm.gateway.header import needs_warnings
@@ -78,6 +79,8 @@ class BatchDecisions(BatchServiceServicer):
         to_send.batch_id = batch.batch_id
 
         def check() -> Message:
+            if deliver_to := request.deliver_to.strip():
+                check_delivery(deliver_to, self._desk.deliveries, ledger, batch.batch_id)
             limits = {limit.name for limit in ledger.limits()}
             asked.amended(ledger.find_batch(batch.batch_id), to_send, time.time(), limits)
             return to_send
@@ -147,6 +150,31 @@ class BatchDecisions(BatchServiceServicer):
 
         answer = await decide(self._desk, request, request.request_id, batch.batch_id, check)
         return batch_pb.SteerResponse(clips=answer.result)
+
+    @unary
+    async def Review(  # noqa: N802
+        self, request: batch_pb.ReviewRequest, _context: Context
+    ) -> batch_pb.ReviewResponse:
+        """Approve or reject takes."""
+        batch = await self._desk.batch(batch_named(request.batch_id))
+        ledger = self._desk.ledger
+
+        def check() -> Message:
+            asked.verdict_of(request)
+            to_send = batch_pb.ReviewRequest()
+            to_send.CopyFrom(request)
+            to_send.batch_id = batch.batch_id
+            ids = self._ids(batch.batch_id, request.clips)
+            to_send.clips[:] = dict.fromkeys(ids[name] for name in request.clips)
+            rows = ledger.clip_rows(list(to_send.clips))
+            if without := [row.name for row in rows.values() if row.take is None]:
+                raise BadDecision(asked.not_reviewable(without))
+            return to_send
+
+        answer = await decide(self._desk, request, request.request_id, batch.batch_id, check)
+        return batch_pb.ReviewResponse(
+            clips=answer.result, batch=await self._desk.batch(batch.batch_id)
+        )
 
     def _check_prompt(self, prompt: str) -> None:
         """Raise `BadDecision` for one that no row could have."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from weakref import WeakValueDictionary
 
 from farm.domain.errors import FarmError, RequestConflict
@@ -17,7 +18,7 @@ from farm.gateway.fleet_view import FleetView
 from farm.gateway.inputs import InputDesk
 from farm.gateway.settings import Limits
 from farm.gateway.threads import Threads
-from farm.gateway.views import batch_view
+from farm.gateway.views import batch_views
 from farm.plan.quote import Rates
 from farm.ports import Ledger, ObjectStore
 from heliostat.v1 import types_pb2 as types_pb
@@ -41,6 +42,8 @@ class Desk:
     count_tokens: CountTokens
     rates: Rates
     """By what work becomes time and money."""
+    deliveries: tuple[Path, ...]
+    """Directories that takes may be delivered to."""
     places: asyncio.Semaphore
     """Of submissions that are read at once."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -69,8 +72,7 @@ class Desk:
         """A batch as it is now, by its id or name."""
 
         def read() -> types_pb.Batch:
-            batch = self.ledger.find_batch(batch_id)
-            return batch_view(batch, self.ledger.progress([batch.batch_id]).get(batch.batch_id))
+            return batch_views(self.ledger, [self.ledger.find_batch(batch_id)])[0]
 
         return await self.threads.run(read)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from farm.coordinator import asked
@@ -16,6 +18,7 @@ from farm.domain.saved_look import SavedLook, look_for, needs_under
 from farm.domain.spec import Problem
 from farm.domain.terms import ADDRESS_CHARS_MAX
 from farm.domain.values import control_character, shown
+from farm.gateway.deliveries import check_delivery
 from farm.gateway.desk import Desk
 from farm.gateway.grpc_errors import BadRequest
 from farm.ports import Ledger
@@ -59,11 +62,14 @@ def check_shape(header: batch_pb.SubmitHeader) -> None:
 class HeaderCheck:
     """Reads a header against the ledger: the batch's own fields, or every problem with them."""
 
-    def __init__(self, header: batch_pb.SubmitHeader, ledger: Ledger) -> None:
+    def __init__(
+        self, header: batch_pb.SubmitHeader, ledger: Ledger, deliveries: Collection[Path] = ()
+    ) -> None:
         self._header = header
         self._ledger = ledger
         self.look: SavedLook | None = None
         """The look that its rows keep to; known after `batch`."""
+        self._deliveries = deliveries
         self.problems: list[Problem] = []
         """All at row 0, with the option of `farm submit` that means the field as their column."""
 
@@ -72,6 +78,8 @@ class HeaderCheck:
         header, now = self._header, time.time()
         self._check_project()
         self.look = self._look()
+        if deliver_to := header.deliver_to.strip():
+            self._check_delivery(deliver_to)
         return Batch(
             batch_id=batch_id,
             name=header.name,
@@ -90,6 +98,15 @@ class HeaderCheck:
             webhook=self._told("--webhook", asked.webhook_of, header.webhook) or "",
             budget=self._told("--budget", asked.budget_of, header.budget) or Budget(),
             deliver_to=header.deliver_to.strip(),
+        )
+
+    def _check_delivery(self, deliver_to: str) -> None:
+        batch_id = ""
+        if self._header.resubmit_of:
+            with suppress(NotFound, AmbiguousName):  # told elsewhere
+                batch_id = self._ledger.find_batch(self._header.resubmit_of).batch_id
+        self._told(
+            "--deliver-to", check_delivery, deliver_to, self._deliveries, self._ledger, batch_id
         )
 
     def _check_project(self) -> None:

@@ -22,7 +22,7 @@ from farm.domain.notices import Notice, NoticeOutcome
 from farm.gateway.coordinator_link import CoordinatorLink
 from farm.gateway.hook import run_hook
 from farm.gateway.threads import Threads
-from farm.gateway.views import batch_json, batch_view
+from farm.gateway.views import batch_json, batch_views
 from farm.gateway.webhook import NotTaken, Poster, cloud_event, event_id
 from farm.ports import Ledger
 
@@ -164,8 +164,7 @@ class Notifier:
         """The event's body with the batch as it is now, and the batch's own webhook."""
         self._farm_id = self._farm_id or self._ledger.farm_id()
         batch = self._ledger.find_batch(notice.batch_id)
-        progress = self._ledger.progress([batch.batch_id]).get(batch.batch_id)
-        view = batch_json(batch_view(batch, progress))
+        view = batch_json(batch_views(self._ledger, [batch])[0])
         return cloud_event(notice, self._farm_id, view), batch.webhook
 
 

@@ -18,6 +18,7 @@ from farm.domain.values import Limits as RowLimits
 from farm.gateway.auth import TokenInterceptor
 from farm.gateway.batches import BatchService
 from farm.gateway.coordinator_link import CoordinatorLink
+from farm.gateway.deliveries import Deliveries
 from farm.gateway.desk import Desk
 from farm.gateway.exchange import Exchanger
 from farm.gateway.fleet import FleetService
@@ -76,6 +77,7 @@ class Gateway:
             row_limits=row_limits,
             count_tokens=load_counter(settings.model_dir),
             rates=rates_of(settings),
+            deliveries=settings.deliveries,
             places=asyncio.Semaphore(settings.limits.submissions_max),
         )
         self._collector = FleetCollector()
@@ -109,6 +111,7 @@ class Gateway:
             is_promised=self._inputs.is_promised,
         )
         self._notifier = Notifier(settings.notices, ledger, link, self._threads, self._registry)
+        self._deliveries = Deliveries(settings.deliveries, ledger, objects, self._registry)
         self._background: list[asyncio.Task[None]] = []
         self._health = health.HealthServicer()
         self._http: HttpServer | None = None
@@ -132,6 +135,7 @@ class Gateway:
         self._background = [
             asyncio.create_task(self._caretaker.run()),
             asyncio.create_task(self._notifier.run()),
+            asyncio.create_task(self._deliveries.run()),
         ]
         for service in SERVICES:
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
@@ -148,6 +152,7 @@ class Gateway:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        await asyncio.to_thread(self._deliveries.close)
         if self._grpc is not None:
             await self._grpc.stop(grace_seconds)
         await self._desk.settle()

@@ -85,6 +85,8 @@ class GatewaySettings:
     """Directories of the nodes that clips may start from files of; None is anywhere."""
     roots: tuple[Root, ...] = ()
     """Shared storage that clips may start from files of."""
+    deliveries: tuple[Path, ...] = ()
+    """Directories that takes may be delivered to; none: nothing is."""
     loras: bool = True
     """The farm has a directory of LoRAs."""
     model: ModelShape | None = None

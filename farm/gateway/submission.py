@@ -92,7 +92,7 @@ class Submission:
                 self._checker = self._checks(target.name, target.project, target.output)
                 self._checker.look = self._joins.look
                 return self._joins.batch(self._batch_id, time.time())
-        checked = HeaderCheck(header, ledger)
+        checked = HeaderCheck(header, ledger, self._desk.deliveries)
         batch = checked.batch(self._batch_id)
         self._of_header += checked.problems
         self._checker.look = checked.look

@@ -21,10 +21,12 @@ from farm.domain.ledger import (
     TakeRow,
 )
 from farm.domain.project import Look
+from farm.domain.review import Review, ReviewCounts, Verdict
 from farm.domain.spec import ClipSpec, Fork, LoraUse, Origin, Problem, PromptMark
 from farm.gateway.quote_views import quote_view, spent_view
 from farm.gateway.times import timestamp
 from farm.plan.economics import Baseline
+from farm.ports import Ledger
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
 from heliostat.v1 import types_pb2 as types_pb
@@ -55,8 +57,26 @@ STANDINGS: Final = MappingProxyType(
 )
 
 
-def batch_view(batch: Batch, progress: BatchProgress | None) -> types_pb.Batch:
-    """A batch with its progress; without one it has no clips."""
+VERDICTS: Final = MappingProxyType(
+    {each: types_pb.Review.Verdict.Value(f"VERDICT_{each.name}") for each in Verdict}
+)
+
+
+def batch_views(ledger: Ledger, batches: Sequence[Batch]) -> list[types_pb.Batch]:
+    """Batches as they are now, with their progress and what was said of their takes."""
+    ids = [batch.batch_id for batch in batches]
+    progress, reviews = ledger.progress(ids), ledger.review_counts(ids)
+    return [
+        _batch_view(batch, progress.get(batch.batch_id), reviews.get(batch.batch_id))
+        for batch in batches
+    ]
+
+
+def _batch_view(
+    batch: Batch, progress: BatchProgress | None, reviews: ReviewCounts | None
+) -> types_pb.Batch:
+    """A batch; without a progress it has no clips."""
+    reviews = reviews or ReviewCounts()
     progress = progress or BatchProgress({})
     ended_at = None if progress.open_clips else batch.ended_at
     return types_pb.Batch(
@@ -87,6 +107,9 @@ def batch_view(batch: Batch, progress: BatchProgress | None) -> types_pb.Batch:
         ended_at=None if ended_at is None else timestamp(ended_at),
         look=batch.look,
         deliver_to=batch.deliver_to,
+        reviews=types_pb.ReviewCounts(
+            awaiting=reviews.awaiting, approved=reviews.approved, rejected=reviews.rejected
+        ),
     )
 
 
@@ -109,6 +132,7 @@ def counts_view(counts: Mapping[ClipState, int]) -> types_pb.ClipCounts:
 def clip_view(
     row: ClipRow,
     look: Look | None = None,
+    review: Review | None = None,
     presign: Callable[[str], str] | None = None,
     steers: Iterable[Steer] = (),
 ) -> types_pb.Clip:
@@ -129,15 +153,39 @@ def clip_view(
         columns=row.columns,
         row=row.row,
         file_name=row.file_name,
+        latest=row.latest,
         origin=origin_view(row.origin),
         steers=mark_views(steer.mark for steer in steers),
     )
     if row.take is not None:
         view.take.CopyFrom(_take_view(row.take, row.finished_at, presign))
         view.card_id = row.take.card_id
+    if review is not None:
+        view.review.CopyFrom(
+            types_pb.Review(
+                verdict=VERDICTS[review.verdict],
+                note=review.note,
+                reviewer=review.reviewer,
+                at=timestamp(review.at),
+            )
+        )
     if look is not None:
         view.look.CopyFrom(types_pb.Look(score=look.score, note=look.note))
     return view
+
+
+def clip_views(
+    ledger: Ledger, rows: Sequence[ClipRow], presign: Callable[[str], str] | None = None
+) -> list[types_pb.Clip]:
+    """Clips with all that was said of them."""
+    ids = [row.clip.clip_id for row in rows]
+    looks = ledger.clip_looks(ids)
+    reviews = ledger.reviews([i for i, row in zip(ids, rows, strict=True) if row.take])
+    steers = ledger.clip_steers(ids)
+    return [
+        clip_view(row, looks.get(clip_id), reviews.get(clip_id), presign, steers.get(clip_id, ()))
+        for clip_id, row in zip(ids, rows, strict=True)
+    ]
 
 
 def add_preview(

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from farm.domain.ledger import EventRow
 from farm.gateway.desk import Desk
 from farm.gateway.grpc_errors import Stopping
-from farm.gateway.views import batch_view, event_view
+from farm.gateway.views import batch_views, event_view
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import types_pb2 as types_pb
 
@@ -52,8 +52,7 @@ def _read(
     events = desk.ledger.events(after=after, limit=desk.limits.watch_events, batch_id=batch_id)
     if not events and not first:
         return events, None
-    batch = desk.ledger.find_batch(batch_id)
-    return events, batch_view(batch, desk.ledger.progress([batch_id]).get(batch_id))
+    return events, batch_views(desk.ledger, [desk.ledger.find_batch(batch_id)])[0]
 
 
 def _has_ended(batch: types_pb.Batch) -> bool:

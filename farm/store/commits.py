@@ -21,6 +21,8 @@ from farm.domain.ledger import (
     Totals,
 )
 from farm.domain.quote import Spent
+from farm.domain.review import EVENT as REVIEW_EVENT
+from farm.domain.review import Review
 from farm.store import tables as t
 from farm.store.bulk import Bulk, Values, inserting, json_text, putting
 from farm.store.notices import write_notice
@@ -63,6 +65,15 @@ _insert_requests: Final = inserting(t.requests)
 _put_cards: Final = putting(t.cards)
 _insert_events: Final = inserting(
     t.events, [column.name for column in t.events.c if column.name != "sequence"]
+)
+
+_insert_reviews: Final = inserting(
+    t.reviews, [column.name for column in t.reviews.c if column.name != "number"]
+)
+_set_verdicts: Final = Bulk(
+    update(t.clips)
+    .where(t.clips.c.clip_id == bindparam("of_clip"))
+    .values(verdict=bindparam("said"))
 )
 
 _update_totals: Final = Bulk(
@@ -231,6 +242,36 @@ def write_spent(connection: Connection, spent: Mapping[str, Spent]) -> None:
         for batch_id, more in spent.items()
     ]
     _spend.run(connection, rows)
+
+
+def write_reviews(connection: Connection, epoch: int, at: float, reviews: Sequence[Review]) -> None:
+    """Add what was said of takes, with its events; a clip repeats the last verdict."""
+    _insert_reviews.run(
+        connection,
+        [
+            {
+                "clip_id": review.clip_id, "verdict": review.verdict.value, "note": review.note,
+                "reviewer": review.reviewer, "at": review.at,
+            }
+            for review in reviews
+        ],
+    )  # fmt: skip
+    _set_verdicts.run(
+        connection,
+        [{"of_clip": review.clip_id, "said": review.verdict.value} for review in reviews],
+    )
+    done = ClipState.DONE.value
+    _insert_events.run(
+        connection,
+        [
+            {
+                "at": at, "epoch": epoch, "batch_id": review.batch_id, "clip_id": review.clip_id,
+                "kind": REVIEW_EVENT, "from_state": done, "to_state": done,
+                "attempt": review.attempt, "card_id": "", "detail": review.told,
+            }
+            for review in reviews
+        ],
+    )  # fmt: skip
 
 
 def write_totals(connection: Connection, totals: Totals | None) -> None:

@@ -13,32 +13,33 @@ from sqlalchemy import Engine, Select, bindparam, func, or_, select
 from farm.domain.batch import Batch, BatchProgress
 from farm.domain.clip import ENDED, ClipState
 from farm.domain.errors import AmbiguousName, NotFound
-from farm.domain.fleet import Circuit, Node
 from farm.domain.ledger import (
     ChunkRow,
     ClipRow,
     EventRow,
     FleetEventRow,
-    RequestRow,
     Reusable,
     Steer,
 )
-from farm.domain.project import Limit, Look, Project
-from farm.domain.saved_look import SavedLook
-from farm.ports import Ledger
+from farm.domain.project import Look
+from farm.domain.query import ClipQuery
+from farm.domain.review import Review, ReviewCounts
+from farm.ports import EVERY_CLIP, Ledger
 from farm.store import plan_rows, versions
 from farm.store import tables as t
+from farm.store.clip_query import conditions, superseded
 from farm.store.commits import blocks
 from farm.store.engine import reader_engine
+from farm.store.review_rows import count_reviews, read_reviews
 from farm.store.rows import (
     CLIP_COLUMNS,
     read_batch,
     read_chunk,
     read_clip_row,
     read_event,
-    read_request,
 )
 from farm.store.schema import check
+from farm.store.small_reads import SmallReads
 
 _published: Final = t.batches.c.published_at.is_not(None)
 _chunks: Final = (
@@ -60,21 +61,15 @@ def open_ledger(url_or_path: str | Path) -> SqlLedger:
     return SqlLedger(engine)
 
 
-class SqlLedger:
+class SqlLedger(SmallReads):
     """`farm.ports.Ledger` over a SQL database. Calls may come from several threads."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._engine = self._reads = engine
 
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
-
-    def farm_id(self) -> str:
-        """Whose ledger it is; empty where nobody has said."""
-        with self._engine.begin() as connection:
-            found: str = connection.execute(select(t.farm.c.farm_id)).scalar_one()
-        return found
 
     def find_batch(self, id_or_name: str) -> Batch:
         """By id, or by a name that only one batch has. Raises `NotFound`, `AmbiguousName`."""
@@ -134,15 +129,42 @@ class SqlLedger:
         return {batch_id: _progress(rows[batch_id]) for batch_id in batch_ids if batch_id in rows}
 
     def clips(
-        self, batch_id: str, *, limit: int, after: int = 0, states: Collection[ClipState] = ()
+        self,
+        batch_id: str,
+        *,
+        limit: int,
+        after: int = 0,
+        states: Collection[ClipState] = (),
+        query: ClipQuery = EVERY_CLIP,
     ) -> list[ClipRow]:
-        """Clips in the order of the file, after ordinal `after`."""
-        query = _whole_clips().where(t.clips.c.batch_id == batch_id, t.clips.c.ordinal > after)
+        """Clips in the order of the file, after ordinal `after`.
+
+        Raises `BadDecision` for a column that the batch does not have.
+        """
+        select_ = _whole_clips().where(t.clips.c.batch_id == batch_id, t.clips.c.ordinal > after)
         if states:
-            query = query.where(t.clips.c.state.in_([state.value for state in states]))
+            select_ = select_.where(t.clips.c.state.in_([state.value for state in states]))
         with self._engine.begin() as connection:
-            rows = connection.execute(query.order_by(t.clips.c.ordinal).limit(limit))
+            select_ = select_.where(*conditions(connection, batch_id, query))
+            rows = connection.execute(select_.order_by(t.clips.c.ordinal).limit(limit))
             return [read_clip_row(row) for row in rows]
+
+    def reviews(self, clip_ids: Sequence[str]) -> dict[str, Review]:
+        """The latest review of each of these clips that has one."""
+        found: dict[str, Review] = {}
+        with self._engine.begin() as connection:
+            for block in blocks(clip_ids):
+                found |= read_reviews(connection, block)
+        return found
+
+    def review_counts(self, batch_ids: Sequence[str]) -> dict[str, ReviewCounts]:
+        """Takes of each batch by what was said of them; only latest versions count."""
+        with self._engine.begin() as connection:
+            return {
+                batch_id: counts
+                for block in blocks(batch_ids)
+                for batch_id, counts in count_reviews(connection, block).items()
+            }
 
     def clip_rows(self, clip_ids: Sequence[str]) -> dict[str, ClipRow]:
         """These clips, whole; those that are not there are left out."""
@@ -154,10 +176,7 @@ class SqlLedger:
         return found
 
     def clip_ids(self, batch_id: str, names: Collection[str]) -> dict[str, str]:
-        """Name (its latest version) or id of a clip of this batch → its id.
-
-        Those that are not there are left out.
-        """
+        """Name (its latest version) or id of a clip of this batch → its id; the others left out."""
         found: dict[str, str] = {}
         columns = t.clips.c.clip_id, t.clips.c.name
         with self._engine.begin() as connection:
@@ -166,7 +185,7 @@ class SqlLedger:
                     query = (
                         select(*columns)
                         .where(t.clips.c.batch_id == batch_id, column.in_(block))
-                        .order_by(t.clips.c.version)  # of a name, the latest version
+                        .order_by(t.clips.c.version)
                     )
                     for row in connection.execute(query):
                         found[row._mapping[column]] = row.clip_id
@@ -218,6 +237,17 @@ class SqlLedger:
         with self._engine.begin() as connection:
             return [read_event(row) for row in connection.execute(query)]
 
+    def last_sequence(self) -> int:
+        """The sequence number of the latest event; 0 where there is none."""
+        with self._engine.begin() as connection:
+            return connection.scalar(select(func.max(t.events.c.sequence))) or 0
+
+    def delivering(self) -> list[Batch]:
+        """Published batches that name a place to be delivered to."""
+        query = select(t.batches).where(_published, t.batches.c.deliver_to != "")
+        with self._engine.begin() as connection:
+            return [read_batch(row) for row in connection.execute(query)]
+
     def clip_events(self, clip_id: str, *, limit: int) -> list[EventRow]:
         """The latest events of a clip, the newest first."""
         query = (
@@ -234,36 +264,6 @@ class SqlLedger:
         """The latest decisions about a node or card (of all: ""), the newest first."""
         with self._engine.begin() as connection:
             return plan_rows.read_fleet_events(connection, target, limit)
-
-    def projects(self) -> list[Project]:
-        """All projects, by name; `default` is among them."""
-        with self._engine.begin() as connection:
-            return plan_rows.read_projects(connection)
-
-    def limits(self) -> list[Limit]:
-        """All named limits, by name."""
-        with self._engine.begin() as connection:
-            return plan_rows.read_limits(connection)
-
-    def saved_looks(self) -> list[SavedLook]:
-        """All saved looks, by name."""
-        with self._engine.begin() as connection:
-            return plan_rows.read_saved_looks(connection)
-
-    def circuits(self) -> list[Circuit]:
-        """All circuits, by name."""
-        with self._engine.begin() as connection:
-            return plan_rows.read_circuits(connection)
-
-    def nodes(self) -> list[Node]:
-        """Nodes of which something was decided, by hostname."""
-        with self._engine.begin() as connection:
-            return plan_rows.read_nodes(connection)
-
-    def looks(self, batch_id: str) -> dict[str, Look]:
-        """What people said of a batch's clips at their first look, by clip id."""
-        with self._engine.begin() as connection:
-            return plan_rows.read_looks(connection, batch_id)
 
     def clip_looks(self, clip_ids: Sequence[str]) -> dict[str, Look]:
         """The same for some clips."""
@@ -282,11 +282,6 @@ class SqlLedger:
                 for steer in plan_rows.read_steers(connection, of_clips):
                     found.setdefault(steer.clip_id, []).append(steer)
         return found
-
-    def request(self, request_id: str) -> RequestRow | None:
-        """What a request_id was answered with."""
-        with self._engine.begin() as connection:
-            return read_request(connection, request_id)
 
     def project_counts(self) -> dict[str, dict[ClipState, int]]:
         """By project: clips of its published batches by state, states without clips left out."""
@@ -356,6 +351,7 @@ def _whole_clips() -> Select[Any]:
             t.clips.c.finished_at,
             t.clips.c.file_name,
             t.clips.c.digest,
+            superseded.label("superseded"),
             t.clips.c.origin_kind,
             t.clips.c.origin_clip,
             t.clips.c.origin_chunks,

@@ -52,6 +52,9 @@ def _of_batch(table: Table, batch_id: str) -> ColumnElement[bool] | None:
     """Which rows of a table are of the batch or its clips; None when there can be none."""
     if table.name in _NOT_THEIRS:
         return None
+    if table is t.clip_values:
+        columns = select(t.batch_columns.c.number).where(t.batch_columns.c.batch_id == batch_id)
+        return t.clip_values.c.column_number.in_(columns)
     if "batch_id" in table.c:
         return table.c.batch_id == batch_id
     if "clip_id" in table.c:

@@ -166,6 +166,7 @@ def read_clip_row(row: Row[Any]) -> ClipRow:
         file_name=value["file_name"] or safe_stem(value["name"], value["version"]),
         digest=value["digest"],
         origin=_origin(value),
+        latest=not value["superseded"],
     )
 
 

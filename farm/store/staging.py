@@ -26,6 +26,7 @@ from farm.domain.spec import LoraUse, NewClip
 from farm.store import tables as t
 from farm.store import versions
 from farm.store.bulk import Values, inserting, json_text
+from farm.store.clip_query import indexed
 from farm.store.commits import (
     add_tallies,
     request_conflict,
@@ -43,6 +44,7 @@ _OF_CLIP: Final = [
 ]  # fmt: skip
 _insert_clips: Final = inserting(t.clips, _OF_CLIP)
 _insert_added: Final = inserting(t.clips, [*_OF_CLIP, "chunks_done"])
+_insert_values: Final = inserting(t.clip_values)
 _insert_texts: Final = inserting(t.texts)
 _insert_tallies: Final = inserting(t.tallies)
 _insert_dependencies: Final = inserting(t.dependencies)
@@ -68,7 +70,7 @@ def insert_batch(connection: Connection, batch: Batch) -> None:
 def insert_clips(connection: Connection, batch_id: str, clips: Sequence[NewClip]) -> None:
     """Add clips. Raises `NotFound` without a staged batch, `StaleWrite` for clips it has."""
     staged = connection.execute(
-        select(t.batches.c.created_at, t.batches.c.after).where(
+        select(t.batches.c.created_at, t.batches.c.after, t.batches.c.joins).where(
             t.batches.c.batch_id == batch_id, t.batches.c.published_at.is_(None)
         )
     ).one_or_none()
@@ -92,6 +94,7 @@ def insert_clips(connection: Connection, batch_id: str, clips: Sequence[NewClip]
             f"{error.orig}"
         ) from error
     _insert_texts.run(connection, list(map(_text_values, ids, clips)))
+    _index_columns(connection, staged.joins or batch_id, ids, clips)
 
 
 def insert_added(connection: Connection, epoch: int, at: float, added: Sequence[AddedClip]) -> None:
@@ -105,6 +108,10 @@ def insert_added(connection: Connection, epoch: int, at: float, added: Sequence[
         values.append({**row, "chunks_done": clip.chunks_done})
     _insert_added.run(connection, values)
     _insert_texts.run(connection, [_text_values(each.clip.clip_id, each.row) for each in added])
+    for batch_id in {each.clip.batch_id for each in added}:
+        of_batch = [each for each in added if each.clip.batch_id == batch_id]
+        ids = [each.clip.clip_id for each in of_batch]
+        _index_columns(connection, batch_id, ids, [each.row for each in of_batch])
     versions.copy_chunks(connection, added)
     write_submitted(connection, epoch, at, added)
     connection.execute(
@@ -112,6 +119,37 @@ def insert_added(connection: Connection, epoch: int, at: float, added: Sequence[
         .where(t.batches.c.batch_id.in_({each.clip.batch_id for each in added}))
         .values(ended_at=None)
     )
+
+
+def _index_columns(
+    connection: Connection, batch_id: str, ids: Sequence[str], clips: Sequence[NewClip]
+) -> None:
+    """Have clips found by their batch's own columns."""
+    names = {name for clip in clips for name in clip.columns}
+    numbers = _column_numbers(connection, batch_id, names)
+    _insert_values.run(
+        connection,
+        [
+            {"column_number": numbers[name], "value": indexed(value), "clip_id": clip_id}
+            for clip_id, clip in zip(ids, clips, strict=True)
+            for name, value in clip.columns.items()
+            if value
+        ],
+    )
+
+
+def _column_numbers(connection: Connection, batch_id: str, names: set[str]) -> dict[str, int]:
+    """The numbers of a batch's own columns, new ones noted."""
+    columns = select(t.batch_columns.c.name, t.batch_columns.c.number).where(
+        t.batch_columns.c.batch_id == batch_id
+    )
+    known = {row.name: row.number for row in connection.execute(columns)}
+    if new := sorted(names - known.keys()):
+        connection.execute(
+            insert(t.batch_columns), [{"batch_id": batch_id, "name": name} for name in new]
+        )
+        known = {row.name: row.number for row in connection.execute(columns)}
+    return known
 
 
 def insert_dependencies(
@@ -198,7 +236,12 @@ def delete_staged(connection: Connection, batch_id: str | None = None) -> int:
             delete(t.texts).where(t.texts.c.clip_id.in_(select(t.clips.c.clip_id).where(of_batch)))
         )
         connection.execute(delete(t.clips).where(of_batch))
-        connection.execute(delete(t.dependencies).where(t.dependencies.c.batch_id == staged_id))
+        values = t.clip_values.c.column_number.in_(
+            select(t.batch_columns.c.number).where(t.batch_columns.c.batch_id == staged_id)
+        )
+        connection.execute(delete(t.clip_values).where(values))
+        for table in (t.dependencies, t.batch_columns):
+            connection.execute(delete(table).where(table.c.batch_id == staged_id))
         connection.execute(delete(t.batches).where(t.batches.c.batch_id == staged_id))
     return len(ids)
 

@@ -14,7 +14,6 @@ from sqlalchemy.exc import IntegrityError
 from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import Clip, ClipState
 from farm.domain.errors import Fenced, NotFound, StaleWrite
-from farm.domain.fleet import Circuit, Node
 from farm.domain.ledger import (
     ENDS,
     CardRow,
@@ -27,9 +26,7 @@ from farm.domain.ledger import (
     Totals,
 )
 from farm.domain.notices import Notice
-from farm.domain.project import Limit, Look, Project
 from farm.domain.quote import Quote
-from farm.domain.saved_look import SavedLook
 from farm.domain.spec import NewClip
 from farm.failpoints import reach
 from farm.ports import Store
@@ -44,9 +41,9 @@ from farm.store.rows import (
     read_card,
     read_clip,
     read_clips,
-    read_request,
 )
 from farm.store.schema import upgrade
+from farm.store.small_reads import SmallReads
 
 ROWS_AT_ONCE: Final = 2_000  # in memory while clips are streamed
 
@@ -67,7 +64,7 @@ def open_store(url_or_path: str | Path, *, durable: bool = True) -> SqlStore:
     return SqlStore(engine)
 
 
-class SqlStore:
+class SqlStore(SmallReads):
     """`farm.ports.Store` over a SQL database. Calls may come from several threads."""
 
     def __init__(self, engine: Engine) -> None:
@@ -85,12 +82,6 @@ class SqlStore:
             connection.execute(update(t.farm).values(epoch=t.farm.c.epoch + 1, claimed_at=at))
             epoch: int = connection.execute(select(t.farm.c.epoch)).scalar_one()
         return epoch
-
-    def farm_id(self) -> str:
-        """Whose ledger it is."""
-        with self._reads.begin() as connection:
-            found: str = connection.execute(select(t.farm.c.farm_id)).scalar_one()
-        return found
 
     def batch(self, batch_id: str) -> Batch:
         """A published batch. Raises `NotFound`."""
@@ -142,31 +133,6 @@ class SqlStore:
             cards = [read_card(row) for row in connection.execute(select(t.cards))]
         return sorted(cards, key=attrgetter("card_id"))  # databases differ in how they sort text
 
-    def projects(self) -> list[Project]:
-        """All projects, by name; `default` is among them."""
-        with self._reads.begin() as connection:
-            return plan_rows.read_projects(connection)
-
-    def limits(self) -> list[Limit]:
-        """All named limits, by name."""
-        with self._reads.begin() as connection:
-            return plan_rows.read_limits(connection)
-
-    def saved_looks(self) -> list[SavedLook]:
-        """All saved looks, by name."""
-        with self._reads.begin() as connection:
-            return plan_rows.read_saved_looks(connection)
-
-    def circuits(self) -> list[Circuit]:
-        """All circuits, by name."""
-        with self._reads.begin() as connection:
-            return plan_rows.read_circuits(connection)
-
-    def nodes(self) -> list[Node]:
-        """Nodes of which something was decided, by hostname."""
-        with self._reads.begin() as connection:
-            return plan_rows.read_nodes(connection)
-
     def counts(self, batch_id: str) -> dict[ClipState, int]:
         """Clips of a published batch by state; states without clips are left out."""
         query = select(t.tallies.c.state, t.tallies.c.clips).where(
@@ -193,11 +159,6 @@ class SqlStore:
             for ordinal, on_ordinal, state in connection.execute(query):
                 found.setdefault(ordinal, {})[on_ordinal] = ClipState(state)
         return found
-
-    def looks(self, batch_id: str) -> dict[str, Look]:
-        """What people said of a batch's clips at their first look, by clip id."""
-        with self._reads.begin() as connection:
-            return plan_rows.read_looks(connection, batch_id)
 
     def steers(self) -> list[Steer]:
         """Changes of prompt that are still to come, by number."""
@@ -229,6 +190,7 @@ class SqlStore:
             commits.write_chunks_and_takes(connection, at, commit)
             commits.write_batches(connection, epoch, at, ends)
             commits.write_spent(connection, commit.spent)
+            commits.write_reviews(connection, epoch, at, commit.reviews)
             commits.write_totals(connection, commit.totals)
             commits.write_cards(connection, commit.cards)
             plan_rows.write_plan(connection, epoch, at, commit)
@@ -332,11 +294,6 @@ class SqlStore:
     def last_ordinal(self, batch_id: str) -> int:
         """The place of a batch's last clip; 0 where it has none."""
         return self._ledger.last_ordinal(batch_id)
-
-    def request(self, request_id: str) -> RequestRow | None:
-        """What a request_id was answered with."""
-        with self._reads.begin() as connection:
-            return read_request(connection, request_id)
 
     def notices(self, at: float, limit: int) -> list[Notice]:
         """Notices that are due at a time and that somebody is still to be told of, in order."""

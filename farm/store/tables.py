@@ -25,6 +25,7 @@ from sqlalchemy import (
 
 from farm.domain.batch import BatchState
 from farm.domain.clip import ENDED, ClipState
+from farm.store.event_tables import events, looks, notices, requests, reviews, steers
 from farm.store.fleet_tables import (
     cards,
     circuits,
@@ -37,9 +38,10 @@ from farm.store.fleet_tables import (
 from farm.store.metadata import JSON_TYPE, SEQUENCE, metadata, one_of
 
 __all__ = [
-    "batches", "cards", "chunks", "circuits", "clips", "dependencies", "events", "farm",
-    "fleet_events", "limits", "looks", "metadata", "nodes", "notices", "projects", "requests",
-    "reviews", "saved_looks", "steers", "takes", "tallies", "texts", "totals",
+    "batch_columns", "batches", "cards", "chunks", "circuits", "clip_values", "clips",
+    "dependencies", "events", "farm", "fleet_events", "limits", "looks", "metadata", "nodes",
+    "notices", "projects", "requests", "reviews", "saved_looks", "steers", "takes", "tallies",
+    "texts", "totals",
 ]  # fmt: skip
 
 _CLIP_STATES: Final = one_of("state", [state.value for state in ClipState])
@@ -149,6 +151,7 @@ clips: Final = Table(
     Column("storage_failures", Integer, nullable=False, server_default="0"),
     Column("file_name", Text, nullable=False, server_default=""),
     Column("digest", Text, nullable=False, server_default=""),
+    Column("verdict", Text, nullable=False, server_default=""),
     Column("origin_kind", Text, nullable=False, server_default=""),
     Column("origin_clip", Text),
     Column("origin_chunks", Integer, nullable=False, server_default="0"),
@@ -182,6 +185,28 @@ _derived: Final = clips.c.origin_clip.is_not(None)
 Index("ix_clips_origin_clip", clips.c.origin_clip, sqlite_where=_derived, postgresql_where=_derived)
 """Who took something over from a clip: objects that both name are kept."""
 
+_reviewed: Final = clips.c.verdict != ""
+Index(
+    "ix_clips_reviewed",
+    clips.c.batch_id,
+    clips.c.verdict,
+    clips.c.ordinal,
+    sqlite_where=_reviewed,
+    postgresql_where=_reviewed,
+)
+"""Takes by the verdict of their latest review, which `verdict` repeats."""
+
+_retaken: Final = clips.c.version > 1
+Index(
+    "ix_clips_retaken",
+    clips.c.batch_id,
+    clips.c.name,
+    clips.c.version,
+    sqlite_where=_retaken,
+    postgresql_where=_retaken,
+)
+"""Later versions: there are few, and what is before them is found by them."""
+
 _unreleased: Final = clips.c.finished_at.is_not(None) & clips.c.released_at.is_(None)
 Index(
     "ix_clips_unreleased",
@@ -212,6 +237,26 @@ texts: Final = Table(
 )
 """A clip's words, its batch's own columns as they were given, and what else was asked for that no
 plan looks at (`farm.store.options`); NULL where that is nothing."""
+
+batch_columns: Final = Table(
+    "batch_columns",
+    metadata,
+    Column("number", SEQUENCE, primary_key=True),
+    Column("batch_id", Text, ForeignKey("batches.batch_id"), nullable=False),
+    Column("name", Text, nullable=False),
+    UniqueConstraint("batch_id", "name"),
+)
+"""The names of a batch's own columns, as its files had them."""
+
+clip_values: Final = Table(
+    "clip_values",
+    metadata,
+    Column("column_number", BigInteger, ForeignKey("batch_columns.number"), primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("clip_id", Text, primary_key=True),
+    sqlite_with_rowid=False,
+)
+"""Clips by what their batch's own columns say: folded case, and no more than its beginning."""
 
 tallies: Final = Table(
     "tallies",
@@ -269,92 +314,3 @@ takes: Final = Table(
     ),
 )
 """Delivered clips: exactly one row for each clip that is done."""
-
-reviews: Final = Table(
-    "reviews",
-    metadata,
-    Column("number", SEQUENCE, primary_key=True),
-    Column("clip_id", Text, ForeignKey("takes.clip_id"), nullable=False, index=True),
-    Column("verdict", Text, nullable=False),
-    Column("note", Text, nullable=False, server_default=""),
-    Column("reviewer", Text, nullable=False),
-    Column("at", Double, nullable=False),
-    CheckConstraint(one_of("verdict", ["approved", "rejected"]), name="verdict"),
-)
-"""What people said about takes; the latest counts."""
-
-steers: Final = Table(
-    "steers",
-    metadata,
-    Column("number", SEQUENCE, primary_key=True, autoincrement=False),
-    Column("clip_id", Text, ForeignKey("clips.clip_id"), nullable=False, index=True),
-    Column("chunk", Integer, nullable=False),
-    Column("prompt", Text, nullable=False),
-    Column("blend_chunks", Integer, nullable=False),
-    Column("at", Double, nullable=False),
-    Column("settled", Integer),
-)
-"""Changes of prompt that people asked for while a clip rendered, in their order. Chunk 0 stands for
-the next one that is begun. `settled` is NULL for one that is still to come."""
-
-_unsettled: Final = steers.c.settled.is_(None)
-Index("ix_steers_open", steers.c.number, sqlite_where=_unsettled, postgresql_where=_unsettled)
-"""What a restart loads."""
-
-looks: Final = Table(
-    "looks",
-    metadata,
-    Column("clip_id", Text, ForeignKey("clips.clip_id"), primary_key=True),
-    Column("score", Double),
-    Column("note", Text, nullable=False, server_default=""),
-    Column("at", Double, nullable=False),
-)
-"""What people said of clips at their first look; the latest counts."""
-
-events: Final = Table(
-    "events",
-    metadata,
-    Column("sequence", SEQUENCE, primary_key=True),
-    Column("at", Double, nullable=False),
-    Column("epoch", BigInteger, nullable=False),
-    Column("batch_id", Text, ForeignKey("batches.batch_id"), nullable=False),
-    Column("clip_id", Text, ForeignKey("clips.clip_id"), index=True),
-    Column("kind", Text, nullable=False),
-    Column("from_state", Text, nullable=False),
-    Column("to_state", Text, nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("card_id", Text, nullable=False),
-    Column("detail", Text, nullable=False),
-    Index("ix_events_batch_id_sequence", "batch_id", "sequence"),
-)
-"""All that ever happened, in the order of commits; rows are only ever added. `clip_id` is NULL
-for an event of the whole batch."""
-
-notices: Final = Table(
-    "notices",
-    metadata,
-    Column("number", SEQUENCE, primary_key=True),
-    Column("kind", Text, nullable=False),
-    Column("batch_id", Text, ForeignKey("batches.batch_id"), nullable=False),
-    Column("detail", Text, nullable=False),
-    Column("at", Double, nullable=False),
-    Column("tries", Integer, nullable=False, server_default="0"),
-    Column("settled", JSON_TYPE),
-    Column("next_at", Double, nullable=False, server_default="0"),
-    Column("ended_at", Double),
-    Column("error", Text, nullable=False, server_default=""),
-)
-_untold: Final = notices.c.ended_at.is_(None)
-Index("ix_notices_untold", notices.c.next_at, sqlite_where=_untold, postgresql_where=_untold)
-"""What people are to be told of batches; `settled` names the places that have heard it."""
-
-requests: Final = Table(
-    "requests",
-    metadata,
-    Column("request_id", Text, primary_key=True),
-    Column("digest", Text, nullable=False),
-    Column("batch_id", Text, nullable=False),
-    Column("result", BigInteger, nullable=False),
-    Column("answered_at", Double, nullable=False),
-)
-"""Mutations that were answered."""

@@ -12,6 +12,7 @@ import pytest
 
 from farm.client import Farm
 from tests.fixtures.gateway import TOKEN, Rig
+from tests.fixtures.take_store import take_store  # noqa: F401 - the fixture
 
 
 class RunningFarm:

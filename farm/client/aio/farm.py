@@ -20,10 +20,12 @@ from farm.client.aio.estimating import AsyncEstimating
 from farm.client.aio.fleet_calls import AsyncFleetCalls
 from farm.client.aio.reels import AsyncReels
 from farm.client.aio.retaking import AsyncRetaking
+from farm.client.aio.reviewing import AsyncReviewing
 from farm.client.aio.saved_looks import AsyncSavedLooks
 from farm.client.aio.steering import AsyncSteering
 from farm.client.aio.submitting import AsyncSubmitting
 from farm.client.base import new_request_id
+from farm.client.clip_filter import ALL_CLIPS, ClipFilter
 from farm.client.farm import PAGE
 from farm.client.local import find_local
 from farm.client.times import timestamp
@@ -39,6 +41,7 @@ class AsyncFarm(
     AsyncFleetCalls,
     AsyncReels,
     AsyncRetaking,
+    AsyncReviewing,
     AsyncSavedLooks,
     AsyncSteering,
     AsyncSubmitting,
@@ -99,10 +102,14 @@ class AsyncFarm(
             request.page_token = answer.next_page_token
 
     async def clips(
-        self, batch_id: str, states: Sequence[types.ClipState.ValueType] = ()
+        self,
+        batch_id: str,
+        states: Sequence[types.ClipState.ValueType] = (),
+        *,
+        only: ClipFilter = ALL_CLIPS,
     ) -> AsyncIterator[types.Clip]:
-        """A batch's clips in the order of its file, all or those in one of `states`."""
-        async for page in self.clip_pages(batch_id, states=states):
+        """A batch's clips in the order of its file, all or those that `states` and `only` fit."""
+        async for page in self.clip_pages(batch_id, states=states, only=only):
             for each in page.clips:
                 yield each
 
@@ -111,6 +118,7 @@ class AsyncFarm(
         batch_id: str,
         *,
         states: Sequence[types.ClipState.ValueType] = (),
+        only: ClipFilter = ALL_CLIPS,
         with_urls: bool = False,
         page_size: int = PAGE,
         page_token: str = "",
@@ -123,6 +131,7 @@ class AsyncFarm(
             page_size=page_size,
             page_token=page_token,
         )
+        only.put_into(request)
         while True:
             answer = await self._connection.call(self._batches.ListClips, request)
             yield answer
@@ -179,12 +188,17 @@ class AsyncFarm(
         batch_id: str,
         directory: Path,
         *,
+        only: ClipFilter = ALL_CLIPS,
+        follow: bool = False,
         on_progress: Callable[[fetching.Progress], None] = lambda _progress: None,
     ) -> fetching.Fetched:
         """Download the takes and sidecars of a batch's DONE clips, verified; goes on where it was.
 
-        Raises `FetchFailed` when `directory` holds the takes of another batch.
+        With `follow` those to come as well, as they land, until the batch has ended. Raises
+        `FetchFailed` when `directory` holds the takes of another batch.
         """
         return await self._connection.in_thread(
-            lambda farm: farm.fetch(batch_id, directory, on_progress=on_progress)
+            lambda farm: farm.fetch(
+                batch_id, directory, only=only, follow=follow, on_progress=on_progress
+            )
         )

@@ -37,6 +37,7 @@ _ADDED: dict[str, Sequence[_Column]] = {
     "clips": (
         ("file_name", sa.Text(), ""),
         ("digest", sa.Text(), ""),
+        ("verdict", sa.Text(), ""),
         ("origin_kind", sa.Text(), ""),
         ("origin_clip", sa.Text(), None),
         ("origin_chunks", sa.Integer(), "0"),
@@ -60,6 +61,8 @@ def upgrade() -> None:
         "ix_clips_origin_clip", "clips", ["origin_clip"], sqlite_where=derived,
         postgresql_where=derived,
     )  # fmt: skip
+    _create_review_indexes()
+    _create_columns()
     op.create_table(
         "steers",
         sa.Column("number", _SEQUENCE, autoincrement=False, nullable=False),
@@ -108,8 +111,48 @@ def upgrade() -> None:
     )
 
 
+def _create_columns() -> None:
+    op.create_table(
+        "batch_columns",
+        sa.Column("number", _SEQUENCE, nullable=False),
+        sa.Column("batch_id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["batch_id"], ["batches.batch_id"], name="fk_batch_columns_batch_id_batches"
+        ),
+        sa.PrimaryKeyConstraint("number", name="pk_batch_columns"),
+        sa.UniqueConstraint("batch_id", "name", name="uq_batch_columns_batch_id_name"),
+    )
+    op.create_table(
+        "clip_values",
+        sa.Column("column_number", sa.BigInteger(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("clip_id", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["column_number"],
+            ["batch_columns.number"],
+            name="fk_clip_values_column_number_batch_columns",
+        ),
+        sa.PrimaryKeyConstraint("column_number", "value", "clip_id", name="pk_clip_values"),
+        sqlite_with_rowid=False,
+    )
+
+
+def _create_review_indexes() -> None:
+    for name, columns, condition in (
+        ("ix_clips_reviewed", ["batch_id", "verdict", "ordinal"], "verdict != ''"),
+        ("ix_clips_retaken", ["batch_id", "name", "version"], "version > 1"),
+    ):
+        where = sa.text(condition)
+        op.create_index(name, "clips", columns, sqlite_where=where, postgresql_where=where)
+
+
 def downgrade() -> None:
     """Forget all of it."""
+    op.drop_table("clip_values")
+    op.drop_table("batch_columns")
+    for name in ("ix_clips_retaken", "ix_clips_reviewed"):
+        op.drop_index(name, "clips")
     op.drop_table("saved_looks")
     op.drop_table("notices")
     op.drop_table("steers")

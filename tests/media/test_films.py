@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from farm.delivery.films import frames_of, picture_at
-from farm.delivery.times import frames_at, rate_of, timecode_at
+from farm.media.films import frames_of, picture_at
+from farm.media.times import frames_at, rate_of, timecode_at
 from node_agent.film import CODECS, FilmWriter
-from tests.delivery.conftest import HEIGHT, WIDTH, Folder
-from tests.delivery.test_pictures import RED, farm_, near
+from tests.media.conftest import HEIGHT, WIDTH, Folder
+from tests.media.test_pictures import RED, farm_, near
 
 
 def probe(path: Path) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from typing import Final
 
 from PIL import Image, ImageDraw
 
-from farm.delivery.errors import BadDelivery
-from farm.delivery.films import picture_at
-from farm.delivery.takes import Take
-from farm.delivery.text import Font, fitting, font_of
-from farm.delivery.wedges import Grid, grids
+from farm.media.errors import BadDelivery
+from farm.media.films import picture_at
+from farm.media.takes import Take
+from farm.media.text import Font, fitting, font_of
+from farm.media.wedges import Grid, grids
 
 MARGIN: Final = 12
 BACKGROUND, INK, FAINT = (24, 24, 28), (235, 235, 235), (160, 160, 165)

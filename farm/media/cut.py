@@ -18,9 +18,9 @@ from urllib.parse import unquote, urlsplit
 import opentimelineio as otio
 import yaml
 
-from farm.delivery.errors import BadDelivery
-from farm.delivery.files import appearing
-from farm.delivery.times import timecode_at
+from farm.media.errors import BadDelivery
+from farm.media.files import appearing
+from farm.media.times import timecode_at
 
 _PROMPT_KEYS: Final = ("prompt", "description", "note", "notes", "comment", "comments")
 _SHOTS_MAX: Final = 100_000

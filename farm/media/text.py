@@ -13,7 +13,7 @@ from typing import Final
 
 from PIL import ImageDraw, ImageFont
 
-from farm.delivery.errors import BadDelivery
+from farm.media.errors import BadDelivery
 
 _OWN: Final = "Aileron"
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont

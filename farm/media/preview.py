@@ -10,11 +10,11 @@ from typing import Final
 
 from PIL import Image
 
-from farm.delivery.errors import BadDelivery
-from farm.delivery.files import appearing
-from farm.delivery.films import RGB, frames_of, scaled
-from farm.delivery.sheet import Look, draw_sheet, height_of
-from farm.delivery.takes import Take
+from farm.media.errors import BadDelivery
+from farm.media.files import appearing
+from farm.media.films import RGB, frames_of, scaled
+from farm.media.sheet import Look, draw_sheet, height_of
+from farm.media.takes import Take
 
 ENDINGS: Final = (".webp", ".gif")
 _SHEET_FRAMES_MAX: Final = 240

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from farm.delivery.files import appearing
-from farm.delivery.sheet import Look, lines_of, middle
-from farm.delivery.takes import Take
-from farm.delivery.wedges import Grid, grids
+from farm.media.files import appearing
+from farm.media.sheet import Look, lines_of, middle
+from farm.media.takes import Take
+from farm.media.wedges import Grid, grids
 
 _STYLE: Final = """
 body { background: #18181c; color: #ebebeb; font: 15px/1.35 system-ui, sans-serif; margin: 12px }

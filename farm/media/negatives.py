@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from farm.delivery.errors import BadDelivery
-from farm.delivery.takes import Take
+from farm.media.errors import BadDelivery
+from farm.media.takes import Take
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""One object by its presigned URL: resumed where it was, verified, then renamed into place."""
+"""One object by its presigned URL: resumed where it was, and verified."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from typing import Final
 
 import urllib3
 
-from farm.client.errors import FetchFailed
+from farm.delivery.errors import FetchFailed
 
 _ATTEMPTS: Final = 6
-_BLOCK_BYTES: Final = 1 << 20
+_BLOCK_BYTES: Final = 16 << 10
+"""Written down at once: what a kill loses of each connection."""
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _EXPIRED: Final = frozenset({401, 403})
 
@@ -29,11 +30,16 @@ class Stopped(Exception):
 class Wanted:
     """A file to be had."""
 
+    name: str
+    """For errors."""
     path: Path
+    """Where it goes on from what is there, and is whole in the end."""
     sha256: str
     size_bytes: int
     url: Callable[[bool], str]
     """Its presigned GET; with True a fresh one, since the last has expired."""
+    on_block: Callable[[], None] = lambda: None
+    """Called now and then while it comes."""
 
 
 class Downloader:
@@ -60,8 +66,8 @@ class Downloader:
         self._pool.clear()
 
     def fetch(self, wanted: Wanted) -> None:
-        """Make `wanted.path` hold its bytes. Raises `FetchFailed`, or `Stopped`."""
-        part = wanted.path.with_name(wanted.path.name + ".part")
+        """Make `wanted.path` hold its bytes, verified. Raises `FetchFailed`, or `Stopped`."""
+        part = wanted.path
         why, fresh = "", False
         for attempt in range(_ATTEMPTS):
             if attempt and self.stop.wait(self._pause_seconds * 2 ** (attempt - 1)):
@@ -79,11 +85,10 @@ class Downloader:
                 continue
             why = _mismatch(part, wanted)
             if not why:
-                os.replace(part, wanted.path)
                 return
             if part.stat().st_size >= wanted.size_bytes:
                 part.unlink()
-        raise FetchFailed(f"{wanted.path.name}: {why}; run the same fetch again to go on")
+        raise FetchFailed(f"{wanted.name}: {why}; run the same fetch again to go on")
 
     def _append(self, wanted: Wanted, part: Path, url: str) -> int:
         """Add what is missing to `part`; the answer's status."""
@@ -101,7 +106,7 @@ class Downloader:
             at = have if response.status == 206 and _starts_at(response, have) else 0
             if response.status == 206 and at != have:
                 return 416
-            with part.open("r+b" if part.exists() else "wb") as stream:
+            with part.open("r+b" if part.exists() else "wb", buffering=0) as stream:
                 stream.seek(at)
                 stream.truncate()
                 room = wanted.size_bytes - at
@@ -111,6 +116,7 @@ class Downloader:
                     stream.write(block[: max(room, 0)])
                     room -= len(block)
                     self._on_bytes(len(block))
+                    wanted.on_block()
                 stream.flush()
                 os.fsync(stream.fileno())
             return response.status

@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from PIL import Image, ImageDraw
 
-from farm.delivery.errors import BadDelivery
-from farm.delivery.films import ENCODINGS, RGB, encodable, frames_of, scaled, write_film
-from farm.delivery.takes import Take
-from farm.delivery.text import boxed, font_of, wrapped
-from farm.delivery.times import frames_at, timecode_at
+from farm.media.errors import BadDelivery
+from farm.media.films import ENCODINGS, RGB, encodable, frames_of, scaled, write_film
+from farm.media.takes import Take
+from farm.media.text import boxed, font_of, wrapped
+from farm.media.times import frames_at, timecode_at
 
 LINES: Final = 720
 FOLDER: Final = "review"

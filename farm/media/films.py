@@ -17,8 +17,8 @@ import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from PIL import Image
 
-from farm.delivery.errors import BadDelivery
-from farm.delivery.files import appearing
+from farm.media.errors import BadDelivery
+from farm.media.files import appearing
 
 # SVT-AV1 writes to stderr past every logger: let it tell of errors alone.
 os.environ.setdefault("SVT_LOG", "1")

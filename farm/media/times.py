@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final
 
-from farm.delivery.errors import BadDelivery
+from farm.media.errors import BadDelivery
 
 RATE_MAX: Final = 240
 _NTSC: Final = {"23.976": 24, "23.98": 24, "29.97": 30, "47.952": 48, "59.94": 60, "119.88": 120}

@@ -17,10 +17,10 @@ from urllib.parse import quote
 
 import opentimelineio as otio
 
-from farm.delivery.errors import BadDelivery
-from farm.delivery.files import appearing
-from farm.delivery.takes import Take
-from farm.delivery.times import frames_at
+from farm.media.errors import BadDelivery
+from farm.media.files import appearing
+from farm.media.takes import Take
+from farm.media.times import frames_at
 
 ENDINGS: Final = {".otio": "otio_json", ".xml": "fcp_xml", ".edl": "cmx_3600"}
 _REEL_CHARS: Final = 8

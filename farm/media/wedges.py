@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from farm.delivery.takes import Take, natural
+from farm.media.takes import Take, natural
 
 _PAIR: Final = re.compile(r"([^\s=]+)=(\S*)")
 

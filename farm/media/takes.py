@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from farm.client.fetch import MANIFEST_NAME
-from farm.delivery.errors import BadDelivery
+from farm.delivery.manifest import JSON_NAME
+from farm.media.errors import BadDelivery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +100,7 @@ def natural(text: str) -> tuple[tuple[int, str], ...]:
 
 def _found(folder: Path) -> Iterator[Take]:
     """Those of the manifest; where there is none, whatever has a sidecar beside it."""
-    manifest = folder / MANIFEST_NAME
+    manifest = folder / JSON_NAME
     listed = _json(manifest) if manifest.is_file() else {}
     if isinstance(listed, dict) and "takes" in listed:
         for entry in listed["takes"]:

@@ -14,9 +14,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
-from farm.delivery.errors import BadDelivery
-from farm.delivery.files import appearing
-from farm.delivery.films import (
+from farm.media.errors import BadDelivery
+from farm.media.files import appearing
+from farm.media.films import (
     ENCODINGS,
     RGB,
     Filter,
@@ -25,8 +25,8 @@ from farm.delivery.films import (
     scaled,
     write_film,
 )
-from farm.delivery.takes import Take
-from farm.delivery.times import frames_at, rate_of, timecode_at
+from farm.media.takes import Take
+from farm.media.times import frames_at, rate_of, timecode_at
 
 _SIDE_MAX: Final = 8192
 FIRST_FRAME: Final = 1001

@@ -13,12 +13,12 @@ from PIL import Image, ImageFont
 from typer.testing import CliRunner
 
 from farm.cli.app import app
-from farm.delivery.errors import BadDelivery, MissingExtra, extra
-from farm.delivery.sheet import MARGIN, Look, contact_sheet
-from farm.delivery.takes import takes_of
-from farm.delivery.text import fitting, unwritable
-from farm.delivery.wedges import grids
-from tests.delivery.conftest import Folder
+from farm.media.errors import BadDelivery, MissingExtra, extra
+from farm.media.sheet import MARGIN, Look, contact_sheet
+from farm.media.takes import takes_of
+from farm.media.text import fitting, unwritable
+from farm.media.wedges import grids
+from tests.media.conftest import Folder
 
 RED, GREEN, BLUE = (200, 30, 30), (30, 160, 30), (30, 30, 200)
 

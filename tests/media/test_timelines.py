@@ -11,12 +11,12 @@ import opentimelineio as otio
 import pytest
 
 from farm.client.submission import check_file
-from farm.delivery.cut import empty_shots
-from farm.delivery.errors import BadDelivery
-from farm.delivery.timeline import reel_names
-from tests.delivery.conftest import Folder
-from tests.delivery.test_films import probe
-from tests.delivery.test_pictures import farm_
+from farm.media.cut import empty_shots
+from farm.media.errors import BadDelivery
+from farm.media.timeline import reel_names
+from tests.media.conftest import Folder
+from tests.media.test_films import probe
+from tests.media.test_pictures import farm_
 
 RATE = 24
 

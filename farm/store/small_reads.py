@@ -1,0 +1,60 @@
+"""What both sides of the ledger read alike: whose it is, what was decided, what was answered."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine, select
+
+from farm.domain.fleet import Circuit, Node
+from farm.domain.ledger import RequestRow
+from farm.domain.project import Limit, Look, Project
+from farm.domain.saved_look import SavedLook
+from farm.store import plan_rows
+from farm.store import tables as t
+from farm.store.rows import read_request
+
+
+class SmallReads:
+    """A part of `SqlStore` and of `SqlLedger`."""
+
+    _reads: Engine
+
+    def farm_id(self) -> str:
+        """Whose ledger it is."""
+        with self._reads.begin() as connection:
+            found: str = connection.execute(select(t.farm.c.farm_id)).scalar_one()
+        return found
+
+    def projects(self) -> list[Project]:
+        """All projects, by name; `default` is among them."""
+        with self._reads.begin() as connection:
+            return plan_rows.read_projects(connection)
+
+    def limits(self) -> list[Limit]:
+        """All named limits, by name."""
+        with self._reads.begin() as connection:
+            return plan_rows.read_limits(connection)
+
+    def saved_looks(self) -> list[SavedLook]:
+        """All saved looks, by name."""
+        with self._reads.begin() as connection:
+            return plan_rows.read_saved_looks(connection)
+
+    def circuits(self) -> list[Circuit]:
+        """All circuits, by name."""
+        with self._reads.begin() as connection:
+            return plan_rows.read_circuits(connection)
+
+    def nodes(self) -> list[Node]:
+        """Nodes of which something was decided, by hostname."""
+        with self._reads.begin() as connection:
+            return plan_rows.read_nodes(connection)
+
+    def looks(self, batch_id: str) -> dict[str, Look]:
+        """What people said of a batch's clips at their first look, by clip id."""
+        with self._reads.begin() as connection:
+            return plan_rows.read_looks(connection, batch_id)
+
+    def request(self, request_id: str) -> RequestRow | None:
+        """What a request_id was answered with."""
+        with self._reads.begin() as connection:
+            return read_request(connection, request_id)
