@@ -161,7 +161,7 @@ def tour(document: Path, *, write: bool) -> None:
         environment = environment_of(folder)
         printed: list[tuple[Block, list[str]]] = []
         try:
-            for block in blocks(lines):
+            for block in list(blocks(lines)):
                 printed.append((block, run(block, folder, environment)))
         finally:
             subprocess.run(["farm", "down"], env=environment, capture_output=True, check=False)
