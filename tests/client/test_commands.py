@@ -241,8 +241,9 @@ class TestWaiting:
         events = [
             json.loads(line) for line in farm_("watch", "b", "--json", code=1).stdout.splitlines()
         ]
-        assert events[-1]["kind"] == "fail"
-        assert events[-1]["to_state"] == "failed"
+        of_clip, of_batch = events[-2:]
+        assert (of_clip["kind"], of_clip["to_state"]) == ("fail", "failed")
+        assert (of_batch["kind"], of_batch["clip_id"]) == ("failed", "")
         lines = farm_("watch", "b", "--events", code=1).stdout.splitlines()
         assert len(lines) == len(events)
 
