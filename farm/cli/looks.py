@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from farm.client import Farm
     from farm.client.reviewing import Judged
     from farm.config import FarmConfig
+    from heliostat.v1 import types_pb2 as types
 
 ScoreMin = Annotated[
     float | None, typer.Option("--score-min", help="Only clips with this score or a higher one.")
@@ -53,6 +54,9 @@ def looks(
         Path | None,
         typer.Option("--open", metavar="DIR", help="Fetch the first chunks as MP4 files into DIR."),
     ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="First wait until every clip has come so far, or ended.")
+    ] = False,
     endpoint: Endpoint = None,
     ca: Ca = None,
     data_dir: DataDir = None,
@@ -63,6 +67,8 @@ def looks(
     from farm.client.plain import plain
 
     with connect(settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir)) as farm:
+        if wait:
+            _wait_for_looks(farm, batch)
         if directory is None:
             found = [(clip, clip.preview.segment_url) for clip in farm.looks(batch)]
         else:
@@ -87,6 +93,20 @@ def looks(
     if directory is None:
         output.note(f"`farm looks {batch} --open DIR` fetches their first chunks to be watched")
     return output.OK
+
+
+def _wait_for_looks(farm: Farm, batch: str) -> None:
+    """Return when no clip of a batch renders any more, or will without somebody's look."""
+    found = farm.get(batch)
+    if not _is_under_way(found):
+        return
+    for event in farm.watch(found.batch_id, until_ended=False, on_interrupted=output.note):
+        if event.HasField("batch") and not _is_under_way(event.batch):
+            return
+
+
+def _is_under_way(batch: types.Batch) -> bool:
+    return bool(batch.clips.waiting or batch.clips.queued or batch.clips.leased)
 
 
 @command

@@ -65,7 +65,7 @@ def _elsewhere(quote: types.Quote) -> Iterator[tuple[str, str, str, str]]:
 def line(quote: types.Quote) -> str:
     """`done by 14:05 (13:50 to 14:30), 3.1 kWh, 1.20 USD; measured here`."""
     if not quote.HasField("hours"):
-        return f"its end cannot be foreseen: {quote.notes[0] if quote.notes else 'no cards'}"
+        return quote.notes[0] if quote.notes else "its end cannot be foreseen: there is no card"
     at, early, late = (
         words.local_time(stamp)
         for stamp in (quote.finish_at, quote.finish_early, quote.finish_late)

@@ -21,7 +21,7 @@ from farm.coordinator.submissions import Submissions
 from farm.coordinator.why import Explainer
 from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import ENDED, Cancelled, Clip, ClipState, Requeued, Work
-from farm.domain.errors import ChunksReleased, NotFound, RequestConflict
+from farm.domain.errors import ChunksReleased, RequestConflict
 from farm.domain.ledger import Released, RequestRow
 from farm.domain.notices import Notice, NoticeOutcome
 from farm.domain.quote import Quote
@@ -164,7 +164,7 @@ class Coordinator:
         """Call off a batch, or the clips named; the answer's `result` counts them."""
         if (first := self._answered(request)) is not None:
             return first
-        self._check_names(batch_id, names)
+        self._decisions.ids(batch_id, names)
         clips = self.store.clips_in_states(batch_id, LIVE, names)
         batch = self.books.clips.batch(batch_id)
         with self.books.transaction():
@@ -189,7 +189,7 @@ class Coordinator:
         if (first := self._answered(request)) is not None:
             return first
         batch = self.store.batch(batch_id)
-        self._check_names(batch_id, names)
+        self._decisions.ids(batch_id, names)
         clips = self._with_chunks(
             self.store.clips_in_states(batch_id, frozenset(states) & RETRIABLE, names)
         )
@@ -251,13 +251,6 @@ class Coordinator:
                 "submit them again"
             )
         return left
-
-    def _check_names(self, batch_id: str, names: Collection[str]) -> None:
-        """Raise `NotFound` naming the clips that the batch does not have."""
-        find, states = self.store.clips_in_states, tuple(ClipState)
-        unknown = [name for name in names if not find(batch_id, states, [name])]
-        if unknown:
-            raise NotFound(f"batch {batch_id} has no clip {', '.join(unknown)}: see `farm clips`")
 
     def _answered(self, request: RequestRow) -> RequestRow | None:
         """What a request_id was answered with. Raises `RequestConflict`."""

@@ -119,7 +119,7 @@ class Decisions:
         for name, score in request.scores.items():
             if not math.isfinite(score):
                 raise BadDecision(f"the score of clip {name} is {score}: give a number")
-        ids = self._ids(batch.batch_id, {*request.scores, *request.notes})
+        ids = self.ids(batch.batch_id, {*request.scores, *request.notes})
         looks = books.store.looks(batch.batch_id)
         scores, notes = dict(request.scores), dict(request.notes)
         said: dict[str, Look] = {}
@@ -144,7 +144,7 @@ class Decisions:
         batch, mark = self._batch(request.batch_id), asked.mark_of(request)
         if not request.clips:
             raise BadDecision("the request names no clip: name those that are to follow it")
-        ids = self._ids(batch.batch_id, request.clips)
+        ids = self.ids(batch.batch_id, request.clips)
         clips = [
             asked.steerable(clip, mark.chunk)
             for clip_id in sorted(set(ids.values()))
@@ -197,10 +197,10 @@ class Decisions:
         """Held clips, all or those of these names or ids. Raises `NotFound` for unknown ones."""
         find = self._books.store.clips_in_states
         if len(find(batch_id, tuple(ClipState), names)) < len(set(names)):
-            self._ids(batch_id, names)
+            self.ids(batch_id, names)
         return find(batch_id, {ClipState.HELD}, names)
 
-    def _ids(self, batch_id: str, names: Collection[str]) -> dict[str, str]:
+    def ids(self, batch_id: str, names: Collection[str]) -> dict[str, str]:
         """Name or id → id. Gateways send ids: then it is one query. Raises `NotFound`."""
         find, every = self._books.store.clips_in_states, tuple(ClipState)
         found = {clip.clip_id for clip in find(batch_id, every, names)} if names else set()

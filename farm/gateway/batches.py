@@ -139,9 +139,8 @@ class BatchService(Retaking, Quotes):
         answer = await self._desk.answered(asked)
         if answer is None:
             reason = request.reason or "cancelled by request"
-            answer = await self._desk.link.cancel(
-                batch.batch_id, list(request.clips), reason, asked
-            )
+            clips = await self._named(batch.batch_id, request.clips)
+            answer = await self._desk.link.cancel(batch.batch_id, clips, reason, asked)
         return batch_pb.CancelResponse(
             cancelled=answer.result, batch=await self._desk.batch(batch.batch_id)
         )
@@ -158,7 +157,8 @@ class BatchService(Retaking, Quotes):
             raise BadRequest("only FAILED and CANCELLED clips can be retried")
         answer = await self._desk.answered(asked)
         if answer is None:
-            answer = await self._desk.link.retry(batch.batch_id, list(request.clips), states, asked)
+            clips = await self._named(batch.batch_id, request.clips)
+            answer = await self._desk.link.retry(batch.batch_id, clips, states, asked)
         return batch_pb.RetryResponse(
             requeued=answer.result, batch=await self._desk.batch(batch.batch_id)
         )
@@ -169,6 +169,13 @@ class BatchService(Retaking, Quotes):
     ) -> batch_pb.PrepareInputsResponse:
         """Which files are there, and where to put the others."""
         return await self._desk.inputs.prepare(request)
+
+    async def _named(self, batch_id: str, names: Sequence[str]) -> list[str]:
+        """The ids of clips, of a name its latest version's. Raises `NotFound`."""
+        if not names:
+            return []
+        ids = await self._desk.threads.run(self._ids, batch_id, set(names))
+        return sorted(set(ids.values()))
 
     def _page_size(self, asked: int) -> int:
         """Sizes above the limit are cut to it, as the answer's length shows."""

@@ -201,12 +201,12 @@ async def submit(rig: Rig, clips: list[tuple[str, int]] = CLIPS) -> str:
 
 
 async def check(cards: Cards, batch_id: str, clips: int) -> list[str]:
-    """The oracle on ledger and objects; returns the kinds of the events."""
+    """The oracle on ledger and objects; returns the kinds of the clips' events."""
     verdict = await asyncio.to_thread(check_books, cards.rig, batch_id, submitted=clips)
     assert verdict.states() == {ClipState.DONE: clips}
     assert not cards.leases
     assert not cards.rig.ledger.clip_counts()[ClipState.LEASED]
-    return [event.kind for event in verdict.events]
+    return [event.kind for event in verdict.events if event.clip_id]
 
 
 def no_fault(_number: int, _request: node_pb.ExchangeRequest) -> str:
