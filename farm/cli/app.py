@@ -94,3 +94,42 @@ for name, group in (
     ("circuit", shares.circuit),
 ):
     app.add_typer(group, name=name, no_args_is_help=True)
+
+# The same commands by what they are about: `farm batch pause` is `farm pause`.
+_BATCH = typer.Typer(help="Batches: the commands about them, as verbs.")
+_CLIP = typer.Typer(help="Clips of a batch: the commands about them, as verbs.")
+for verb, body in (
+    ("submit", submit.submit),
+    ("validate", submit.validate),
+    ("resubmit", retaking.resubmit),
+    ("estimate", estimate.estimate),
+    ("status", fleet.status),
+    ("watch", watch.watch),
+    ("clips", batches.clips),
+    ("fetch", batches.fetch),
+    ("cancel", batches.cancel),
+    ("retry", batches.retry),
+    ("pause", deciding.pause),
+    ("resume", deciding.resume),
+    ("amend", deciding.amend),
+    ("looks", looks.looks),
+    ("review", looks.review),
+    ("why", why.why),
+):
+    _BATCH.command(verb)(body)
+for verb, body in (
+    ("list", batches.clips),
+    ("cancel", batches.cancel),
+    ("retry", batches.retry),
+    ("retake", retaking.retake),
+    ("extend", retaking.extend),
+    ("branch", retaking.branch),
+    ("steer", steer.steer),
+    ("approve", looks.approve),
+    ("reject", looks.reject),
+    ("score", looks.score),
+    ("why", why.why),
+):
+    _CLIP.command(verb)(body)
+app.add_typer(_BATCH, name="batch", no_args_is_help=True)
+app.add_typer(_CLIP, name="clip", no_args_is_help=True)
