@@ -24,6 +24,10 @@ POLL_SECONDS: Final = 1.0
 """An idle card asks so often; which of several comes first is chance."""
 GOLDEN: Final = 0.618
 """Spreads the idle cards evenly over that second, the fast ones not before the slow ones."""
+FUTURES: Final = 9
+"""Orders of the cards that are looked at: of a small batch who asks first decides much."""
+CHUNKS_MANY: Final = 20_000
+"""In a farm with more chunks to render, one order is as good as any."""
 CLIP_GAP: Final = 1.0
 """Gaps in seconds where no card has shown them; assumed."""
 FIRST_GAP: Final = 2.0
@@ -102,7 +106,29 @@ def forecast(
     batch_id: str,
     cost: Callable[[Work], float],
 ) -> Forecast:
-    """What becomes of a batch that is in the picture; `cards` are all of the picture's."""
+    """What becomes of a batch that is in the picture; `cards` are all of the picture's.
+
+    Of several orders in which idle cards may ask, the mean end.
+    """
+    chunks = sum(n * left for each in picture.batches for (_, left), n in each.waiting.items())
+    futures = FUTURES if chunks <= CHUNKS_MANY else 1
+    found = [
+        _forecast(picture, cards, batch_id, cost, phase=number / futures)
+        for number in range(futures)
+    ]
+    found[0].end = fmean([each.end for each in found])
+    return found[0]
+
+
+def _forecast(
+    picture: Picture,
+    cards: Sequence[Paced],
+    batch_id: str,
+    cost: Callable[[Work], float],
+    *,
+    phase: float,
+) -> Forecast:
+    """The same for one order: `phase` shifts who asks first, 0 to 1."""
     seen = picture.batch(batch_id)
     assert seen is not None
     may = {
@@ -119,7 +145,8 @@ def forecast(
                 left = clip.chunks_left - clip.started
                 back.setdefault(clip.batch_id, Counter())[clip.work, left] += 1
         if usable(each.card):
-            seats += _seats(index, each, held, picture.timing, cost, index in displaced)
+            asks_at = (index * (GOLDEN + phase) + phase) % 1.0 * POLL_SECONDS
+            seats += _seats(each, held, picture.timing, cost, index in displaced, index, asks_at)
     startable = [
         replace(each, waiting=Counter(each.waiting) + back.get(each.batch.batch_id, Counter()))
         for each in picture.batches
@@ -149,19 +176,18 @@ def forecast(
 
 
 def _seats(
-    index: int,
     each: Paced,
     held: Sequence[Held],
     fleet: Timing,
     cost: Callable[[Work], float],
     is_displaced: bool,
+    index: int,
+    asks_at: float,
 ) -> list[Seat]:
     """A card's lanes; what it holds is spread over them."""
     own, lanes = each.card.timing, each.card.facts.lanes
     clip_gap = _known(own.clip_gap, fleet.clip_gap, CLIP_GAP)
-    first = index * GOLDEN % 1.0 * POLL_SECONDS + max(
-        0.0, _known(own.first_gap, fleet.first_gap, FIRST_GAP) - clip_gap
-    )
+    first = asks_at + max(0.0, _known(own.first_gap, fleet.first_gap, FIRST_GAP) - clip_gap)
     hours = Hours.parse(each.card.schedule)
     seats = []
     for lane in range(lanes):
