@@ -28,8 +28,9 @@ from heliostat.v1 import types_pb2 as types
 from tests.fixtures.object_store import embedded_store, object_store  # noqa: F401 - fixtures
 
 CLIPS, SIZE, KILLS = 8, 6_000_000, 10
-BLOCK, BLOCK_SECONDS = 16 << 10, 0.002
-"""The pace of each connection: 8 MB/s, so that a kill finds downloads half way."""
+BLOCK, BLOCK_SECONDS = 16 << 10, 0.02
+"""The pace of each connection: 0.8 MB/s, so that kills find downloads half way, and a process beside
+is not done before them."""
 
 _FETCH = """
 import sys
