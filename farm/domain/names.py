@@ -230,7 +230,9 @@ def _is_unsafe(character: str) -> bool:
 
 
 def folded(name: str) -> str:
-    """Equal for names that are one file on Windows or macOS: case and composed accents aside."""
+    """What file systems that ignore case and composition make of a name."""
+    if name.isascii():
+        return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from array import array
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
@@ -11,6 +10,7 @@ from typing import Any, Final
 from farm.domain import modes, values
 from farm.domain.columns import FIELDS, near_miss, normal
 from farm.domain.inputs import source
+from farm.domain.names import folded
 from farm.domain.schedule import blend_chunks, entries
 from farm.domain.spec import Problem
 from farm.domain.tokens import TokenLimit
@@ -145,13 +145,6 @@ class Names:
             for like, place in self._places.items()
             if place in places
         }
-
-
-def folded(name: str) -> str:
-    """What file systems that ignore case and composition make of a name."""
-    if name.isascii():
-        return name.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
 def frame_size(

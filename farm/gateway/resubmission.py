@@ -13,7 +13,7 @@ from typing import Final
 
 from farm.domain.batch import Batch, BatchState, cancelled
 from farm.domain.errors import AmbiguousName, NotFound
-from farm.domain.row_parts import folded
+from farm.domain.names import folded
 from farm.domain.spec import NewClip, Origin, Problem
 from farm.domain.values import shown
 from farm.domain.versions import named

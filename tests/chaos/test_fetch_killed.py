@@ -29,8 +29,8 @@ from tests.fixtures.object_store import embedded_store, object_store  # noqa: F4
 
 CLIPS, SIZE, KILLS = 8, 6_000_000, 10
 BLOCK, BLOCK_SECONDS = 16 << 10, 0.02
-"""The pace of each connection: 0.8 MB/s, so that kills find downloads half way, and a process beside
-is not done before them."""
+"""The pace of each connection: 0.8 MB/s, so that kills find downloads half way, and a process
+beside is not done before them."""
 
 _FETCH = """
 import sys

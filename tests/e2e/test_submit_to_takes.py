@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from farm.delivery.folder import WORK_NAME
 from farm.domain.clip import ClipState
+from farm.domain.names import folded
 from tests.conftest import require_program
 from tests.fixtures.farm import RealFarm
 from tests.fixtures.oracle import check_farm
@@ -117,14 +119,18 @@ def test_a_fetch_goes_on_where_it_was_and_mends_what_changed(
 ):
     half, damaged, gone = [sidecars(fetched)[row[0]][0].with_suffix(".mp4") for row in ROWS[2:]]
     whole = {path: path.read_bytes() for path in (half, damaged, gone)}
-    half.with_name(half.name + ".part").write_bytes(whole[half][: len(whole[half]) // 2])
+    work = fetched / WORK_NAME
+    key = hashlib.sha256(folded(half.stem).encode()).hexdigest()[:24]
+    work.mkdir(exist_ok=True)
+    part = work / f"{key}.mp4.part"
+    part.write_bytes(whole[half][: len(whole[half]) // 2])
     half.unlink()
     damaged.write_bytes(whole[damaged][:-1] + b"!")
     gone.unlink()
     answer = json.loads(farm.cli("fetch", batch_id, fetched, "--json").stdout)
     assert (answer["downloaded"], answer["failed"]) == (3, [])
     assert {path: path.read_bytes() for path in whole} == whole
-    assert not list(fetched.glob("*.part"))
+    assert not list(fetched.rglob("*.part"))
 
 
 def test_a_directory_of_another_batch_is_left_alone(farm: RealFarm, fetched: Path, tmp_path: Path):
