@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from farm.client.rowfile import Row
-from farm.client.submission import Source
+from farm.client.submission import Over, Source
 from farm.domain.columns import normal
 from farm.domain.fill import FILLED, filled
 from farm.domain.spec import Problem
@@ -30,11 +30,12 @@ class Expansion:
     set_fields: Mapping[str, str] = field(default_factory=dict)
 
 
-class ExpandedRows:
+class ExpandedRows(Over):
     """A source whose rows are expanded; a `Source` itself. A row's clips keep its number."""
 
     def __init__(self, source: Source, by: Expansion) -> None:
-        self._source, self._by = source, by
+        super().__init__(source)
+        self._by = by
         self._fields: dict[str, str] = {}
         """Column → our field or normalised name."""
         self._mapped = {normal(c): normal(target) for c, target in by.column_map.items()}
@@ -52,21 +53,12 @@ class ExpandedRows:
     @property
     def columns(self) -> Sequence[str]:
         """The file's header, and what wedges have added to it so far."""
-        header = self._source.columns
+        header = self.source.columns
         return (*header, *(c for c in self._added if c not in header)) if header else ()
-
-    @property
-    def problems(self) -> list[Problem]:
-        """Found by the reading so far, and by the expansion."""
-        return self._source.problems
-
-    @problems.setter
-    def problems(self, found: list[Problem]) -> None:
-        self._source.problems = found
 
     def rows(self) -> Iterator[Row]:
         """All rows in order, each as soon as it is read."""
-        for place, (number, row) in enumerate(self._source.rows(), 1):
+        for place, (number, row) in enumerate(self.source.rows(), 1):
             told: set[Problem] = set()
             for expanded in self._expanded(place, number, row, told):
                 yield number, self._filled(number, expanded, told) if self._by.fills else expanded

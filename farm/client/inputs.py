@@ -19,7 +19,7 @@ from farm.client.fetch import Progress
 from farm.client.local_files import HashCache, Hashes, Seen, hash_file, look_at
 from farm.client.rowfile import Row
 from farm.client.sending import LocalInput
-from farm.client.submission import Source
+from farm.client.submission import Over, Source
 from farm.domain.columns import normal
 from farm.domain.inputs import PATH_CHARS_MAX
 from farm.domain.roots import Root, is_place, rooted
@@ -55,29 +55,14 @@ class InputOptions:
 
 
 @dataclass(slots=True)
-class BesideFile:
+class BesideFile(Over):
     """A submission's source whose relative paths are made absolute; a `Source` itself."""
 
-    source: Source
     directory: Path
     """Where the submitted file lies."""
     column_map: Mapping[str, str]
     relative: set[str] = field(default_factory=set)
     """Paths that were made absolute."""
-
-    @property
-    def columns(self) -> Sequence[str]:
-        """The file's header."""
-        return self.source.columns
-
-    @property
-    def problems(self) -> list[Problem]:
-        """Found by the reading so far."""
-        return self.source.problems
-
-    @problems.setter
-    def problems(self, found: list[Problem]) -> None:
-        self.source.problems = found
 
     def rows(self) -> Iterator[Row]:
         """All rows in order."""
@@ -97,27 +82,12 @@ class BesideFile:
 
 
 @dataclass(slots=True)
-class Replaced:
+class Replaced(Over):
     """A source with other texts in its cells of images and videos; a `Source` itself."""
 
-    source: Source
     column_map: Mapping[str, str]
     texts: Mapping[str, str]
     """As it is → as it is to be."""
-
-    @property
-    def columns(self) -> Sequence[str]:
-        """The file's header."""
-        return self.source.columns
-
-    @property
-    def problems(self) -> list[Problem]:
-        """Found by the reading so far."""
-        return self.source.problems
-
-    @problems.setter
-    def problems(self, found: list[Problem]) -> None:
-        self.source.problems = found
 
     def rows(self) -> Iterator[Row]:
         """All rows in order."""

@@ -96,6 +96,27 @@ class Source(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class Over:
+    """A source over another one: whoever derives from it changes its rows."""
+
+    source: Source
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The file's header."""
+        return self.source.columns
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Found by the reading so far."""
+        return self.source.problems
+
+    @problems.setter
+    def problems(self, found: list[Problem]) -> None:
+        self.source.problems = found
+
+
 class GivenRows:
     """Rows from a program instead of a file, numbered from 1."""
 

@@ -7,7 +7,7 @@ anything else. A look is never changed, for clips were made by it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from farm.domain.errors import BadDecision
@@ -114,13 +114,7 @@ def needs_under(look: SavedLook | None, needs: Needs) -> Needs:
                 f"{shown(said)} is not what the look {shown(look.name)} pins: leave it out"
             )
         found[field] = pinned
-    return Needs(
-        card_types=needs.card_types,
-        vram_bytes=needs.vram_bytes,
-        tags=needs.tags,
-        profile=needs.profile,
-        **found,
-    )
+    return replace(needs, model=found["model"], stack_id=found["stack_id"])
 
 
 def _said(value: Any) -> str:
