@@ -180,6 +180,10 @@ class GetFleetResponse(message.Message):
     CALIBRATED_FRAMES_PER_SECOND_FIELD_NUMBER: builtins.int
     BACKLOG_SECONDS_FIELD_NUMBER: builtins.int
     NEXT_DEADLINE_FIELD_NUMBER: builtins.int
+    QUEUES_FIELD_NUMBER: builtins.int
+    COORDINATOR_FIELD_NUMBER: builtins.int
+    ALARMS_FIELD_NUMBER: builtins.int
+    USAGE_FIELD_NUMBER: builtins.int
     cards: builtins.int
     cards_online: builtins.int
     rendered_frames_per_second: builtins.float
@@ -213,6 +217,20 @@ class GetFleetResponse(message.Message):
     def next_deadline(self) -> DeadlineAhead:
         """The first of those that cannot be kept, else the first of all."""
 
+    @builtins.property
+    def queues(self) -> containers.RepeatedCompositeFieldContainer[QueueView]:
+        """What waits, by project and priority; without those of which nothing waits."""
+
+    @builtins.property
+    def coordinator(self) -> CoordinatorStats: ...
+    @builtins.property
+    def alarms(self) -> containers.RepeatedCompositeFieldContainer[ProjectAlarms]:
+        """What wants a person's look, by project; without those of which nothing does."""
+
+    @builtins.property
+    def usage(self) -> FarmUsage:
+        """Of the farm's whole life."""
+
     def __init__(
         self,
         *,
@@ -232,14 +250,190 @@ class GetFleetResponse(message.Message):
         calibrated_frames_per_second: builtins.float = ...,
         backlog_seconds: builtins.float | None = ...,
         next_deadline: DeadlineAhead | None = ...,
+        queues: abc.Iterable[QueueView] | None = ...,
+        coordinator: CoordinatorStats | None = ...,
+        alarms: abc.Iterable[ProjectAlarms] | None = ...,
+        usage: FarmUsage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_backlog_seconds", b"_backlog_seconds", "backlog_seconds", b"backlog_seconds", "baseline", b"baseline", "clips", b"clips", "next_deadline", b"next_deadline", "totals", b"totals"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_backlog_seconds", b"_backlog_seconds", "backlog_seconds", b"backlog_seconds", "baseline", b"baseline", "clips", b"clips", "coordinator", b"coordinator", "next_deadline", b"next_deadline", "totals", b"totals", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_backlog_seconds", b"_backlog_seconds", "backlog_seconds", b"backlog_seconds", "baseline", b"baseline", "batches_open", b"batches_open", "calibrated_frames_per_second", b"calibrated_frames_per_second", "cards", b"cards", "cards_earning", b"cards_earning", "cards_online", b"cards_online", "cards_wanted", b"cards_wanted", "clips", b"clips", "delivered_frames_per_second", b"delivered_frames_per_second", "epoch", b"epoch", "h100_equivalents", b"h100_equivalents", "h100_equivalents_basis", b"h100_equivalents_basis", "next_deadline", b"next_deadline", "rendered_frames_per_second", b"rendered_frames_per_second", "totals", b"totals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_backlog_seconds", b"_backlog_seconds", "alarms", b"alarms", "backlog_seconds", b"backlog_seconds", "baseline", b"baseline", "batches_open", b"batches_open", "calibrated_frames_per_second", b"calibrated_frames_per_second", "cards", b"cards", "cards_earning", b"cards_earning", "cards_online", b"cards_online", "cards_wanted", b"cards_wanted", "clips", b"clips", "coordinator", b"coordinator", "delivered_frames_per_second", b"delivered_frames_per_second", "epoch", b"epoch", "h100_equivalents", b"h100_equivalents", "h100_equivalents_basis", b"h100_equivalents_basis", "next_deadline", b"next_deadline", "queues", b"queues", "rendered_frames_per_second", b"rendered_frames_per_second", "totals", b"totals", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__backlog_seconds: _TypeAlias = typing.Literal["backlog_seconds"]  # noqa: Y015
     _WhichOneofArgType__backlog_seconds: _TypeAlias = typing.Literal["_backlog_seconds", b"_backlog_seconds"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__backlog_seconds) -> _WhichOneofReturnType__backlog_seconds | None: ...
+
+@typing.final
+class QueueView(message.Message):
+    """Clips of a project and a priority that no card has yet, though one could."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: builtins.int
+    PRIORITY_FIELD_NUMBER: builtins.int
+    CLIPS_FIELD_NUMBER: builtins.int
+    CHUNKS_FIELD_NUMBER: builtins.int
+    OLDEST_SECONDS_FIELD_NUMBER: builtins.int
+    project: builtins.str
+    priority: builtins.int
+    clips: builtins.int
+    chunks: builtins.int
+    oldest_seconds: builtins.float
+    """Since the oldest of their batches came, or became startable."""
+    def __init__(
+        self,
+        *,
+        project: builtins.str = ...,
+        priority: builtins.int = ...,
+        clips: builtins.int = ...,
+        chunks: builtins.int = ...,
+        oldest_seconds: builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["chunks", b"chunks", "clips", b"clips", "oldest_seconds", b"oldest_seconds", "priority", b"priority", "project", b"project"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CoordinatorStats(message.Message):
+    """Counters of one start of the coordinator."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    STARTED_AT_FIELD_NUMBER: builtins.int
+    TICKS_FIELD_NUMBER: builtins.int
+    TICK_SECONDS_FIELD_NUMBER: builtins.int
+    COMMITS_FIELD_NUMBER: builtins.int
+    COMMIT_SECONDS_FIELD_NUMBER: builtins.int
+    LEASES_GRANTED_FIELD_NUMBER: builtins.int
+    LEASES_EXPIRED_FIELD_NUMBER: builtins.int
+    YIELDS_ASKED_FIELD_NUMBER: builtins.int
+    LEDGER_FREE_BYTES_FIELD_NUMBER: builtins.int
+    ticks: builtins.int
+    tick_seconds: builtins.float
+    commits: builtins.int
+    commit_seconds: builtins.float
+    leases_granted: builtins.int
+    leases_expired: builtins.int
+    """Leases whose card fell silent or died."""
+    yields_asked: builtins.int
+    ledger_free_bytes: builtins.int
+    """Free bytes where the ledger lies; absent where it lies in another machine's database."""
+    @builtins.property
+    def started_at(self) -> timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        started_at: timestamp_pb2.Timestamp | None = ...,
+        ticks: builtins.int = ...,
+        tick_seconds: builtins.float = ...,
+        commits: builtins.int = ...,
+        commit_seconds: builtins.float = ...,
+        leases_granted: builtins.int = ...,
+        leases_expired: builtins.int = ...,
+        yields_asked: builtins.int = ...,
+        ledger_free_bytes: builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_ledger_free_bytes", b"_ledger_free_bytes", "ledger_free_bytes", b"ledger_free_bytes", "started_at", b"started_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_ledger_free_bytes", b"_ledger_free_bytes", "commit_seconds", b"commit_seconds", "commits", b"commits", "leases_expired", b"leases_expired", "leases_granted", b"leases_granted", "ledger_free_bytes", b"ledger_free_bytes", "started_at", b"started_at", "tick_seconds", b"tick_seconds", "ticks", b"ticks", "yields_asked", b"yields_asked"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__ledger_free_bytes: _TypeAlias = typing.Literal["ledger_free_bytes"]  # noqa: Y015
+    _WhichOneofArgType__ledger_free_bytes: _TypeAlias = typing.Literal["_ledger_free_bytes", b"_ledger_free_bytes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ledger_free_bytes) -> _WhichOneofReturnType__ledger_free_bytes | None: ...
+
+@typing.final
+class ProjectAlarms(message.Message):
+    """Batches that are open, or paused by the farm itself."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: builtins.int
+    DEADLINES_AT_RISK_FIELD_NUMBER: builtins.int
+    BUDGETS_NEAR_FIELD_NUMBER: builtins.int
+    BUDGETS_REACHED_FIELD_NUMBER: builtins.int
+    FAILING_FIELD_NUMBER: builtins.int
+    project: builtins.str
+    deadlines_at_risk: builtins.int
+    """With a deadline that cannot be kept."""
+    budgets_near: builtins.int
+    """That have used nine tenths of a budget, and those that are paused because they reached it."""
+    budgets_reached: builtins.int
+    failing: builtins.int
+    """Paused because too many clips failed."""
+    def __init__(
+        self,
+        *,
+        project: builtins.str = ...,
+        deadlines_at_risk: builtins.int = ...,
+        budgets_near: builtins.int = ...,
+        budgets_reached: builtins.int = ...,
+        failing: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["budgets_near", b"budgets_near", "budgets_reached", b"budgets_reached", "deadlines_at_risk", b"deadlines_at_risk", "failing", b"failing", "project", b"project"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class FarmUsage(message.Message):
+    """What the farm used and made. Joules are of GPU boards; a part that no sensor measured is
+    estimated by the card's power cap. Money is electricity and the cards' share of their price.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CARD_SECONDS_FIELD_NUMBER: builtins.int
+    WASTE_CARD_SECONDS_FIELD_NUMBER: builtins.int
+    IDLE_CARD_SECONDS_FIELD_NUMBER: builtins.int
+    JOULES_FIELD_NUMBER: builtins.int
+    WASTE_JOULES_FIELD_NUMBER: builtins.int
+    IDLE_JOULES_FIELD_NUMBER: builtins.int
+    MONEY_FIELD_NUMBER: builtins.int
+    WASTE_MONEY_FIELD_NUMBER: builtins.int
+    IDLE_MONEY_FIELD_NUMBER: builtins.int
+    DELIVERED_VIDEO_SECONDS_FIELD_NUMBER: builtins.int
+    CURRENCY_FIELD_NUMBER: builtins.int
+    WASTE_FRAMES_FIELD_NUMBER: builtins.int
+    card_seconds: builtins.float
+    waste_card_seconds: builtins.float
+    """Of these, for frames that are in no take: lost, failed or given up."""
+    idle_card_seconds: builtins.float
+    """Cards online without a clip."""
+    joules: builtins.float
+    waste_joules: builtins.float
+    idle_joules: builtins.float
+    money: builtins.float
+    waste_money: builtins.float
+    idle_money: builtins.float
+    delivered_video_seconds: builtins.float
+    """Of takes, by their own frame rates."""
+    currency: builtins.str
+    """ISO 4217."""
+    waste_frames: builtins.int
+    def __init__(
+        self,
+        *,
+        card_seconds: builtins.float = ...,
+        waste_card_seconds: builtins.float = ...,
+        idle_card_seconds: builtins.float = ...,
+        joules: builtins.float = ...,
+        waste_joules: builtins.float = ...,
+        idle_joules: builtins.float = ...,
+        money: builtins.float = ...,
+        waste_money: builtins.float = ...,
+        idle_money: builtins.float = ...,
+        delivered_video_seconds: builtins.float = ...,
+        currency: builtins.str = ...,
+        waste_frames: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["card_seconds", b"card_seconds", "currency", b"currency", "delivered_video_seconds", b"delivered_video_seconds", "idle_card_seconds", b"idle_card_seconds", "idle_joules", b"idle_joules", "idle_money", b"idle_money", "joules", b"joules", "money", b"money", "waste_card_seconds", b"waste_card_seconds", "waste_frames", b"waste_frames", "waste_joules", b"waste_joules", "waste_money", b"waste_money"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class DeadlineAhead(message.Message):

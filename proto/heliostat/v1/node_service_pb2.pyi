@@ -6,6 +6,7 @@ What a card's agent and the coordinator say to each other."""
 from collections import abc as abc
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
+from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from heliostat.v1 import types_pb2 as types_pb2
@@ -30,6 +31,8 @@ class ExchangeRequest(message.Message):
     INTENTS_FIELD_NUMBER: builtins.int
     CAPACITY_FIELD_NUMBER: builtins.int
     TELEMETRY_FIELD_NUMBER: builtins.int
+    SENT_AT_FIELD_NUMBER: builtins.int
+    LOGS_FIELD_NUMBER: builtins.int
     capacity: builtins.int
     """Attempts that the card wants to hold, those it holds counted in."""
     @builtins.property
@@ -48,6 +51,14 @@ class ExchangeRequest(message.Message):
 
     @builtins.property
     def telemetry(self) -> types_pb2.CardTelemetry: ...
+    @builtins.property
+    def sent_at(self) -> timestamp_pb2.Timestamp:
+        """By the node's clock, when it was sent."""
+
+    @builtins.property
+    def logs(self) -> containers.RepeatedCompositeFieldContainer[LogPage]:
+        """Answers to `ExchangeResponse.logs`."""
+
     def __init__(
         self,
         *,
@@ -57,10 +68,73 @@ class ExchangeRequest(message.Message):
         intents: abc.Iterable[UploadIntent] | None = ...,
         capacity: builtins.int = ...,
         telemetry: types_pb2.CardTelemetry | None = ...,
+        sent_at: timestamp_pb2.Timestamp | None = ...,
+        logs: abc.Iterable[LogPage] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["card", b"card", "telemetry", b"telemetry"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["card", b"card", "sent_at", b"sent_at", "telemetry", b"telemetry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["capacity", b"capacity", "card", b"card", "held", b"held", "intents", b"intents", "outbox", b"outbox", "telemetry", b"telemetry"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["capacity", b"capacity", "card", b"card", "held", b"held", "intents", b"intents", "logs", b"logs", "outbox", b"outbox", "sent_at", b"sent_at", "telemetry", b"telemetry"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class LogPage(message.Message):
+    """Lines of a node's log that were asked for."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
+    CUT_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    cut: builtins.bool
+    """Older ones were there, but are more than was asked for."""
+    @builtins.property
+    def lines(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """One JSON object each, the oldest first."""
+
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        lines: abc.Iterable[builtins.str] | None = ...,
+        cut: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["cut", b"cut", "lines", b"lines", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class LogQuestion(message.Message):
+    """Asks a card for lines of its log."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    CLIP_ID_FIELD_NUMBER: builtins.int
+    LINES_MAX_FIELD_NUMBER: builtins.int
+    SINCE_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    clip_id: builtins.str
+    """Empty is all of the card."""
+    lines_max: builtins.int
+    @builtins.property
+    def since(self) -> timestamp_pb2.Timestamp:
+        """Only lines after it."""
+
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        clip_id: builtins.str = ...,
+        lines_max: builtins.int = ...,
+        since: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["clip_id", b"clip_id", "lines_max", b"lines_max", "number", b"number", "since", b"since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -510,6 +584,7 @@ class ExchangeResponse(message.Message):
     LEASE_SECONDS_FIELD_NUMBER: builtins.int
     EXAMINE_FIELD_NUMBER: builtins.int
     STANDING_FIELD_NUMBER: builtins.int
+    LOGS_FIELD_NUMBER: builtins.int
     next_exchange_seconds: builtins.int
     lease_seconds: builtins.int
     """The lease time, counted from this exchange."""
@@ -525,6 +600,8 @@ class ExchangeResponse(message.Message):
     def verdicts(self) -> containers.RepeatedCompositeFieldContainer[Verdict]: ...
     @builtins.property
     def grants(self) -> containers.RepeatedCompositeFieldContainer[Grant]: ...
+    @builtins.property
+    def logs(self) -> containers.RepeatedCompositeFieldContainer[LogQuestion]: ...
     def __init__(
         self,
         *,
@@ -535,10 +612,11 @@ class ExchangeResponse(message.Message):
         lease_seconds: builtins.int = ...,
         examine: builtins.int = ...,
         standing: types_pb2.Standing.ValueType = ...,
+        logs: abc.Iterable[LogQuestion] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["examine", b"examine", "grants", b"grants", "lease_seconds", b"lease_seconds", "next_exchange_seconds", b"next_exchange_seconds", "standing", b"standing", "verdicts", b"verdicts", "wanted", b"wanted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["examine", b"examine", "grants", b"grants", "lease_seconds", b"lease_seconds", "logs", b"logs", "next_exchange_seconds", b"next_exchange_seconds", "standing", b"standing", "verdicts", b"verdicts", "wanted", b"wanted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

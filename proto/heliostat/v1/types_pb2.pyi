@@ -1246,6 +1246,10 @@ class Card(message.Message):
     STANDING_REASON_FIELD_NUMBER: builtins.int
     PACE_FIELD_NUMBER: builtins.int
     PROFILES_FIELD_NUMBER: builtins.int
+    RACK_FIELD_NUMBER: builtins.int
+    CIRCUIT_FIELD_NUMBER: builtins.int
+    CLOCK_AHEAD_SECONDS_FIELD_NUMBER: builtins.int
+    CALIBRATED_FRAMES_PER_SECOND_FIELD_NUMBER: builtins.int
     card_id: builtins.str
     node_id: builtins.str
     hostname: builtins.str
@@ -1278,6 +1282,14 @@ class Card(message.Message):
     standing_reason: builtins.str
     pace: builtins.float
     """Seconds of rendering for a unit of work, measured; 0 before the first chunk."""
+    rack: builtins.str
+    """Where its machine stands: its tag `rack=NAME`; empty where it has none."""
+    circuit: builtins.str
+    """What its node hangs on; empty is none."""
+    clock_ahead_seconds: builtins.float
+    """By how much its clock is ahead of the coordinator's, as of its last exchange; a lower bound."""
+    calibrated_frames_per_second: builtins.float
+    """What it should render, by its measured pace and the work it has; 0 without work or pace."""
     @builtins.property
     def clip_ids(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Clips that it holds a lease of."""
@@ -1323,12 +1335,18 @@ class Card(message.Message):
         standing_reason: builtins.str = ...,
         pace: builtins.float = ...,
         profiles: abc.Iterable[builtins.str] | None = ...,
+        rack: builtins.str = ...,
+        circuit: builtins.str = ...,
+        clock_ahead_seconds: builtins.float | None = ...,
+        calibrated_frames_per_second: builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["telemetry", b"telemetry"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_clock_ahead_seconds", b"_clock_ahead_seconds", "clock_ahead_seconds", b"clock_ahead_seconds", "telemetry", b"telemetry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["card_id", b"card_id", "card_type", b"card_type", "clip_ids", b"clip_ids", "condition", b"condition", "device", b"device", "frames_per_second", b"frames_per_second", "hostname", b"hostname", "incarnation", b"incarnation", "lanes", b"lanes", "model_digest", b"model_digest", "models", b"models", "node_id", b"node_id", "online", b"online", "pace", b"pace", "power_cap_watts", b"power_cap_watts", "profile", b"profile", "profiles", b"profiles", "renderer", b"renderer", "seen_seconds_ago", b"seen_seconds_ago", "slot", b"slot", "stack_id", b"stack_id", "standing", b"standing", "standing_reason", b"standing_reason", "tags", b"tags", "telemetry", b"telemetry", "vram_bytes", b"vram_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_clock_ahead_seconds", b"_clock_ahead_seconds", "calibrated_frames_per_second", b"calibrated_frames_per_second", "card_id", b"card_id", "card_type", b"card_type", "circuit", b"circuit", "clip_ids", b"clip_ids", "clock_ahead_seconds", b"clock_ahead_seconds", "condition", b"condition", "device", b"device", "frames_per_second", b"frames_per_second", "hostname", b"hostname", "incarnation", b"incarnation", "lanes", b"lanes", "model_digest", b"model_digest", "models", b"models", "node_id", b"node_id", "online", b"online", "pace", b"pace", "power_cap_watts", b"power_cap_watts", "profile", b"profile", "profiles", b"profiles", "rack", b"rack", "renderer", b"renderer", "seen_seconds_ago", b"seen_seconds_ago", "slot", b"slot", "stack_id", b"stack_id", "standing", b"standing", "standing_reason", b"standing_reason", "tags", b"tags", "telemetry", b"telemetry", "vram_bytes", b"vram_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__clock_ahead_seconds: _TypeAlias = typing.Literal["clock_ahead_seconds"]  # noqa: Y015
+    _WhichOneofArgType__clock_ahead_seconds: _TypeAlias = typing.Literal["_clock_ahead_seconds", b"_clock_ahead_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__clock_ahead_seconds) -> _WhichOneofReturnType__clock_ahead_seconds | None: ...
 
 @typing.final
 class CardTelemetry(message.Message):
@@ -1361,6 +1379,11 @@ class CardTelemetry(message.Message):
     HOST_RAM_USED_BYTES_FIELD_NUMBER: builtins.int
     BUSY_SECONDS_FIELD_NUMBER: builtins.int
     IDLE_SECONDS_FIELD_NUMBER: builtins.int
+    ENCODE_SECONDS_FIELD_NUMBER: builtins.int
+    PASSES_FIELD_NUMBER: builtins.int
+    PASS_SECONDS_FIELD_NUMBER: builtins.int
+    HOST_RAM_BYTES_FIELD_NUMBER: builtins.int
+    SPOOL_FREE_BYTES_FIELD_NUMBER: builtins.int
     frames_rendered: builtins.int
     chunks_rendered: builtins.int
     render_seconds: builtins.float
@@ -1401,6 +1424,13 @@ class CardTelemetry(message.Message):
     chunk is reported.
     """
     idle_seconds: builtins.float
+    encode_seconds: builtins.float
+    passes: builtins.int
+    """Denoising passes of the transformer, and the seconds in them."""
+    pass_seconds: builtins.float
+    host_ram_bytes: builtins.int
+    spool_free_bytes: builtins.int
+    """Where the spool lies."""
     def __init__(
         self,
         *,
@@ -1429,15 +1459,22 @@ class CardTelemetry(message.Message):
         host_ram_used_bytes: builtins.int | None = ...,
         busy_seconds: builtins.float = ...,
         idle_seconds: builtins.float = ...,
+        encode_seconds: builtins.float = ...,
+        passes: builtins.int = ...,
+        pass_seconds: builtins.float = ...,
+        host_ram_bytes: builtins.int | None = ...,
+        spool_free_bytes: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "_fan_ratio", b"_fan_ratio", "_host_ram_used_bytes", b"_host_ram_used_bytes", "_memory_clock_hertz", b"_memory_clock_hertz", "_pcie_generation", b"_pcie_generation", "_pcie_width", b"_pcie_width", "_power_watts", b"_power_watts", "_sm_clock_hertz", b"_sm_clock_hertz", "_temperature_celsius", b"_temperature_celsius", "_throttled_seconds", b"_throttled_seconds", "_utilization_ratio", b"_utilization_ratio", "_vram_used_bytes", b"_vram_used_bytes", "_xid_errors", b"_xid_errors", "energy_joules", b"energy_joules", "fan_ratio", b"fan_ratio", "host_ram_used_bytes", b"host_ram_used_bytes", "memory_clock_hertz", b"memory_clock_hertz", "pcie_generation", b"pcie_generation", "pcie_width", b"pcie_width", "power_watts", b"power_watts", "sm_clock_hertz", b"sm_clock_hertz", "temperature_celsius", b"temperature_celsius", "throttled_seconds", b"throttled_seconds", "utilization_ratio", b"utilization_ratio", "vram_used_bytes", b"vram_used_bytes", "xid_errors", b"xid_errors"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "_fan_ratio", b"_fan_ratio", "_host_ram_bytes", b"_host_ram_bytes", "_host_ram_used_bytes", b"_host_ram_used_bytes", "_memory_clock_hertz", b"_memory_clock_hertz", "_pcie_generation", b"_pcie_generation", "_pcie_width", b"_pcie_width", "_power_watts", b"_power_watts", "_sm_clock_hertz", b"_sm_clock_hertz", "_spool_free_bytes", b"_spool_free_bytes", "_temperature_celsius", b"_temperature_celsius", "_throttled_seconds", b"_throttled_seconds", "_utilization_ratio", b"_utilization_ratio", "_vram_used_bytes", b"_vram_used_bytes", "_xid_errors", b"_xid_errors", "energy_joules", b"energy_joules", "fan_ratio", b"fan_ratio", "host_ram_bytes", b"host_ram_bytes", "host_ram_used_bytes", b"host_ram_used_bytes", "memory_clock_hertz", b"memory_clock_hertz", "pcie_generation", b"pcie_generation", "pcie_width", b"pcie_width", "power_watts", b"power_watts", "sm_clock_hertz", b"sm_clock_hertz", "spool_free_bytes", b"spool_free_bytes", "temperature_celsius", b"temperature_celsius", "throttled_seconds", b"throttled_seconds", "utilization_ratio", b"utilization_ratio", "vram_used_bytes", b"vram_used_bytes", "xid_errors", b"xid_errors"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "_fan_ratio", b"_fan_ratio", "_host_ram_used_bytes", b"_host_ram_used_bytes", "_memory_clock_hertz", b"_memory_clock_hertz", "_pcie_generation", b"_pcie_generation", "_pcie_width", b"_pcie_width", "_power_watts", b"_power_watts", "_sm_clock_hertz", b"_sm_clock_hertz", "_temperature_celsius", b"_temperature_celsius", "_throttled_seconds", b"_throttled_seconds", "_utilization_ratio", b"_utilization_ratio", "_vram_used_bytes", b"_vram_used_bytes", "_xid_errors", b"_xid_errors", "busy_seconds", b"busy_seconds", "bytes_uploaded", b"bytes_uploaded", "child_restarts", b"child_restarts", "chunks_rendered", b"chunks_rendered", "energy_joules", b"energy_joules", "energy_method", b"energy_method", "fan_ratio", b"fan_ratio", "frames_rendered", b"frames_rendered", "gpu_uuid", b"gpu_uuid", "host_ram_used_bytes", b"host_ram_used_bytes", "idle_seconds", b"idle_seconds", "memory_clock_hertz", b"memory_clock_hertz", "pcie_generation", b"pcie_generation", "pcie_width", b"pcie_width", "power_watts", b"power_watts", "render_seconds", b"render_seconds", "sm_clock_hertz", b"sm_clock_hertz", "spool_bytes", b"spool_bytes", "temperature_celsius", b"temperature_celsius", "throttled_seconds", b"throttled_seconds", "upload_retries", b"upload_retries", "upload_seconds", b"upload_seconds", "utilization_ratio", b"utilization_ratio", "vram_used_bytes", b"vram_used_bytes", "xid_errors", b"xid_errors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules", "_fan_ratio", b"_fan_ratio", "_host_ram_bytes", b"_host_ram_bytes", "_host_ram_used_bytes", b"_host_ram_used_bytes", "_memory_clock_hertz", b"_memory_clock_hertz", "_pcie_generation", b"_pcie_generation", "_pcie_width", b"_pcie_width", "_power_watts", b"_power_watts", "_sm_clock_hertz", b"_sm_clock_hertz", "_spool_free_bytes", b"_spool_free_bytes", "_temperature_celsius", b"_temperature_celsius", "_throttled_seconds", b"_throttled_seconds", "_utilization_ratio", b"_utilization_ratio", "_vram_used_bytes", b"_vram_used_bytes", "_xid_errors", b"_xid_errors", "busy_seconds", b"busy_seconds", "bytes_uploaded", b"bytes_uploaded", "child_restarts", b"child_restarts", "chunks_rendered", b"chunks_rendered", "encode_seconds", b"encode_seconds", "energy_joules", b"energy_joules", "energy_method", b"energy_method", "fan_ratio", b"fan_ratio", "frames_rendered", b"frames_rendered", "gpu_uuid", b"gpu_uuid", "host_ram_bytes", b"host_ram_bytes", "host_ram_used_bytes", b"host_ram_used_bytes", "idle_seconds", b"idle_seconds", "memory_clock_hertz", b"memory_clock_hertz", "pass_seconds", b"pass_seconds", "passes", b"passes", "pcie_generation", b"pcie_generation", "pcie_width", b"pcie_width", "power_watts", b"power_watts", "render_seconds", b"render_seconds", "sm_clock_hertz", b"sm_clock_hertz", "spool_bytes", b"spool_bytes", "spool_free_bytes", b"spool_free_bytes", "temperature_celsius", b"temperature_celsius", "throttled_seconds", b"throttled_seconds", "upload_retries", b"upload_retries", "upload_seconds", b"upload_seconds", "utilization_ratio", b"utilization_ratio", "vram_used_bytes", b"vram_used_bytes", "xid_errors", b"xid_errors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__energy_joules: _TypeAlias = typing.Literal["energy_joules"]  # noqa: Y015
     _WhichOneofArgType__energy_joules: _TypeAlias = typing.Literal["_energy_joules", b"_energy_joules"]  # noqa: Y015
     _WhichOneofReturnType__fan_ratio: _TypeAlias = typing.Literal["fan_ratio"]  # noqa: Y015
     _WhichOneofArgType__fan_ratio: _TypeAlias = typing.Literal["_fan_ratio", b"_fan_ratio"]  # noqa: Y015
+    _WhichOneofReturnType__host_ram_bytes: _TypeAlias = typing.Literal["host_ram_bytes"]  # noqa: Y015
+    _WhichOneofArgType__host_ram_bytes: _TypeAlias = typing.Literal["_host_ram_bytes", b"_host_ram_bytes"]  # noqa: Y015
     _WhichOneofReturnType__host_ram_used_bytes: _TypeAlias = typing.Literal["host_ram_used_bytes"]  # noqa: Y015
     _WhichOneofArgType__host_ram_used_bytes: _TypeAlias = typing.Literal["_host_ram_used_bytes", b"_host_ram_used_bytes"]  # noqa: Y015
     _WhichOneofReturnType__memory_clock_hertz: _TypeAlias = typing.Literal["memory_clock_hertz"]  # noqa: Y015
@@ -1450,6 +1487,8 @@ class CardTelemetry(message.Message):
     _WhichOneofArgType__power_watts: _TypeAlias = typing.Literal["_power_watts", b"_power_watts"]  # noqa: Y015
     _WhichOneofReturnType__sm_clock_hertz: _TypeAlias = typing.Literal["sm_clock_hertz"]  # noqa: Y015
     _WhichOneofArgType__sm_clock_hertz: _TypeAlias = typing.Literal["_sm_clock_hertz", b"_sm_clock_hertz"]  # noqa: Y015
+    _WhichOneofReturnType__spool_free_bytes: _TypeAlias = typing.Literal["spool_free_bytes"]  # noqa: Y015
+    _WhichOneofArgType__spool_free_bytes: _TypeAlias = typing.Literal["_spool_free_bytes", b"_spool_free_bytes"]  # noqa: Y015
     _WhichOneofReturnType__temperature_celsius: _TypeAlias = typing.Literal["temperature_celsius"]  # noqa: Y015
     _WhichOneofArgType__temperature_celsius: _TypeAlias = typing.Literal["_temperature_celsius", b"_temperature_celsius"]  # noqa: Y015
     _WhichOneofReturnType__throttled_seconds: _TypeAlias = typing.Literal["throttled_seconds"]  # noqa: Y015
@@ -1465,6 +1504,8 @@ class CardTelemetry(message.Message):
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fan_ratio) -> _WhichOneofReturnType__fan_ratio | None: ...
     @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__host_ram_bytes) -> _WhichOneofReturnType__host_ram_bytes | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__host_ram_used_bytes) -> _WhichOneofReturnType__host_ram_used_bytes | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_clock_hertz) -> _WhichOneofReturnType__memory_clock_hertz | None: ...
@@ -1476,6 +1517,8 @@ class CardTelemetry(message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__power_watts) -> _WhichOneofReturnType__power_watts | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sm_clock_hertz) -> _WhichOneofReturnType__sm_clock_hertz | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__spool_free_bytes) -> _WhichOneofReturnType__spool_free_bytes | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature_celsius) -> _WhichOneofReturnType__temperature_celsius | None: ...
     @typing.overload
