@@ -68,21 +68,23 @@ def test_all_that_was_delivered_was_counted_once(season: Season):
 
 
 def test_what_was_rendered_and_not_delivered_is_what_events_tell(season: Season):
-    """To the frame, but for chunks that nobody recorded: what was cancelled or killed between
-    a chunk's beginning and its record was rendered whole, or was not."""
+    """Chunks of clips that were given up, and what was trimmed from the ends of takes. What was
+    cancelled or killed between a chunk's beginning and its record was rendered, or was not: of
+    these alone, events tell no more than how many there may be."""
     at, ask = season.settled, season.prometheus.one
     rendered = ask("heliostat_frames_rendered_total", at)
     delivered = ask("heliostat_frames_delivered_total", at)
-    wasted, unrecorded = season.wasted_frames(), season.chunks_in_vain()
+    wasted = ask("heliostat_waste_frames_total", at)
+    trimmed = season.frames_recorded(of_takes=True) - delivered
+    given_up, open_chunks = season.frames_recorded(of_takes=False), season.chunks_unrecorded()
     print(
-        f"rendered {rendered:.0f}, delivered {delivered:.0f}; by events {wasted} wasted, "
-        f"{unrecorded} chunks begun and not recorded; "
-        f"told {ask('heliostat_waste_frames_total', at):.0f}"
+        f"rendered {rendered:.0f}, delivered {delivered:.0f}, wasted {wasted:.0f}; by events "
+        f"{given_up} given up, {trimmed:.0f} trimmed, {open_chunks} chunks begun and not recorded"
     )
-    more = rendered - delivered - wasted
-    assert more % CHUNK_FRAMES == 0
-    assert 0 <= more <= unrecorded * CHUNK_FRAMES
-    assert unrecorded <= 3 * CARDS, "of each card what it was at, when it was told to stop"
+    assert rendered - delivered == wasted + trimmed
+    assert (wasted - given_up) % CHUNK_FRAMES == 0
+    assert 0 <= wasted - given_up <= open_chunks * CHUNK_FRAMES
+    assert open_chunks <= 3 * CARDS, "of each card what it was at, when it was told to stop"
     assert ask("heliostat_waste_frames", at) == rendered - delivered
 
 
