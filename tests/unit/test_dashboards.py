@@ -7,6 +7,9 @@ import re
 from typing import Any
 
 import pytest
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from tools.dashboards import FOLDER, files
 
@@ -30,6 +33,15 @@ def test_it_is_found_by_its_address_and_tag(board: dict[str, Any]) -> None:
     assert [each["uid"] for each in BOARDS.values()].count(board["uid"]) == 1
     assert board["tags"] == ["heliostat"]
     assert "id" not in board, "an id is one Grafana's own"
+
+
+@boards
+def test_grafana_s_own_model_reads_it_whole(board: dict[str, Any]) -> None:
+    register_default_plugins()
+    again = json.loads(json.dumps(Dashboard.from_json(board), cls=JSONEncoder))
+    for variable in again["templating"]["list"]:
+        del variable["id"]
+    assert again == board
 
 
 @boards
