@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from farm.coordinator import spending
+from farm.coordinator import shares, spending
 from farm.coordinator.cards import Cards
-from farm.coordinator.charging import charge, refund
 from farm.coordinator.settings_book import Decided
 from farm.coordinator.stats import Stats
 from farm.coordinator.steers import Steers
@@ -181,7 +180,7 @@ class Books:
         board = self.clips
         if clip.state is ClipState.LEASED and after.state is not ClipState.LEASED:
             self.timings.given_up(clip.clip_id)
-            refund(self, after, board.leases.get(clip.clip_id))
+            shares.refund(self, after, board.leases.get(clip.clip_id))
             if after.chunks_done and clip.holder is not None:
                 self._note_home(after, clip.holder.card_id)
         entry = board.entry(clip.batch_id)
@@ -200,7 +199,7 @@ class Books:
         lease = Lease(now + self.policy.lease_seconds, started=False, since=now)
         lease.charged = board.units_of(leased)
         board.leases[clip.clip_id] = lease
-        charge(self, leased, lease.charged)
+        shares.charge(self, leased, lease.charged)
         self.stats.leases_granted += 1
         return leased
 

@@ -10,12 +10,25 @@ from farm.plan.tariff import Tariff
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
 
 
-def families(fleet: Fleet, tariff: Tariff) -> Iterator[Family]:
+class Highest:
+    """The highest value so far, by name: what was rendered becomes waste when its clip is given up,
+    and a counter that goes back would be taken for one that began anew."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, float] = {}
+
+    def of(self, name: str, value: float) -> float:
+        """`value`, or the highest before it."""
+        self._values[name] = max(value, self._values.get(name, 0.0))
+        return self._values[name]
+
+
+def families(fleet: Fleet, tariff: Tariff, highest: Highest) -> Iterator[Family]:
     """Of boards alone, where it is of power; `tariff` says what cards and machines cost."""
     yield from _power(fleet)
     yield from _prices(fleet, tariff)
     used = fleet.view.usage if fleet.view.HasField("usage") else None
-    yield from _usage(used)
+    yield from _usage(used, highest)
     yield from _per_delivered_second(used)
 
 
@@ -50,19 +63,20 @@ def _prices(fleet: Fleet, tariff: Tariff) -> Iterator[Family]:
     yield from (price, worth)
 
 
-def _usage(used: fleet_pb.FarmUsage | None) -> Iterator[Family]:
+def _usage(used: fleet_pb.FarmUsage | None, highest: Highest) -> Iterator[Family]:
     seconds = counter("card_seconds_total", "Of cards, by what became of them.")
     joules = counter(
         "energy_joules_total", "Of GPU boards, likewise; estimated where not measured."
     )
     money = counter("money_total", "Electricity and the cards' share of their price, likewise.")
     if used is not None:
-        for use, part in _parts(used.card_seconds, used.waste_card_seconds, used.idle_card_seconds):
-            seconds.add(part, use=use)
-        for use, part in _parts(used.joules, used.waste_joules, used.idle_joules):
-            joules.add(part, use=use)
-        for use, part in _parts(used.money, used.waste_money, used.idle_money):
-            money.add(part, use=use, currency=used.currency)
+        for field, family in (("card_seconds", seconds), ("joules", joules), ("money", money)):
+            labels = {"currency": used.currency} if family is money else {}
+            waste = getattr(used, f"waste_{field}")
+            rendered = highest.of(field, getattr(used, field) - waste)
+            family.add(rendered, use="render", **labels)
+            family.add(waste, use="waste", **labels)
+            family.add(getattr(used, f"idle_{field}"), use="idle", **labels)
     yield from (seconds, joules, money)
     yield counter(
         "waste_frames_total",
@@ -74,12 +88,6 @@ def _usage(used: fleet_pb.FarmUsage | None) -> Iterator[Family]:
         "Of takes, by their own frame rates.",
         used and used.delivered_video_seconds,
     )
-
-
-def _parts(all_of_it: float, waste: float, idle: float) -> Iterator[tuple[str, float]]:
-    yield "render", max(0.0, all_of_it - waste)
-    yield "waste", waste
-    yield "idle", idle
 
 
 def _per_delivered_second(used: fleet_pb.FarmUsage | None) -> Iterator[Family]:

@@ -1,4 +1,4 @@
-"""What projects are charged with for the clips that cards hold, so that all get their share."""
+"""What projects are charged with of the cards' time, by which they take turns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def charge(books: Books, clip: Clip, units: float) -> None:
-    """Charge a clip's project with so much cost; less than nothing gives back."""
+    """Charge a clip's project with some cost."""
     batch = books.clips.batch(clip.batch_id)
     if batch is not None and units:
         project = books.clips.project_of(batch)
@@ -22,6 +22,6 @@ def charge(books: Books, clip: Clip, units: float) -> None:
 
 
 def refund(books: Books, after: Clip, lease: Lease | None) -> None:
-    """Give back what was charged at the lease and not rendered."""
+    """What was charged at the lease and not rendered."""
     if lease is not None and lease.charged:
         charge(books, after, -min(lease.charged, books.clips.units_of(after)))
