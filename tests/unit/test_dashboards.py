@@ -4,18 +4,45 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from tools.dashboards import FOLDER, files
 
+ROOT = Path(__file__).parents[2]
+ROW = re.compile(r"^\| `(heliostat_\w+)` \| (?:\w+)[^|]* \| [^|]+ \| ([^|]*)\|", re.M)
+NAME = re.compile(r"\bheliostat[:_][a-z0-9_:]+")
+PART = re.compile(r"_(?:bucket|sum|count)$")
+LABELLED = (
+    re.compile(r"by \(([^)]*)\) \((?:(?:rate|increase)\()?(heliostat_\w+)"),
+    re.compile(r"()(heliostat_\w+)\{([^}]*)\}"),
+)
 BOARDS: dict[str, dict[str, Any]] = {name: json.loads(text) for name, text in files().items()}
 
 boards = pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
+
+
+def documented() -> dict[str, set[str]]:
+    """docs/metrics.md, which a test holds against the code: name → labels."""
+    rows = ROW.findall((ROOT / "docs/metrics.md").read_text(encoding="utf-8"))
+    return {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
+
+
+def recorded() -> set[str]:
+    """Names of recording rules."""
+    path = ROOT / "farm/monitoring/prometheus/rules/recording.yml"
+    groups = yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+    return {rule["record"] for group in groups for rule in group["rules"]}
+
+
+def queries(board: dict[str, Any]) -> list[str]:
+    return [target["expr"] for panel in panels(board) for target in panel["targets"]]
 
 
 def panels(board: dict[str, Any]) -> list[dict[str, Any]]:
@@ -98,3 +125,22 @@ def test_gateways_that_tell_the_same_are_never_added_up(board: dict[str, Any]) -
         for target in panel["targets"]:
             for name in bare.findall(target["expr"]):
                 assert name.startswith(of_gateways), f"{panel['title']}: {target['expr']}"
+
+
+@boards
+def test_it_names_only_what_is_emitted_or_recorded(board: dict[str, Any]) -> None:
+    known = documented().keys() | recorded()
+    asked = [variable["query"] for variable in board["templating"]["list"]]
+    for expr in [*queries(board), *asked]:
+        assert {PART.sub("", name) for name in NAME.findall(expr)} <= known, expr
+
+
+@boards
+def test_it_asks_a_metric_only_for_labels_that_it_has(board: dict[str, Any]) -> None:
+    labels = documented()
+    for expr in queries(board):
+        for pattern in LABELLED:
+            for by, name, *matchers in pattern.findall(expr):
+                used = set(re.findall(r"\w+", by)) | set(re.findall(r"(\w+)=", "".join(matchers)))
+                has = labels[PART.sub("", name)] | ({"le"} if name.endswith("_bucket") else set())
+                assert used <= has, f"{used - has}: {expr}"
