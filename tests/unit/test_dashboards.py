@@ -144,3 +144,12 @@ def test_it_asks_a_metric_only_for_labels_that_it_has(board: dict[str, Any]) -> 
                 used = set(re.findall(r"\w+", by)) | set(re.findall(r"(\w+)=", "".join(matchers)))
                 has = labels[PART.sub("", name)] | ({"le"} if name.endswith("_bucket") else set())
                 assert used <= has, f"{used - has}: {expr}"
+
+
+@boards
+def test_a_picture_of_cards_is_of_a_few_of_them(board: dict[str, Any]) -> None:
+    """Two thousand lines are no picture; a table may have as many rows."""
+    for panel in panels(board):
+        for target in panel["targets"]:
+            if panel["type"] == "timeseries" and target["legendFormat"] == "{{card}}":
+                assert target["expr"].startswith(("topk(20,", "bottomk(20,")), panel["title"]

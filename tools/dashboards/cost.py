@@ -10,7 +10,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from . import board as boards
 from .board import Panel
 from .panels import Query, lines, number
-from .promql import card, fleet, fleet_increase, fleet_rate, joined
+from .promql import card, fleet, fleet_increase, fleet_rate, per
 
 NAME: Final = "cost-and-energy"
 
@@ -65,8 +65,9 @@ def _use() -> Sequence[Panel]:
               span=8, stacked=True),
         lines("Cards by use", "Measured: card seconds a second.",
               Query(fleet_rate("card_seconds_total", "use"), "{{use}}"), span=8, stacked=True),
-        lines("Power by card", "Measured: of the boards alone.",
-              Query(joined(card("power_watts"), "hostname"), "{{card}}"), unit="watt"),
+        lines("Power by node", "Measured: of the boards alone; the twenty nodes that draw most.",
+              Query(f"topk(20, {per('hostname', card('power_watts'))})", "{{hostname}}"),
+              unit="watt"),
         lines("Energy measured by cards",
               "By how: the board's own counter, or samples of its power.",
               Query("sum by (method) (max by (card, method) "

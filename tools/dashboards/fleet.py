@@ -18,6 +18,8 @@ _PLACE: Final = {
     "hostname": "Node", "slot": "Slot", "rack": "Rack", "circuit": "Circuit", "device": "Device",
     "renderer": "Renderer", "model": "Model",
 }  # fmt: skip
+SHOWN: Final = 20
+"""Cards in one picture: of two thousand, those that a person should look at."""
 _HOT_CELSIUS: Final = 85
 _SILENT_SECONDS: Final = 30
 _SKEWED_SECONDS: Final = 5
@@ -25,7 +27,10 @@ _SKEWED_SECONDS: Final = 5
 
 def board() -> Dashboard:
     """The dashboard."""
-    about = "Every card: what it makes, how warm it is, and what ails it."
+    about = (
+        "Every card: what it makes, how warm it is, and what ails it. Courses are of the "
+        f"{SHOWN} cards that stand out most, of those picked at the top."
+    )
     dashboard = boards.new(NAME, "Fleet", about)
     for name, title in (("rack", "Rack"), ("hostname", "Node")):
         dashboard.with_variable(boards.choice(name, title, "heliostat_card_info"))
@@ -94,8 +99,12 @@ def _table() -> Panel:
     return cards("Every card", about, _PLACE, info, columns)
 
 
-def _by_card(value: str) -> Query:
-    return Query(joined(value, "hostname"), "{{card}}")
+def _most(value: str) -> Query:
+    return Query(f"topk({SHOWN}, {joined(value, 'hostname')})", "{{card}}")
+
+
+def _least(value: str) -> Query:
+    return Query(f"bottomk({SHOWN}, {joined(value, 'hostname')})", "{{card}}")
 
 
 def _work() -> Sequence[Panel]:
@@ -115,15 +124,15 @@ def _work() -> Sequence[Panel]:
             Query(f"{fleet('cards_wanted', 'card_type')} or vector(0)", "{{card_type}}"), span=8,
         ),
         lines("Frames per second", "Measured, over five minutes.",
-              _by_card("heliostat:card_frames:rate5m"), unit=FPS),
+              _least("heliostat:card_frames:rate5m"), unit=FPS),
         lines("Share of the time at work",
               "Measured, of the time with clips at hand: passes and decodes, the rest is waiting.",
-              _by_card(f"{rendered} / ({rendered} + {idle})"), unit="percentunit"),
+              _least(f"{rendered} / ({rendered} + {idle})"), unit="percentunit"),
         lines("Seconds for a denoising pass", "Measured.",
-              _by_card(f"{card_rate('pass_seconds_total')} / {card_rate('passes_total')}"),
+              _most(f"{card_rate('pass_seconds_total')} / {card_rate('passes_total')}"),
               unit="s"),
         lines("Seconds to encode a chunk", "Measured.",
-              _by_card(
+              _most(
                   f"{card_rate('encode_seconds_total')} / {card_rate('chunks_rendered_total')}"
               ),
               unit="s"),
@@ -132,33 +141,33 @@ def _work() -> Sequence[Panel]:
 
 def _health() -> Sequence[Panel]:
     return [
-        lines("Temperature", "Of the chips.", _by_card(card("temperature_celsius")),
+        lines("Temperature", "Of the chips.", _most(card("temperature_celsius")),
               unit="celsius", least=None),
-        lines("Power", "Of the boards alone.", _by_card(card("power_watts")), unit="watt"),
+        lines("Power", "Of the boards alone.", _most(card("power_watts")), unit="watt"),
         lines("Throttled", "Share of the time slowed down by heat or a lack of power.",
-              _by_card(card_rate("throttled_seconds_total")), unit="percentunit"),
+              _most(card_rate("throttled_seconds_total")), unit="percentunit"),
         lines("Xid errors", "Critical errors that drivers reported, in five minutes.",
-              _by_card("max by (card) (increase(heliostat_card_xid_errors_total[5m]))")),
+              _most("max by (card) (increase(heliostat_card_xid_errors_total[5m]))")),
         lines("Silence", "Time since a card's last exchange; 10 s are usual at most.",
-              _by_card(card("silence_seconds")), unit="s", span=8),
-        lines("Clocks ahead", f"Of nodes, of the head's; beyond {_SKEWED_SECONDS} s look at NTP.",
-              _by_card(card("clock_ahead_seconds")), unit="s", span=8, least=None),
+              _most(card("silence_seconds")), unit="s", span=8),
+        lines("Clocks off", f"Ahead of the head's or behind; beyond {_SKEWED_SECONDS} s look at NTP.",
+              _most(f"abs({card('clock_ahead_seconds')})"), unit="s", span=8),
         lines("Render children started again", "In an hour: a driver or memory in trouble.",
-              _by_card("max by (card) (increase(heliostat_card_child_restarts_total[1h]))"),
+              _most("max by (card) (increase(heliostat_card_child_restarts_total[1h]))"),
               span=8),
     ]  # fmt: skip
 
 
 def _memory() -> Sequence[Panel]:
     return [
-        lines("GPU memory in use", "By whatever program.", _by_card(card("memory_used_bytes")),
+        lines("GPU memory in use", "By whatever program.", _most(card("memory_used_bytes")),
               unit="bytes"),
         lines("Memory in use on nodes", "By whatever program, of the whole machine.",
-              _by_card(card("host_memory_used_bytes")), unit="bytes"),
+              _most(card("host_memory_used_bytes")), unit="bytes"),
         lines("Spool", "What waits on nodes' disks to be uploaded.",
-              _by_card(card("spool_bytes")), unit="bytes"),
+              _most(card("spool_bytes")), unit="bytes"),
         lines("Free for the spool", "Where it lies.",
-              _by_card(card("spool_free_bytes")), unit="bytes"),
+              _least(card("spool_free_bytes")), unit="bytes"),
     ]  # fmt: skip
 
 
