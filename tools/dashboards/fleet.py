@@ -150,7 +150,7 @@ def _health() -> Sequence[Panel]:
               _most("max by (card) (increase(heliostat_card_xid_errors_total[5m]))")),
         lines("Silence", "Time since a card's last exchange; 10 s are usual at most.",
               _most(card("silence_seconds")), unit="s", span=8),
-        lines("Clocks off", f"Ahead of the head's or behind; beyond {_SKEWED_SECONDS} s look at NTP.",
+        lines("Clocks off", f"Ahead of the head's, or behind; at {_SKEWED_SECONDS} s see NTP.",
               _most(f"abs({card('clock_ahead_seconds')})"), unit="s", span=8),
         lines("Render children started again", "In an hour: a driver or memory in trouble.",
               _most("max by (card) (increase(heliostat_card_child_restarts_total[1h]))"),
