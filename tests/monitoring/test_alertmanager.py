@@ -82,7 +82,7 @@ class Alertmanager:
         self.call("/api/v2/alerts", [{"labels": each, "startsAt": now} for each in labels])
 
     def told(self, expected: set[str]) -> set[str]:
-        """Of what fires, the names of what nothing inhibits; what inhibits is taken in by and by."""
+        """Of what fires, the names of what nothing inhibits, once that is as expected."""
         found: set[str] = set()
         for _ in tries():
             active = self.call("/api/v2/alerts?active=true&inhibited=false&silenced=false")

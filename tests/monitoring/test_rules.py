@@ -145,4 +145,4 @@ def test_what_is_of_the_whole_farm_is_not_summed_over_gateways():
 def test_the_config_reads_the_rules_beside_it():
     said = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     assert said["rule_files"] == ["rules/*.yml"]
-    assert [job["job_name"] for job in said["scrape_configs"]][0] == "heliostat"
+    assert next(job["job_name"] for job in said["scrape_configs"]) == "heliostat"
