@@ -20,7 +20,7 @@ ROW = re.compile(r"^\| `(heliostat_\w+)` \| (?:\w+)[^|]* \| [^|]+ \| ([^|]*)\|",
 NAME = re.compile(r"\bheliostat[:_][a-z0-9_:]+")
 PART = re.compile(r"_(?:bucket|sum|count)$")
 LABELLED = (
-    re.compile(r"by \(([^)]*)\) \((?:(?:rate|increase)\()?(heliostat_\w+)"),
+    re.compile(r"by \(([^)]*)\) \((?:(?:rate|increase|delta|deriv)\()?(heliostat_\w+)"),
     re.compile(r"()(heliostat_\w+)\{([^}]*)\}"),
 )
 BOARDS: dict[str, dict[str, Any]] = {name: json.loads(text) for name, text in files().items()}
@@ -120,7 +120,9 @@ def test_gateways_that_tell_the_same_are_never_added_up(board: dict[str, Any]) -
         "exchanges", "grants", "recorded", "verif", "submissions", "notices", "take_", "takes_",
         "retention", "delivery", "storage", "chunk_render_seconds", "chunk_encode_seconds",
     )  # fmt: skip
-    bare = re.compile(r"sum(?: by \([^)]*\))? ?\((?:(?:rate|increase)\()?heliostat_(\w+)")
+    bare = re.compile(
+        r"sum(?: by \([^)]*\))? ?\((?:(?:rate|increase|delta|deriv)\()?heliostat_(\w+)"
+    )
     for panel in panels(board):
         for target in panel["targets"]:
             for name in bare.findall(target["expr"]):

@@ -10,7 +10,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from . import board as boards
 from .board import Panel
 from .panels import Query, lines, number
-from .promql import card, fleet, fleet_increase, fleet_rate, per
+from .promql import card, fleet, fleet_increase, per, spent, spent_rate
 
 NAME: Final = "cost-and-energy"
 
@@ -33,12 +33,12 @@ def board() -> Dashboard:
 def _share(name: str, use: str) -> str:
     """Of a counter by use, what one use had of it in the time shown."""
     matcher = f'use="{use}"'
-    return f"{fleet_increase(name, where=matcher)} / sum({fleet_increase(name, 'use')})"
+    return f"{spent(name, where=matcher)} / sum({spent(name, 'use')})"
 
 
 def _now() -> Sequence[Panel]:
-    energy = f"sum({fleet_increase('energy_joules_total', 'use')}) / {_KWH_JOULES}"
-    money = f"sum by (currency) ({fleet_increase('money_total', 'use', 'currency')})"
+    energy = f"sum({spent('energy_joules_total', 'use')}) / {_KWH_JOULES}"
+    money = f"sum by (currency) ({spent('money_total', 'use', 'currency')})"
     return [
         number("Power", "Measured: of the boards of cards that are online and can tell.",
                Query(fleet("fleet_power_watts")), unit="watt"),
@@ -57,14 +57,14 @@ def _now() -> Sequence[Panel]:
 def _use() -> Sequence[Panel]:
     return [
         lines("Energy by use", _BOARDS,
-              Query(fleet_rate("energy_joules_total", "use"), "{{use}}"), unit="watt", span=8,
+              Query(spent_rate("energy_joules_total", "use"), "{{use}}"), unit="watt", span=8,
               stacked=True),
         lines("Money by use", f"An hour. {_MONEY}",
-              Query(f"3600 * {fleet_rate('money_total', 'use', 'currency')}",
+              Query(f"3600 * {spent_rate('money_total', 'use', 'currency')}",
                     "{{use}}, {{currency}}"),
               span=8, stacked=True),
         lines("Cards by use", "Measured: card seconds a second.",
-              Query(fleet_rate("card_seconds_total", "use"), "{{use}}"), span=8, stacked=True),
+              Query(spent_rate("card_seconds_total", "use"), "{{use}}"), span=8, stacked=True),
         lines("Power by node", "Measured: of the boards alone; the twenty nodes that draw most.",
               Query(f"topk(20, {per('hostname', card('power_watts'))})", "{{hostname}}"),
               unit="watt"),
