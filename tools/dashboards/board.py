@@ -67,7 +67,7 @@ def choice(name: str, title: str, metric: str) -> QueryVariable:
         .multi(True)
         .include_all(True)
         .all_value(".*")
-        .current(VariableOption(selected=True, text="All", value="$__all"))
+        .current(VariableOption(selected=True, text=["All"], value=["$__all"]))
     )
 
 
