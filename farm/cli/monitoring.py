@@ -61,7 +61,8 @@ def write(
         if names:
             output.say(f"{state:<12}{', '.join(names)}")
     same = sum(each == "same" for each in said.values())
-    output.say(f"{words.plural(len(said), 'file')} in {directory}, {same} of them as before")
+    as_before = f", {same} of them as before" if same else ""
+    output.say(f"{words.plural(len(said), 'file')} in {directory}{as_before}")
     _say_next(directory, local)
     return output.OK
 

@@ -158,7 +158,7 @@ def test_a_dead_switch_with_sixteen_nodes_sends_one_page(alertmanager: Alertmana
     alertmanager.fire(*fired)
     heard = alertmanager.receivers.until("pager", "HeliostatRackDown")
     # Whatever else would be sent of these waits no longer than this one, which comes later.
-    alertmanager.fire(labels_of("HeliostatStorageErrors", operation="head"))
+    alertmanager.fire(labels_of("HeliostatStorageErrors", operation="verify"))
     heard += alertmanager.receivers.until("tickets", "HeliostatStorageErrors")
 
     pages = [labels for receiver, labels in heard if receiver == "pager"]

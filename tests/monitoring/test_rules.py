@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 
+from farm.cli.app import app as farm
+from node_agent.cli import app as farm_node
 from tests.conftest import require_program
 from tests.fixtures.alert_rules import (
     PROMETHEUS,
@@ -146,3 +150,23 @@ def test_the_config_reads_the_rules_beside_it():
     said = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     assert said["rule_files"] == ["rules/*.yml"]
     assert next(job["job_name"] for job in said["scrape_configs"]) == "heliostat"
+
+
+def commands(text: str) -> set[str]:
+    """`farm …` and `farm-node …` in backticks, and lines of them."""
+    spans = re.findall(r"`([^`]+)`", " ".join(text.replace("```", "").split()))
+    lines = re.findall(r"^farm(?:-node)? .*$", text, re.MULTILINE)
+    return {span for span in spans if re.match(r"(farm|farm-node) ", span)} | set(lines)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+def test_every_command_that_is_named_exists_with_its_options(path: Path):
+    found = commands(path.read_text())
+    assert found
+    for text in found:
+        program, *words = shlex.split(text, comments=True)
+        command = typer.main.get_command({"farm": farm, "farm-node": farm_node}[program])
+        while words and isinstance(command, typer.core.TyperGroup):
+            command = command.commands[words.pop(0)]
+        known = {option for each in command.params for option in each.opts}
+        assert not {word for word in words if word.startswith("--")} - known, text
