@@ -165,7 +165,7 @@ class Agent:
                 senses,
                 incarnation=self.incarnation,
                 condition=self._condition,
-                tags=(*self._settings.tags, *self._place(senses.identity).tags),
+                tags=(*self._settings.tags, *self._place(senses.identity).all_tags),
                 examination=self._examination,
             ),
             held=[
@@ -175,6 +175,7 @@ class Agent:
             capacity=capacity if self._engine.ready and not self._leaving else 0,
             telemetry=telemetry_report(self._counters, self._engine, senses, self._spool),
         )
+        request.sent_at.GetCurrentTime()
         self._outbox.fill(request)
         return request
 

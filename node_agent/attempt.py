@@ -301,6 +301,9 @@ class Attempt:
         counters.render_seconds += report.render_seconds
         counters.busy_seconds += report.busy_seconds
         counters.idle_seconds += report.idle_seconds
+        counters.passes += report.passes
+        counters.pass_seconds += report.pass_seconds
+        counters.encode_seconds += report.encode_seconds
         self._files.vae = report.vae
         self._changes_followed.update(report.changes)
         self._files.records[report.chunk] = ChunkRecord(

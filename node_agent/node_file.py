@@ -71,6 +71,11 @@ class Place:
     """The fuse that it shares with others."""
     tags: tuple[str, ...] = ()
 
+    @property
+    def all_tags(self) -> tuple[str, ...]:
+        """With its rack, which the farm knows by its tag."""
+        return (*self.tags, *((f"rack={self.rack}",) if self.rack else ()))
+
 
 def load_node(path: Path) -> dict[str, Any]:
     """What [node] says, by key; empty where there is no file. Raises `NodeFileError`."""

@@ -22,6 +22,10 @@ class Counters:
     render_seconds: float = 0.0
     busy_seconds: float = 0.0
     idle_seconds: float = 0.0
+    passes: float = 0.0
+    """A chunk that was rendered beside others adds its share of theirs."""
+    pass_seconds: float = 0.0
+    encode_seconds: float = 0.0
     bytes_uploaded: int = 0
     upload_seconds: float = 0.0
     upload_retries: int = 0

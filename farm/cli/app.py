@@ -14,6 +14,7 @@ from farm.cli import (
     ledger,
     look,
     looks,
+    monitoring,
     node,
     pictures,
     purge,
@@ -92,6 +93,7 @@ for name, group in (
     ("project", shares.project),
     ("limit", shares.limit),
     ("circuit", shares.circuit),
+    ("monitoring", monitoring.monitoring),
 ):
     app.add_typer(group, name=name, no_args_is_help=True)
 

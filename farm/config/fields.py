@@ -173,6 +173,13 @@ class FarmConfig(BaseSettings):
         description="Of a card that neither measures nor says what it draws, such as a CPU slot. "
         "[assumed]",
     )
+    host_price: float = Field(
+        350.0,
+        ge=0,
+        le=1e6,
+        description="Of a machine around one card: board, CPU, RAM, power supply; its share where "
+        "it holds several. [assumed]",
+    )
     h100_hour_price: float = Field(
         2.5, ge=0, le=1e6, description="Of an H100 rented by the hour. [assumed]"
     )

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from farm.coordinator import spending
+from farm.coordinator import shares, spending
 from farm.coordinator.cards import Cards
 from farm.coordinator.settings_book import Decided
+from farm.coordinator.stats import Stats
 from farm.coordinator.steers import Steers
 from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import (
@@ -31,7 +32,7 @@ from farm.domain.clip import (
 )
 from farm.domain.errors import BadDecision
 from farm.domain.fleet import CardFacts, FleetEvent, Needs
-from farm.domain.ledger import BatchChange, ClipChange, Commit, Totals
+from farm.domain.ledger import BatchChange, ClipChange, Commit
 from farm.domain.quote import Spent
 from farm.failpoints import reach
 from farm.plan.board import Board, Entry, Lease
@@ -42,7 +43,6 @@ from farm.plan.match import matches
 from farm.plan.policy import Policy
 from farm.plan.promise import kept
 from farm.plan.retry import after_loss, roomier
-from farm.plan.share import charged
 from farm.plan.speed import Paces
 from farm.plan.tariff import Tariff
 from farm.plan.timing import Timings
@@ -72,6 +72,7 @@ class Books:
         self.clock = clock
         self.policy = policy
         self.epoch = store.claim_epoch(clock.now())
+        self.stats = Stats(clock.now())
         self._h100_seconds = h100_seconds_per_frame
         store.discard_staged(self.epoch)
         self._load()
@@ -125,7 +126,7 @@ class Books:
         self.timings = Timings()
         self._spent: dict[str, Spent] = {}
         self._due: deque[tuple[str, Event, str]] = deque()
-        self.totals: Totals = store.totals()
+        self.totals = self.totals_written = store.totals()
         self.pending = Commit()
         for batch in store.open_batches():
             self.load_batch(batch)
@@ -149,24 +150,26 @@ class Books:
             self._wait(batch, waiting)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, counters: bool = False) -> Iterator[None]:
         """Whatever is stepped within is committed at the end, all of it or nothing.
 
-        A transaction that changed nothing writes nothing. Raises `Fenced`, `StaleWrite`, and
-        whatever the disk says.
+        A transaction that changed nothing writes nothing; the farm's totals alone are written where
+        `counters` says so. Raises `Fenced`, `StaleWrite`, and whatever the disk says.
         """
         if self._stale:
             self._load()
         try:
             yield
             self.settle()
-            if self.pending:
+            if self.pending or (counters and self.totals != self.totals_written):
                 commit, self.pending = self.pending, Commit()
                 commit.totals = self.totals
                 commit.cards = self.cards.rows_changed()
                 reach("coordinator.commit.before")
-                self.store.commit(self.epoch, self.clock.now(), commit)
+                with self.stats.commit(self.clock.monotonic):
+                    self.store.commit(self.epoch, self.clock.now(), commit)
                 reach("coordinator.commit.after")
+                self.totals_written = commit.totals
         except BaseException:
             self._load()
             raise
@@ -177,7 +180,7 @@ class Books:
         board = self.clips
         if clip.state is ClipState.LEASED and after.state is not ClipState.LEASED:
             self.timings.given_up(clip.clip_id)
-            self._refund(after, board.leases.get(clip.clip_id))
+            shares.refund(self, after, board.leases.get(clip.clip_id))
             if after.chunks_done and clip.holder is not None:
                 self._note_home(after, clip.holder.card_id)
         entry = board.entry(clip.batch_id)
@@ -196,7 +199,8 @@ class Books:
         lease = Lease(now + self.policy.lease_seconds, started=False, since=now)
         lease.charged = board.units_of(leased)
         board.leases[clip.clip_id] = lease
-        self._charge(leased, lease.charged)
+        shares.charge(self, leased, lease.charged)
+        self.stats.leases_granted += 1
         return leased
 
     def decide(self, batch: Batch, kind: str, detail: str = "") -> None:
@@ -241,6 +245,7 @@ class Books:
         spending.wasted(self, clip, self.clips.leases[clip.clip_id], card_id, now)
         self.step(clip, AttemptLost(text, outcome, started), detail=text, card_id=card_id)
         self.count(attempts_lost=int(started))
+        self.stats.leases_expired += 1
 
     def lose_all(self, card_id: str, reason: str) -> int:
         """Everything that a card held is lost; returns how many leases."""
@@ -371,20 +376,6 @@ class Books:
             clip = self.clips.get(clip_id)
             if clip is not None and clip.state is ClipState.WAITING:
                 self.step(clip, event, detail=detail)
-
-    # -- shares ----------------------------------------------------------------------------
-
-    def _charge(self, clip: Clip, units: float) -> None:
-        batch = self.clips.batch(clip.batch_id)
-        if batch is not None and units:
-            project = self.clips.project_of(batch)
-            half_life = self.policy.share_half_life_seconds
-            self.clips.projects[project.name] = charged(project, units, self.clock.now(), half_life)
-
-    def _refund(self, after: Clip, lease: Lease | None) -> None:
-        """What was charged at the lease and not rendered."""
-        if lease is not None and lease.charged:
-            self._charge(after, -min(lease.charged, self.clips.units_of(after)))
 
     def _note_home(self, clip: Clip, card_id: str) -> None:
         card = self.cards.get(card_id)

@@ -5,7 +5,7 @@ Every public call that changes something is one transaction, and returns after i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from farm.coordinator.books import Books, Unmet
@@ -14,7 +14,7 @@ from farm.coordinator.decisions import Decisions
 from farm.coordinator.dispatch import Dispatch
 from farm.coordinator.duties import Duties
 from farm.coordinator.notices import Notices
-from farm.coordinator.overview import overview
+from farm.coordinator.overview import earnings, overview
 from farm.coordinator.picture import draw
 from farm.coordinator.reports import Reports
 from farm.coordinator.submissions import Submissions
@@ -93,7 +93,7 @@ class Coordinator:
     ) -> node_pb.ExchangeResponse:
         """Take in what a card says, and answer each of its reports."""
         books, cards = self.books, self.books.cards
-        replaced = cards.hear(request, now)
+        replaced = cards.hear(request, now, self.clock.now())
         if replaced:
             books.lose_all(request.card.card_id, "its card's agent was started anew")
         response = node_pb.ExchangeResponse(
@@ -121,9 +121,10 @@ class Coordinator:
 
         Returns how many leases have expired.
         """
-        self._submissions.discard_idle(self.clock.monotonic())
-        with self.books.transaction():
-            return self._duties.run()
+        with self.books.stats.tick(self.clock.monotonic):
+            self._submissions.discard_idle(self.clock.monotonic())
+            with self.books.transaction(counters=True):
+                return self._duties.run()
 
     # -- batches ---------------------------------------------------------------------------
 
@@ -275,16 +276,26 @@ class Coordinator:
     # -- the fleet -------------------------------------------------------------------------
 
     def fleet(self) -> tuple[fleet_pb.GetFleetResponse, list[types_pb.Card]]:
-        """The fleet in numbers, and its cards; reads memory only."""
+        """The fleet in numbers, and its cards; reads memory only, and how full the disk is."""
         books, now = self.books, self.clock.monotonic()
         online = books.cards.online(now, self.policy.lease_seconds)
-        return overview(books, self._duties, online, now), [
-            self._card_view(card, card.row.card_id in online, now) for card in books.cards
+        earning = earnings(books, online)
+        return overview(books, self._duties, online, earning, now), [
+            self._card_view(card, card.row.card_id in online, earning, now) for card in books.cards
         ]
 
-    def _card_view(self, card: Card, online: bool, now: float) -> types_pb.Card:
-        held = [clip.clip_id for clip in self.books.clips.held_by(card.row.card_id)]
-        return card.view(online=online, held=held, now=now)
+    def _card_view(
+        self, card: Card, online: bool, earning: Mapping[str, float], now: float
+    ) -> types_pb.Card:
+        card_id, node = card.row.card_id, self.books.decided.nodes.get(card.row.hostname)
+        held = [clip.clip_id for clip in self.books.clips.held_by(card_id)]
+        return card.view(
+            online=online,
+            held=held,
+            circuit=node.circuit if node is not None else "",
+            calibrated=earning.get(card_id, 0.0),
+            now=now,
+        )
 
     def picture(self) -> Picture:
         """What a quote is made from; reads memory only."""

@@ -92,6 +92,7 @@ class HeadSettings:
     card_prices: str = ""
     card_years: float = 3.0
     card_watts: float = 65.0
+    host_price: float = 350.0
     h100_hour_price: float = 2.5
     cloud_prices: str = "2,4,8"
     cloud_second_price: float = 0.0
@@ -200,6 +201,7 @@ class HeadSettings:
             card_prices=parse_prices(self.card_prices),
             card_years=self.card_years,
             card_watts=self.card_watts,
+            host_price=self.host_price,
             h100_hour_price=self.h100_hour_price,
             cloud_prices=parse_cloud(self.cloud_prices),
             cloud_second_price=self.cloud_second_price,

@@ -44,6 +44,9 @@ class Tariff:
     """Over which a card's price is spread, at work for all of their hours."""
     card_watts: float = 65.0
     """Of a card that does not say what it draws, nor is known by its type: a CPU slot."""
+    host_price: float = 350.0
+    """Of the machine around one card: board, CPU, RAM, power supply, its share where a machine
+    holds several. Assumed."""
     h100_hour_price: float = 2.5
     """Of one rented by the hour."""
     cloud_prices: tuple[float, float, float] = (2.0, 4.0, 8.0)

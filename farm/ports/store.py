@@ -64,6 +64,10 @@ class Store(Protocol):
         """The farm's counters."""
         ...
 
+    def free_bytes(self) -> int | None:
+        """Room where the ledger's file lies; None for a database of another machine's."""
+        ...
+
     def cards(self) -> list[CardRow]:
         """Every card that was ever heard of."""
         ...
