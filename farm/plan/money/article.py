@@ -108,7 +108,7 @@ def claims_table(tariff: Tariff) -> Table:
             told=told(155, "FPS"), again=again(rate, "FPS", "62 x 2.5"),
             corrected=mine(aggregate(hosts), "FPS", f"{hosts} x 2.5")),
         row("times", "times one H100", "7.9, be it of 19.5 or 19.53 FPS",
-            told=told(8), again=again(rate / ROUNDED_H100, "x", "155 / 19.5"),
+            told=told(8, "x"), again=again(rate / ROUNDED_H100, "x", "155 / 19.5"),
             corrected=mine(aggregate(hosts) / H100.frames_per_second, "x", "their FPS / 19.53")),
         row("break_even", "generations until a card is paid", "200 to 300 in the article",
             told=told(200, "clips"),
@@ -217,12 +217,12 @@ def arithmetic_table(model: ModelShape = HELIOS["distilled"], work: Work = H100.
     notes = (
         (
             f"the claim of {CLAIMED_COMPRESSION}x is {remembered:.3g} (tokens remembered) times "
-            f"{denoised:.3g} (tokens denoised): they are different tokens, so they do not multiply; of "
+            f"{denoised:.3g} (tokens denoised): they are different tokens and do not multiply; of "
             f"the arithmetic {saving(model, work):.2f}x is saved"
         ),
         (
-            f"764M parameters is 14,000M / {CLAIMED_COMPRESSION}: all {PARAMETERS / 1e9:.1f} billion "
-            "take part in every pass, and lie in memory or come over the link"
+            f"764M parameters is 14,000M / {CLAIMED_COMPRESSION}: all {PARAMETERS / 1e9:.1f} "
+            "billion take part in every pass, and lie in memory or come over the link"
         ),
     )
     title = "Arithmetic of a chunk: what compression saves"

@@ -176,12 +176,12 @@ def comparators_table(machines: Machines, others: tuple[Comparator, ...], prices
     notes = (
         "cost of a generation = electricity + price x time / life; rented: hours x price",
         (
-            "frame rates of other models and sizes are not like for like; quality is published by each "
-            "model's own authors, and only scores of one benchmark compare"
+            "frame rates of other models and sizes are not like for like; quality is published by "
+            "each model's own authors, and only scores of one benchmark compare"
         ),
         (
-            "a second costs a cloud's customer the same in a short and a long video; a generation is "
-            "as short as the cloud makes it, so its price is not multiplied for 60 s"
+            "a second costs a cloud's customer the same in a short and a long video; a generation "
+            "is as short as the cloud makes it, so its price is not multiplied for 60 s"
         ),
     )
     return Table("comparators", "Beside others", columns, tuple(rows), notes)

@@ -66,8 +66,8 @@ def payback_table(machines: Machines, prices: Prices) -> Table | None:
         return None
     notes = [
         (
-            f"Duration Tax rate = {RATE}; above 1.0 the hardware pays for itself within a month, below "
-            "0.15 a cloud stays the practical choice"
+            f"Duration Tax rate = {RATE}; above 1.0 the hardware pays for itself within a month, "
+            "below 0.15 a cloud stays the practical choice"
         ),
         "break-even in generations = price / (price in a cloud - electricity of a generation)",
         f"reckoned with {monthly.value:,.0f} generations a month ({monthly.source})",
