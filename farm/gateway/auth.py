@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,18 @@ def shows_token(authorization: bytes, token: bytes) -> bool:
     """Whether an `authorization` says `Bearer` and the token; takes as long whatever it says."""
     is_bearer = authorization[: len(_SCHEME)].lower() == _SCHEME.encode()
     return is_bearer and hmac.compare_digest(authorization[len(_SCHEME) :].strip(), token)
+
+
+def shows_password(authorization: bytes, token: bytes) -> bool:
+    """Whether it is HTTP Basic with the token as the password, which browsers ask for."""
+    scheme, _, encoded = authorization.partition(b" ")
+    if scheme.lower() != b"basic":
+        return False
+    try:
+        told = base64.b64decode(encoded.strip(), validate=True)
+    except ValueError:
+        return False
+    return hmac.compare_digest(told.partition(b":")[2], token)
 
 
 def no_valid_token() -> Unauthenticated:

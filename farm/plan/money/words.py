@@ -13,7 +13,7 @@ TOLD_BY_HEADINGS: Final = ("FPS", "H100s", "clips", "months", "tokens", "TFLOP",
 
 
 def amount(figure: Figure, *, bare: bool = False) -> str:
-    """`$2,594.80`, `$0.00062`, `155 FPS`, `1 h 20 min`, `7.95×`: value and unit.
+    """`$2,594.80`, `$0.00062`, `155 FPS`, `1 h 20 min`, `7.95x`: value and unit.
 
     `bare` leaves out units that stand in a table's headings.
     """
@@ -25,12 +25,13 @@ def amount(figure: Figure, *, bare: bool = False) -> str:
         return f"{sign}{money(value)}" if sign else f"{money(value)} {unit}"
     if unit == "s" and value >= 90:
         return duration(value)
-    return f"{number(value)}×" if unit == "x" else f"{number(value)} {unit}".strip()
+    return f"{number(value)}x" if unit == "x" else f"{number(value)} {unit}".strip()
 
 
 def money(value: float) -> str:
     """`24,807`, `2,594.80`, `0.00062`: cents where there are some, no small amount as nothing."""
-    if round(value, 2) == round(value) and (abs(value) >= 1 or not value):
+    is_whole = round(value, 2) == round(value) and (abs(value) >= 1 or not value)
+    if is_whole or abs(value) >= 100_000:
         return f"{value:,.0f}"
     return f"{value:,.2f}" if abs(value) >= 0.095 else f"{value:.2g}"
 
