@@ -70,7 +70,7 @@ def no_valid_token() -> Unauthenticated:
     """What a caller is told that shows no token, or a wrong one."""
     return Unauthenticated(
         "no valid API token: send `authorization: Bearer TOKEN`; a local farm's token is in "
-        "secrets/api-token of its data directory"
+        "secrets/api_token of its data directory"
     )
 
 

@@ -65,7 +65,7 @@ def _statement(
     groups = live(cards, prices, rates.model, baseline)
     machines = Machines(
         groups=groups,
-        nodes=len({card.facts.hostname for card in picture.cards}),
+        is_there=True,
         rendering=_measured(view.rendered_frames_per_second, "FPS", "over the last minute"),
         backlog_seconds=view.backlog_seconds if view.HasField("backlog_seconds") else None,
         utilisation=_utilisation(usage),

@@ -14,7 +14,9 @@ from typing import Final
 WIDTH: Final = 350.0
 """Units of a chart; its text is 13 of them high."""
 _ROW: Final = 38.0
-_TOP, _BOTTOM, _LEFT, _RIGHT = 12.0, 40.0, 64.0, 14.0
+_TOP, _BOTTOM, _RIGHT = 12.0, 40.0, 14.0
+_CHARACTER: Final = 7.6
+"""Of a label, at most."""
 _PLOT: Final = 190.0
 
 
@@ -143,9 +145,10 @@ def lines(
     x_steps, y_steps = steps(max(xs)), steps(max(ys))
     top = _TOP + 18.0 * len(data) + 10
     bottom, right = top + _PLOT, WIDTH - _RIGHT
+    left = 10 + _CHARACTER * max(len(y_text(y)) for y in y_steps)
 
     def place(x: float, y: float) -> tuple[float, float]:
-        across = _LEFT + (right - _LEFT) * x / max(max(xs), 1e-12)
+        across = left + (right - left) * x / max(max(xs), 1e-12)
         return across, bottom - _PLOT * y / y_steps[-1]
 
     found = []
@@ -159,7 +162,7 @@ def lines(
         description="; ".join(series.label for series in data),
         width=WIDTH,
         height=bottom + _BOTTOM,
-        left=_LEFT,
+        left=left,
         right=right,
         top=top,
         bottom=bottom,

@@ -192,7 +192,7 @@ def arithmetic_table(model: ModelShape = HELIOS["distilled"], work: Work = H100.
         ("chunk", "the chunk as it is rendered", True, True),
         ("no_pyramid", "every pass at full size", False, True),
         ("no_memory", "memory as fine as the picture", True, False),
-        ("neither", "neither pyramid nor compressed memory", False, False),
+        ("neither", "neither of the two", False, False),
     ):
         each = tflop_uncompressed(model, work, pyramid=pyramid, memory=memory)
         rows.append(

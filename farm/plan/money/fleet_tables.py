@@ -50,7 +50,7 @@ def fleet_table(machines: Machines, prices: Prices, baseline: Baseline) -> Table
         baseline.frames_per_second, "FPS", baseline.basis, f"{baseline.name}: {baseline.source}"
     )
     rows = (
-        row("cards", "cards", value=_count(machines)),
+        row("cards", "cards", value=_cards(machines.cards, machines)),
         row("rendering", "FPS rendered now", value=machines.rendering),
         row("rate", "FPS with all cards at work", value=rate),
         row("baseline", f"FPS of one {baseline.name}", value=of_baseline),
@@ -76,9 +76,10 @@ def fleet_table(machines: Machines, prices: Prices, baseline: Baseline) -> Table
     return Table("fleet", "The fleet", VALUE, kept, tuple(_notes(machines, prices)))
 
 
-def _count(machines: Machines) -> Figure:
-    source = "the farm" if machines.nodes else ASKED
-    return Figure(machines.cards, "", Basis.MEASURED if machines.nodes else Basis.ASSUMED, source)
+def _cards(number: int, machines: Machines) -> Figure:
+    if machines.is_there:
+        return Figure(number, "", Basis.MEASURED, "the farm")
+    return Figure(number, "", Basis.ASSUMED, ASKED)
 
 
 def _backlog(machines: Machines) -> Figure | None:
@@ -125,7 +126,7 @@ def cards_table(machines: Machines, prices: Prices) -> Table:
         row(
             group.card_type,
             group.card_type,
-            cards=Figure(group.cards, "", Basis.MEASURED if machines.nodes else Basis.ASSUMED, ""),
+            cards=_cards(group.cards, machines),
             rate=group.rate,
             equivalent=group.equivalent,
             watts=group.watts,
@@ -139,9 +140,11 @@ def cards_table(machines: Machines, prices: Prices) -> Table:
     return Table("cards", "One card of each type", columns, rows)
 
 
-def comparators_table(machines: Machines, others: tuple[Comparator, ...], prices: Prices) -> Table:
+def comparators_table(
+    machines: Machines, others: tuple[Comparator, ...], prices: Prices, baseline: Baseline
+) -> Table:
     """The fleet beside everything that it is compared with."""
-    rate, costs = machines.rate, Costs(machines, prices)
+    rate, costs = machines.like(baseline), Costs(machines, prices)
     columns = {
         "rate": "FPS",
         "price": "hardware",
@@ -154,7 +157,7 @@ def comparators_table(machines: Machines, others: tuple[Comparator, ...], prices
     }
     minute = Prices(prices.tariff, replace(prices.asked, clip_seconds=60.0))
     rows = []
-    if machines.cards and rate is not None:
+    if rate is not None:
         for key, label, nodes in (
             ("fleet-cards", "this fleet, cards alone", False),
             ("fleet-nodes", "this fleet, whole nodes", True),
@@ -174,6 +177,7 @@ def comparators_table(machines: Machines, others: tuple[Comparator, ...], prices
             )
     rows += [_other(each, rate, prices, minute) for each in others]
     notes = (
+        "the fleet's FPS are those of the baseline's work, like for like; test cards have none",
         "cost of a generation = electricity + price x time / life; rented: hours x price",
         (
             "frame rates of other models and sizes are not like for like; quality is published by "

@@ -49,8 +49,8 @@ class Machines:
     """A fleet, there or thought of."""
 
     groups: tuple[Group, ...] = ()
-    nodes: int = 0
-    """Machines; 0 is unknown."""
+    is_there: bool = False
+    """It is a farm's, and not only thought of."""
     rendering: Figure | None = None
     """Frames a second that the farm renders now."""
     backlog_seconds: float | None = None
@@ -80,6 +80,14 @@ class Machines:
         """H100s that it is worth with all cards at work."""
         known = [(g.cards * g.equivalent.value, g.equivalent) for g in self.groups if g.equivalent]
         return _sum(known, "H100s", "FPS of all cards / FPS of the baseline at the same work")
+
+    def like(self, baseline: Baseline) -> Figure | None:
+        """Frames a second of the baseline's own work that it is worth; None of test cards."""
+        worth = self.equivalents
+        if worth is None:
+            return None
+        rate = worth.value * baseline.frames_per_second
+        return derived(rate, "FPS", f"of the work of {baseline.name}, like for like", worth)
 
     @property
     def watts(self) -> Figure | None:

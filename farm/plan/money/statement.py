@@ -30,7 +30,7 @@ def statement(
         fleet_table(machines, prices, baseline),
         cards_table(machines, prices) if machines.cards else None,
         more_table(machines, prices, baseline),
-        comparators_table(machines, comparators, prices),
+        comparators_table(machines, comparators, prices, baseline),
         payback_table(machines, prices),
         tiers_table(machines, prices),
         sensitivity_table(machines, prices),

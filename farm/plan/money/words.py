@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from farm.plan.money.figure import Figure
@@ -33,7 +34,9 @@ def money(value: float) -> str:
     is_whole = round(value, 2) == round(value) and (abs(value) >= 1 or not value)
     if is_whole or abs(value) >= 100_000:
         return f"{value:,.0f}"
-    return f"{value:,.2f}" if abs(value) >= 0.095 else f"{value:.2g}"
+    if abs(value) >= 0.095:
+        return f"{value:,.2f}"
+    return f"{value:.{1 - math.floor(math.log10(abs(value)))}f}"
 
 
 def number(value: float) -> str:
