@@ -15,7 +15,7 @@ WIDTH: Final = 350.0
 """Units of a chart; its text is 13 of them high."""
 _ROW: Final = 38.0
 _TOP, _BOTTOM, _RIGHT = 12.0, 40.0, 14.0
-_CHARACTER: Final = 7.6
+_CHARACTER: Final = 8.6
 """Of a label, at most."""
 _PLOT: Final = 190.0
 
@@ -145,7 +145,7 @@ def lines(
     x_steps, y_steps = steps(max(xs)), steps(max(ys))
     top = _TOP + 18.0 * len(data) + 10
     bottom, right = top + _PLOT, WIDTH - _RIGHT
-    left = 10 + _CHARACTER * max(len(y_text(y)) for y in y_steps)
+    left = 12 + _CHARACTER * max(len(y_text(y)) for y in y_steps)
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = left + (right - left) * x / max(max(xs), 1e-12)
