@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import Final
 
@@ -47,7 +46,7 @@ async def reckoned(desk: Desk, asked: Scenario) -> Statement:
         raise BadRequest("; ".join(problems))
     view = (await desk.fleet.get()).view
     picture = await desk.link.picture()
-    monthly = await desk.threads.run(_monthly, desk.ledger, time.time())
+    monthly = await desk.threads.run(_monthly, desk.ledger, picture.at)
     return await desk.threads.run(partial(_statement, desk, asked, view, picture, monthly))
 
 
