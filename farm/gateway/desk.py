@@ -19,7 +19,6 @@ from farm.gateway.inputs import InputDesk
 from farm.gateway.settings import Limits
 from farm.gateway.threads import Threads
 from farm.gateway.views import batch_views
-from farm.plan.economics import Baseline
 from farm.plan.money.comparators import Comparator
 from farm.plan.quote import Rates
 from farm.ports import Ledger, ObjectStore
@@ -44,10 +43,8 @@ class Desk:
     count_tokens: CountTokens
     rates: Rates
     """By what work becomes time and money."""
-    baseline: Baseline
-    """What the fleet is compared with."""
     comparators: tuple[Comparator, ...]
-    """And what else."""
+    """What the fleet is compared with, beside its baseline."""
     deliveries: tuple[Path, ...]
     """Directories that takes may be delivered to."""
     places: asyncio.Semaphore

@@ -57,7 +57,7 @@ def _statement(
     picture: Picture,
     monthly: Figure | None,
 ) -> Statement:
-    rates, baseline = desk.rates, desk.baseline
+    rates, baseline = desk.rates, desk.rates.baseline
     prices = Prices(rates.tariff, asked)
     cards = paced(picture.cards, partial(_predicted, desk))
     usage = view.usage
@@ -80,7 +80,7 @@ def _predicted(desk: Desk, facts: CardFacts) -> float | None:
     card, model = card_of(facts.card_type, facts.vram_bytes), desk.rates.model
     if card is None or model is None:
         return None
-    work = reference_work(model, desk.baseline)
+    work = reference_work(model, desk.rates.baseline)
     return predict(card, offloaded(card, Run(), model), model, work).seconds / desk.rates.cost(work)
 
 

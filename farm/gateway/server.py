@@ -79,7 +79,6 @@ class Gateway:
             row_limits=row_limits,
             count_tokens=load_counter(settings.model_dir),
             rates=rates_of(settings),
-            baseline=settings.baseline,
             comparators=settings.comparators,
             deliveries=settings.deliveries,
             places=asyncio.Semaphore(settings.limits.submissions_max),
