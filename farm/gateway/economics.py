@@ -70,6 +70,7 @@ def _statement(
         utilisation=_utilisation(usage),
         monthly=monthly,
         joules_per_second=_joules(usage, all_measured=_all_measured(picture)),
+        money_per_second=_money(usage),
         is_testcard=rates.model is None,
     )
     return statement(machines, prices, desk.comparators, baseline, rates.model)
@@ -105,6 +106,14 @@ def _joules(usage: fleet_pb.FarmUsage, *, all_measured: bool) -> Figure | None:
         return None
     basis = Basis.MEASURED if all_measured else Basis.ESTIMATED
     return Figure(joules / seconds, "J", basis, "joules / delivered seconds, since the farm began")
+
+
+def _money(usage: fleet_pb.FarmUsage) -> Figure | None:
+    seconds, money = usage.delivered_video_seconds, usage.money + usage.idle_money
+    if seconds <= 0:
+        return None
+    source = "electricity and wear / delivered seconds, waste and idling in, since the farm began"
+    return Figure(money / seconds, usage.currency, Basis.ASSUMED, source)
 
 
 def _all_measured(picture: Picture) -> bool:

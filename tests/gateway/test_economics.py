@@ -205,3 +205,28 @@ async def test_programs_get_it_by_json(rig: Rig) -> None:
     added = next(row for row in tables["more"]["rows"] if row["key"] == "price_cards")
     assert added["figures"]["added"]["value"] == 3_600
     assert added["figures"]["added"]["basis"] == "assumed"
+
+
+async def test_what_the_farm_has_used_is_reckoned_with(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    join(rig, 2)
+    own = rig.link.fleet
+
+    async def fleet() -> tuple[bytes, list[bytes]]:
+        data, cards = await own()
+        view = fleet_pb.GetFleetResponse.FromString(data)
+        view.usage.CopyFrom(
+            fleet_pb.FarmUsage(
+                card_seconds=600, idle_card_seconds=400, joules=90_000, idle_joules=10_000,
+                money=2.0, idle_money=0.5, delivered_video_seconds=50, currency="USD",
+            )
+        )  # fmt: skip
+        return view.SerializeToString(), cards
+
+    monkeypatch.setattr(rig.link, "fleet", fleet)
+    told = await asked(rig)
+    assert value(told, "fleet", "utilisation") == pytest.approx(0.6)
+    assert value(told, "fleet", "life_joules") == pytest.approx(2_000)
+    assert value(told, "fleet", "joules") == pytest.approx(5 * 2_000)
+    assert value(told, "fleet", "life_money") == pytest.approx(0.05)

@@ -68,6 +68,8 @@ def fleet_table(machines: Machines, prices: Prices, baseline: Baseline) -> Table
         row("electricity", f"electricity of {per_clip}", value=costs.electricity),
         row("cost_cards", f"{per_clip}, with the cards' share", value=costs.whole(nodes=False)),
         row("cost_nodes", f"{per_clip}, with the nodes' share", value=costs.whole(nodes=True)),
+        row("life_joules", "energy of a delivered second", value=machines.joules_per_second),
+        row("life_money", "cost of a delivered second", value=machines.money_per_second),
         row("capacity", "generations that it can make in a month", value=costs.capacity),
         row("monthly", "generations a month that are reckoned with", value=costs.monthly),
         row("backlog", "time until all that is open is done", value=_backlog(machines)),
@@ -218,7 +220,7 @@ def more_table(machines: Machines, prices: Prices, baseline: Baseline) -> Table 
     if not asked.add_cards:
         return None
     added = _added(machines, prices, baseline)
-    one = replace(machines, groups=(added,), backlog_seconds=None, joules_per_second=None)
+    one = replace(machines, groups=(added,), joules_per_second=None)
     both = replace(machines, groups=(*machines.groups, added))
     three = {"now": machines, "added": one, "then": both}
     if machines.is_testcard:  # whose frames add up with no model's

@@ -60,6 +60,8 @@ class Machines:
     """Generations of the last month."""
     joules_per_second: Figure | None = None
     """Of delivered video: over the farm's whole life, waste and idle cards counted in."""
+    money_per_second: Figure | None = None
+    """The same in money: electricity and the cards' share of their price."""
     is_testcard: bool = False
     """It draws test cards, which are no frames of a model."""
 

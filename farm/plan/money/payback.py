@@ -19,7 +19,7 @@ class Verdict(StrEnum):
     """What a Duration Tax rate says."""
 
     BUY = "the hardware pays for itself within a month"
-    BETWEEN = "between: the hardware pays for itself, but not within a month"
+    BETWEEN = "the hardware pays for itself, though not within a month"
     CLOUD = "a cloud stays the practical choice"
 
 

@@ -36,7 +36,7 @@ def money(value: float) -> str:
         return f"{value:,.0f}"
     if abs(value) >= 0.095:
         return f"{value:,.2f}"
-    return f"{value:.{1 - math.floor(math.log10(abs(value)))}f}"
+    return f"{value:.{1 - math.floor(math.log10(abs(value)))}f}".rstrip("0")
 
 
 def number(value: float) -> str:
