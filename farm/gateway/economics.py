@@ -8,6 +8,7 @@ from typing import Final
 from farm.domain.clip import ClipState
 from farm.domain.fleet import CardFacts
 from farm.gateway.desk import Desk
+from farm.gateway.fleet_view import Fleet
 from farm.gateway.grpc_errors import BadRequest, Context, unary
 from farm.plan.card_table import card_of
 from farm.plan.card_time import Run, offloaded, predict
@@ -44,24 +45,25 @@ async def reckoned(desk: Desk, asked: Scenario) -> Statement:
     """All tables of the fleet as it is now. Raises `BadRequest`, `CoordinatorUnavailable`."""
     if problems := asked.problems():
         raise BadRequest("; ".join(problems))
-    view = (await desk.fleet.get()).view
+    fleet = await desk.fleet.get()
     picture = await desk.link.picture()
     monthly = await desk.threads.run(_monthly, desk.ledger, picture.at)
-    return await desk.threads.run(partial(_statement, desk, asked, view, picture, monthly))
+    return await desk.threads.run(partial(_statement, desk, asked, fleet, picture, monthly))
 
 
 def _statement(
     desk: Desk,
     asked: Scenario,
-    view: fleet_pb.GetFleetResponse,
+    fleet: Fleet,
     picture: Picture,
     monthly: Figure | None,
 ) -> Statement:
     rates, baseline = desk.rates, desk.rates.baseline
     prices = Prices(rates.tariff, asked)
     cards = paced(picture.cards, partial(_predicted, desk))
-    usage = view.usage
-    groups = live(cards, prices, rates.model, baseline)
+    view, usage = fleet.view, fleet.view.usage
+    scaled = rates.model is not None and fleet.basis is Basis.ESTIMATED
+    groups = live(cards, prices, rates.model, baseline, scaled=scaled)
     machines = Machines(
         groups=groups,
         is_there=True,

@@ -112,13 +112,21 @@ class Machines:
 
 
 def live(
-    cards: Sequence[Paced], prices: Prices, model: ModelShape | None, baseline: Baseline
+    cards: Sequence[Paced],
+    prices: Prices,
+    model: ModelShape | None,
+    baseline: Baseline,
+    *,
+    scaled: bool = False,
 ) -> tuple[Group, ...]:
-    """The cards of a farm by type, the most numerous first."""
+    """The cards of a farm by type, the most numerous first.
+
+    `scaled`: their paces are of other work than the baseline's, so rates of that are estimated.
+    """
     by_type: dict[str, list[Paced]] = {}
     for card in cards:
         by_type.setdefault(card.card.facts.card_type or "unknown", []).append(card)
-    groups = [_group(name, cards, prices, model, baseline) for name, cards in by_type.items()]
+    groups = [_group(name, each, prices, model, baseline, scaled) for name, each in by_type.items()]
     return tuple(sorted(groups, key=lambda group: (-group.cards, group.card_type)))
 
 
@@ -171,14 +179,16 @@ def _group(
     prices: Prices,
     model: ModelShape | None,
     baseline: Baseline,
+    scaled: bool,
 ) -> Group:
     work = reference_work(model, baseline)
     one = h100_equivalents(1.0, work, model, baseline)
     cost = one.value * CHUNK_FRAMES or 1.0  # of a chunk, in the units of paces
     rates = [CHUNK_FRAMES / (each.pace * cost) for each in cards]
-    basis = weakest(*(each.basis for each in cards))
-    count = len(cards)
-    rate = Figure(math.fsum(rates) / count, "FPS", basis, f"paces of {count} cards, mean")
+    told, count = [each.basis for each in cards], len(cards)
+    basis = weakest(*told, Basis.ESTIMATED) if scaled else weakest(*told)
+    source = f"paces of {count} cards, mean{', in proportion to TFLOP' if scaled else ''}"
+    rate = Figure(math.fsum(rates) / count, "FPS", basis, source)
     equivalent = None
     if model is not None:
         worth = rate.value * one.value

@@ -34,13 +34,16 @@ def money(value: float) -> str:
     is_whole = round(value, 2) == round(value) and (abs(value) >= 1 or not value)
     if is_whole or abs(value) >= 100_000:
         return f"{value:,.0f}"
-    if abs(value) >= 0.095:
-        return f"{value:,.2f}"
-    return f"{value:.{1 - math.floor(math.log10(abs(value)))}f}".rstrip("0")
+    return f"{value:,.2f}" if abs(value) >= 0.095 else _small(value, 2)
 
 
 def number(value: float) -> str:
     """Three digits, or as many as a whole number has: `155`, `7.95`, `0.0881`, `2,124,113`."""
     if value == round(value) or abs(value) >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.3g}"
+    return f"{value:.3g}" if abs(value) >= 1e-4 else _small(value, 3)
+
+
+def _small(value: float, digits: int) -> str:
+    """So many digits after the zeros."""
+    return f"{value:.{digits - 1 - math.floor(math.log10(abs(value)))}f}".rstrip("0")

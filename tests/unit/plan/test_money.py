@@ -16,7 +16,7 @@ from farm.plan.money.machines import Group, Machines, assumed, live, predicted_r
 from farm.plan.money.payback import Verdict, break_even, duration_tax_rate, verdict
 from farm.plan.money.scenario import Prices, Scenario
 from farm.plan.money.statement import statement
-from farm.plan.money.words import amount, money
+from farm.plan.money.words import amount, money, number
 from farm.plan.picture import CardSeen
 from farm.plan.seating import Paced
 from farm.plan.tariff import Tariff
@@ -179,6 +179,13 @@ def test_a_measured_pace_is_a_measured_rate_and_a_published_comparison() -> None
 def test_a_card_that_measures_no_watts_is_taken_at_its_cap() -> None:
     (group,) = live([card(8.0, power_cap_watts=120.0)], PLAIN, HELIOS["distilled"], H100)
     assert (group.watts.value, group.watts.basis) == (120.0, Basis.ESTIMATED)
+
+
+def test_paces_of_other_work_are_scaled_and_say_so() -> None:
+    (group,) = live([card(8.0)], PLAIN, HELIOS["distilled"], H100, scaled=True)
+    assert group.rate is not None
+    assert group.rate.basis is Basis.ESTIMATED
+    assert "in proportion to TFLOP" in group.rate.source
 
 
 def test_a_small_model_is_compared_like_for_like() -> None:
@@ -361,4 +368,6 @@ def test_figures_are_said_with_their_units(value: float, unit: str, text: str) -
 
 def test_no_small_amount_is_shown_as_nothing() -> None:
     assert money(0.0000123) == "0.000012"
+    assert money(0.01) == "0.01"
     assert money(0.0) == "0"
+    assert number(0.00000206) == "0.00000206"
