@@ -176,7 +176,7 @@ async def test_what_is_asked_takes_the_farms_place(rig: Rig) -> None:
 @pytest.mark.parametrize(
     ("request_", "what"),
     [
-        (fleet_pb.GetEconomicsRequest(utilization=2.0), "utilisation 2: give a part above 0"),
+        (fleet_pb.GetEconomicsRequest(utilization=2.0), "utilisation 2: give a part from 0.001"),
         (fleet_pb.GetEconomicsRequest(add_cards=3), "want both a number and a type"),
         (fleet_pb.GetEconomicsRequest(electricity_price=-1.0), "electricity price -1"),
         (fleet_pb.GetEconomicsRequest(clip_seconds=0.0), "0 seconds of video"),

@@ -85,7 +85,7 @@ def test_the_password_does_not_open_the_api(served: RunningFarm) -> None:
     ("query", "what"),
     [
         ("?tariff=cheap", "tariff &#39;cheap&#39; is no number"),
-        ("?utilisation=300", "utilisation 3: give a part above 0"),
+        ("?utilisation=300", "utilisation 3: give a part from 0.001"),
         ("?add=5", "want both a number and a type"),
         ("?add=1e999&type=h100", "is no number"),
         ("?price=h100", "is no price of a card"),

@@ -63,10 +63,10 @@ class Scenario:
         ):
             if value is not None and not 0 <= value <= most:
                 found.append(f"{name} {value:g}: give 0 to {most:g}")
-        if self.utilisation is not None and not 0 < self.utilisation <= 1:
-            found.append(f"utilisation {self.utilisation:g}: give a part above 0, 1 at most")
-        if not 0 < self.clip_seconds <= 86_400:
-            found.append(f"{self.clip_seconds:g} seconds of video: give more than 0, a day at most")
+        if self.utilisation is not None and not 0.001 <= self.utilisation <= 1:
+            found.append(f"utilisation {self.utilisation:g}: give a part from 0.001 to 1")
+        if not 0.01 <= self.clip_seconds <= 86_400:
+            found.append(f"{self.clip_seconds:g} seconds of video: give 0.01 to 86,400")
         if not 0 <= self.add_cards <= 1_000_000:
             found.append(f"{self.add_cards} more cards: give 0 to 1,000,000")
         if bool(self.add_cards) != bool(self.add_type):

@@ -1279,7 +1279,7 @@ class GetEconomicsRequest(message.Message):
     """Of a generation in a cloud, on average."""
     h100_hour_price: builtins.float
     utilization: builtins.float
-    """Part of their time that cards render, above 0, 1 at most."""
+    """Part of their time that cards render, 0.001 to 1."""
     monthly_generations: builtins.float
     clip_seconds: builtins.float
     """Of video in a generation."""
