@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import urllib3
+from typer.testing import CliRunner
 
+from farm.cli.app import app
+from farm.cli.economics_view import values
+from farm.client import Farm
+from farm.client.economics import statement_of
 from farm.gateway.settings import GatewaySettings
 from farm.plan.economics import HELIOS
+from farm.plan.money.scenario import Scenario
 from tests.client.conftest import RunningFarm
 from tests.fixtures.browser import chromium
 from tests.fixtures.gateway import TOKEN
@@ -112,6 +119,22 @@ def test_a_farm_without_cards_has_a_page_too(empty: RunningFarm) -> None:
     answer = get(empty, authorization=f"Bearer {TOKEN}")
     assert answer.status == 200
     assert "no card has joined" in answer.data.decode()
+
+
+def test_the_command_and_the_sdk_tell_the_same_of_a_farm(
+    served: RunningFarm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HELIOSTAT_API_TOKEN", TOKEN)
+    monkeypatch.setenv("HELIOSTAT_DATA_DIR", str(tmp_path))
+    arguments = ["economics", "--endpoint", served.endpoint, "--add", "10", "rtx-4090", "--json"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)["tables"]
+    with Farm(served.endpoint, TOKEN) as farm:
+        told = statement_of(farm.economics(Scenario(add_cards=10, add_type="rtx-4090")))
+    assert said == values(told)["tables"]
+    assert said["fleet"]["cards"]["value"]["value"] == 62
+    assert said["more"]["price_cards"]["added"]["value"] == 18_000
 
 
 @pytest.fixture(scope="module")
