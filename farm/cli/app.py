@@ -8,6 +8,7 @@ from farm.cli import (
     batches,
     deciding,
     deliveries,
+    economics,
     estimate,
     fleet,
     head,
@@ -82,6 +83,7 @@ for body in (
     fleet.cards,
     fleet.nodes,
     simulate.simulate,
+    economics.economics,
     speed.speed,
     head.version,
 ):

@@ -24,6 +24,7 @@ from farm.client.base import new_request_id
 from farm.client.clip_filter import ALL_CLIPS, ClipFilter
 from farm.client.connection import Connection
 from farm.client.deciding import Deciding
+from farm.client.economics import Economics
 from farm.client.estimating import Estimating
 from farm.client.fleet_calls import FleetCalls
 from farm.client.local import find_local
@@ -46,7 +47,16 @@ PAGE = 1000
 
 
 class Farm(
-    Deciding, Estimating, FleetCalls, Reels, Retaking, Reviewing, SavedLooks, Steering, Submitting
+    Deciding,
+    Economics,
+    Estimating,
+    FleetCalls,
+    Reels,
+    Retaking,
+    Reviewing,
+    SavedLooks,
+    Steering,
+    Submitting,
 ):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 

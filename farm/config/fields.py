@@ -18,7 +18,9 @@ from pydantic_settings import (
 
 from farm.domain.errors import FarmError
 from farm.domain.roots import roots_of
-from farm.plan.tariff import parse_cloud, parse_prices
+from farm.plan.economics import Baseline, own_baseline
+from farm.plan.money.comparators import comparators_of
+from farm.plan.tariff import Tariff, parse_cloud, parse_prices, tariff_of
 
 PREFIX: Final = "HELIOSTAT_"
 CONFIG_VARIABLE: Final = "HELIOSTAT_CONFIG"
@@ -193,6 +195,11 @@ class FarmConfig(BaseSettings):
         le=1e6,
         description="Of a second of video in a cloud; above 0 it takes the average's place.",
     )
+    comparators: dict[str, dict[str, str | float]] = Field(
+        {},
+        description="What else the fleet is compared with by `farm economics`: a table for each "
+        "name. In the environment as JSON.",
+    )
     mark_seam_flicker: float = Field(
         4.0,
         ge=0,
@@ -225,6 +232,17 @@ class FarmConfig(BaseSettings):
     )
 
     @property
+    def compared_with(self) -> Baseline:
+        """What the fleet's frame rate is compared with."""
+        steps = tuple(int(step) for step in self.baseline_steps.split(",") if step)
+        return own_baseline(self.baseline, self.baseline_fps, steps)
+
+    @property
+    def tariff(self) -> Tariff:
+        """What cards, machines, electricity, H100s and clouds cost."""
+        return tariff_of(self)
+
+    @property
     def only_cpu_cards(self) -> bool:
         """Cards that a small model is good enough for: one is built where none is named."""
         return self.cpu_cards > 0 and self.gpu_cards == 0
@@ -252,6 +270,12 @@ class FarmConfig(BaseSettings):
     def _prices(cls, value: str) -> str:
         parse_prices(value)
         return value
+
+    @field_validator("comparators")
+    @classmethod
+    def _comparable(cls, tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        comparators_of(tables)
+        return tables
 
     @field_validator("cloud_prices")
     @classmethod

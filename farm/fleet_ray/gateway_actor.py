@@ -20,6 +20,7 @@ from farm.gateway.server import Gateway
 from farm.gateway.settings import GatewaySettings
 from farm.objects.probe import probe
 from farm.objects.s3 import S3ObjectStore
+from farm.plan.money.comparators import comparators_of
 from farm.store.ledger import open_ledger
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class GatewayActor:
                 model=shape,
                 baseline=settings.compared_with,
                 tariff=settings.tariff,
+                comparators=comparators_of(settings.comparators),
                 notices=NoticeSettings(
                     secret=keys.notices_secret,
                     webhook=keys.notices_webhook,

@@ -19,7 +19,7 @@ from farm.fleet_ray.private_file import write_private
 from farm.objects.embedded import generate_keys
 from farm.objects.s3 import S3Settings
 from farm.plan.economics import Baseline, own_baseline
-from farm.plan.tariff import Tariff, parse_cloud, parse_prices
+from farm.plan.tariff import Tariff, tariff_of
 
 MARKER_VARIABLE: Final = "HELIOSTAT_FARM_MARKER"
 """Every process of a farm carries it in its environment, so that none is ever left behind."""
@@ -96,6 +96,8 @@ class HeadSettings:
     h100_hour_price: float = 2.5
     cloud_prices: str = "2,4,8"
     cloud_second_price: float = 0.0
+    comparators: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What else the fleet is compared with: name → what differs from the defaults."""
     mark_seam_flicker: float = 4.0
     """Beyond these, signals of quality mark a take; `thresholds` is how cards get them."""
     mark_black_frames: int = 12
@@ -195,17 +197,7 @@ class HeadSettings:
     @property
     def tariff(self) -> Tariff:
         """What cards, electricity, H100s and clouds cost."""
-        return Tariff(
-            currency=self.currency,
-            electricity_price=self.electricity_price,
-            card_prices=parse_prices(self.card_prices),
-            card_years=self.card_years,
-            card_watts=self.card_watts,
-            host_price=self.host_price,
-            h100_hour_price=self.h100_hour_price,
-            cloud_prices=parse_cloud(self.cloud_prices),
-            cloud_second_price=self.cloud_second_price,
-        )
+        return tariff_of(self)
 
     @property
     def thresholds(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from google.protobuf.message import Message
 
 from farm.coordinator import asked
 from farm.gateway.decisions import decide
+from farm.gateway.economics import Economics
 from farm.gateway.fleet_rows import circuit_views, limit_views, node_views, project_views
 from farm.gateway.grpc_errors import Context, unary
 from farm.gateway.saved_looks import SavedLooks
@@ -14,7 +15,7 @@ from farm.gateway.why import answer
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
 
 
-class FleetService(SavedLooks):
+class FleetService(SavedLooks, Economics):
     """The calls of `fleet_service.proto`."""
 
     @unary

@@ -1,4 +1,4 @@
-"""What a gateway serves by HTTP: `/metrics`, `/healthz`, and the API by JSON under `/v1`."""
+"""What a gateway serves by HTTP: metrics, health, the page of economics, and the API by JSON."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from farm.domain.errors import FarmError
+from farm.gateway.economics_page import PATH, EconomicsPage
 from farm.gateway.fleet_view import Fleet, FleetView
 from farm.gateway.json_api import PREFIX, TIMEOUT_HEADER, JsonApi
 from farm.gateway.json_errors import Refusal, failure
@@ -43,6 +44,7 @@ class Pages:
         fleet: FleetView,
         threads: Threads,
         api: JsonApi,
+        economics: EconomicsPage,
         origins: Sequence[str] = (),
     ) -> None:
         """`origins` are those whose pages browsers may let call the API."""
@@ -62,6 +64,7 @@ class Pages:
             routes=[
                 Route("/metrics", self._metrics),
                 Route("/healthz", self._healthz),
+                Route(PATH, economics.answer),
                 Route(f"{PREFIX}/openapi.json", self._document),
                 *api.routes,
             ],
@@ -104,7 +107,10 @@ async def _not_served(request: Request, error: Any) -> Response:
     if error.status_code == 405:
         text, reason = f"only {allow}", "METHOD_NOT_ALLOWED"
     else:
-        text, reason = f"there are /metrics, /healthz and {PREFIX}/openapi.json", "NO_SUCH_PATH"
+        text, reason = (
+            f"there are /metrics, {PATH}, /healthz and {PREFIX}/openapi.json",
+            "NO_SUCH_PATH",
+        )
     if not is_call:
         return PlainTextResponse(text + "\n", error.status_code, error.headers)
     told = f"{text}: {PREFIX}/openapi.json lists all calls" if error.status_code == 405 else text

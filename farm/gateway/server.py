@@ -20,6 +20,7 @@ from farm.gateway.batches import BatchService
 from farm.gateway.coordinator_link import CoordinatorLink
 from farm.gateway.deliveries import Deliveries
 from farm.gateway.desk import Desk
+from farm.gateway.economics_page import EconomicsPage
 from farm.gateway.exchange import Exchanger
 from farm.gateway.fleet import FleetService
 from farm.gateway.fleet_view import FleetView
@@ -78,6 +79,7 @@ class Gateway:
             row_limits=row_limits,
             count_tokens=load_counter(settings.model_dir),
             rates=rates_of(settings),
+            comparators=settings.comparators,
             deliveries=settings.deliveries,
             places=asyncio.Semaphore(settings.limits.submissions_max),
         )
@@ -89,6 +91,7 @@ class Gateway:
             self._fleet,
             self._threads,
             JsonApi(settings, self._threads, servicers),
+            EconomicsPage(self._desk, settings.api_token),
             settings.cors_origins,
         )
         self._exchanger = Exchanger(

@@ -9,6 +9,7 @@ from farm.domain.roots import Root
 from farm.gateway.notifier import NoticeSettings
 from farm.gateway.retention import Retention
 from farm.plan.economics import H100, Baseline, ModelShape
+from farm.plan.money.comparators import DEFAULTS, Comparator
 from farm.plan.tariff import Tariff
 
 
@@ -93,6 +94,8 @@ class GatewaySettings:
     """What the fleet renders with; None for test cards."""
     baseline: Baseline = H100
     tariff: Tariff = field(default_factory=Tariff)
+    comparators: tuple[Comparator, ...] = DEFAULTS
+    """What else the fleet is compared with."""
     tls_key: Path | None = None
     """PEM file; with `tls_certificate` both ports speak TLS."""
     tls_certificate: Path | None = None

@@ -56,6 +56,8 @@ class FleetServiceStub:
     """Saves a look, once: a name that is taken is refused, for clips were made by it."""
     ForgetLook: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.ForgetLookRequest, fleet_service_pb2.ForgetLookResponse]
     """Forgets a look that no project is locked to."""
+    GetEconomics: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.GetEconomicsRequest, fleet_service_pb2.GetEconomicsResponse]
+    """What the fleet is worth beside an H100, clouds and other models, and what would change that."""
 
 @typing.type_check_only
 class FleetServiceAsyncStub(FleetServiceStub):
@@ -85,6 +87,8 @@ class FleetServiceAsyncStub(FleetServiceStub):
     """Saves a look, once: a name that is taken is refused, for clips were made by it."""
     ForgetLook: aio.UnaryUnaryMultiCallable[fleet_service_pb2.ForgetLookRequest, fleet_service_pb2.ForgetLookResponse]  # type: ignore[assignment]
     """Forgets a look that no project is locked to."""
+    GetEconomics: aio.UnaryUnaryMultiCallable[fleet_service_pb2.GetEconomicsRequest, fleet_service_pb2.GetEconomicsResponse]  # type: ignore[assignment]
+    """What the fleet is worth beside an H100, clouds and other models, and what would change that."""
 
 class FleetServiceServicer(metaclass=abc_1.ABCMeta):
     @abc_1.abstractmethod
@@ -207,5 +211,13 @@ class FleetServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[fleet_service_pb2.ForgetLookResponse, abc.Awaitable[fleet_service_pb2.ForgetLookResponse]]:
         """Forgets a look that no project is locked to."""
+
+    @abc_1.abstractmethod
+    def GetEconomics(
+        self,
+        request: fleet_service_pb2.GetEconomicsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[fleet_service_pb2.GetEconomicsResponse, abc.Awaitable[fleet_service_pb2.GetEconomicsResponse]]:
+        """What the fleet is worth beside an H100, clouds and other models, and what would change that."""
 
 def add_FleetServiceServicer_to_server(servicer: FleetServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...
