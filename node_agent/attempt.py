@@ -59,6 +59,7 @@ class Attempt:
         """The renderer has begun it."""
         self.finishing = False
         """The renderer is done with it: it needs no slot any more."""
+        self.batch_id = lease.order.batch_id
         self._order = lease.order
         self._tools = tools
         self._delivery = Delivery(self.key, tools)
@@ -81,9 +82,12 @@ class Attempt:
 
     async def run(self) -> None:
         """Work until the farm has recorded how it ended, or wants it no more."""
+        recorded, frames = len(self._order.recorded), self._order.spec.frames
+        logger.info("the attempt begins: %d frames, %d chunks are recorded", frames, recorded)
         try:
             failure = await self._outcome()
             if failure is not None:
+                logger.warning("the attempt failed: %s", failure.message)
                 with contextlib.suppress(StaleAttempt):
                     await self._delivery.report(node_pb.OutboxEntry(failure=failure))
         finally:
@@ -114,7 +118,7 @@ class Attempt:
         try:
             await self._work()
         except* StaleAttempt:
-            logger.info("attempt %s is not wanted any more", self.key)
+            logger.info("the attempt is not wanted any more")
         except* AttemptFailed as group:
             error = _first(group)
             failure = node_pb.FailureReport(failure_class=error.failure, message=str(error))
@@ -124,7 +128,7 @@ class Attempt:
                 message=f"on the node's disk: {group.exceptions[0]}",
             )
         except* Exception as group:
-            logger.exception("attempt %s broke", self.key)
+            logger.exception("the attempt broke")
             failure = node_pb.FailureReport(
                 failure_class=types_pb.FAILURE_CLASS_NODE, message=f"in the agent: {group!r}"
             )
@@ -282,7 +286,7 @@ class Attempt:
         except CannotRender as error:
             if self._out_of_memory:
                 raise self._memory_failure(str(error)) from error
-            logger.warning("attempt %s is given up: %s", self.key, error)
+            logger.warning("the attempt is given up: %s", error)
             return False
 
     async def _hand_over(self, start: Start) -> None:
@@ -366,6 +370,7 @@ class Attempt:
             node_pb.OutboxEntry(take=report),
         )
         self._tools.counters.clips_delivered += 1
+        logger.info("the take is delivered")
 
 
 def _first(group: ExceptionGroup[AttemptFailed]) -> AttemptFailed:
