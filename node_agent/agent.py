@@ -101,9 +101,7 @@ class Agent:
             card_id=self._settings.card_id,
             engine=self._engine,
             outbox=self._outbox,
-            transfer=ObjectTransfer(
-                ca_file=self._settings.ca_file, on_retry=self._count_retry
-            ),
+            transfer=ObjectTransfer(ca_file=self._settings.ca_file, on_retry=self._count_retry),
             counters=self._counters,
             spool=self._spool,
             thresholds=self._settings.thresholds,

@@ -27,6 +27,7 @@ from farm.client.deciding import Deciding
 from farm.client.estimating import Estimating
 from farm.client.fleet_calls import FleetCalls
 from farm.client.local import find_local
+from farm.client.log_calls import LogCalls
 from farm.client.reels import Reels
 from farm.client.retaking import Retaking
 from farm.client.reviewing import Reviewing
@@ -46,7 +47,16 @@ PAGE = 1000
 
 
 class Farm(
-    Deciding, Estimating, FleetCalls, Reels, Retaking, Reviewing, SavedLooks, Steering, Submitting
+    Deciding,
+    Estimating,
+    FleetCalls,
+    LogCalls,
+    Reels,
+    Retaking,
+    Reviewing,
+    SavedLooks,
+    Steering,
+    Submitting,
 ):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 

@@ -16,6 +16,7 @@ from farm.coordinator.duties import Duties
 from farm.coordinator.notices import Notices
 from farm.coordinator.overview import earnings, overview
 from farm.coordinator.picture import draw
+from farm.coordinator.questions import Questions
 from farm.coordinator.reports import Reports
 from farm.coordinator.submissions import Submissions
 from farm.coordinator.why import Explainer
@@ -63,6 +64,7 @@ class Coordinator:
         self._dispatch = Dispatch(self.books)
         self._duties = Duties(self.books)
         self._notices = Notices(self.books)
+        self._questions = Questions(self.books.epoch)
 
     @property
     def epoch(self) -> int:
@@ -100,6 +102,8 @@ class Coordinator:
             verdicts=reports.absorb(request),
             lease_seconds=int(self.policy.lease_seconds),
         )
+        self._questions.absorb(request.card.card_id, request.logs)
+        response.logs.extend(self._questions.of(request.card.card_id, now))
         if frames := cards.count_rendered(request, now):
             books.count(frames_rendered=frames)
         return response
@@ -300,6 +304,14 @@ class Coordinator:
     def picture(self) -> Picture:
         """What a quote is made from; reads memory only."""
         return draw(self.books)
+
+    def ask_logs(self, question: node_pb.LogQuestion, cards: Sequence[str]) -> int:
+        """Ask cards for lines of their logs; see `Questions.ask`."""
+        return self._questions.ask(question, cards, self.clock.monotonic())
+
+    def log_answers(self, number: int) -> Mapping[str, node_pb.LogPage]:
+        """What they have answered so far, by card."""
+        return self._questions.answers(number)
 
     def why(self, subject: str) -> fleet_pb.WhyResponse:
         """Why a clip, a batch, a card (each by its id) or a node is as it is. Raises `NotFound`."""

@@ -147,6 +147,16 @@ class CoordinatorActor:
         answer = await self._call(lambda: self._coordinator.why(subject))
         return answer.SerializeToString()
 
+    async def ask_logs(self, question: bytes, cards: Sequence[str]) -> int:
+        """See `CoordinatorLink.ask_logs`."""
+        parsed = node_pb.LogQuestion.FromString(question)
+        return await self._call(lambda: self._coordinator.ask_logs(parsed, cards))
+
+    async def log_answers(self, number: int) -> dict[str, bytes]:
+        """See `CoordinatorLink.log_answers`."""
+        answers = await self._call(lambda: dict(self._coordinator.log_answers(number)))
+        return {card_id: page.SerializeToString() for card_id, page in answers.items()}
+
     async def picture(self) -> Picture:
         """See `CoordinatorLink.picture`."""
         return await self._call(self._coordinator.picture)

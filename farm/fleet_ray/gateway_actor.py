@@ -74,6 +74,7 @@ class GatewayActor:
                 inputs=settings.input_directories,
                 roots=roots_of(settings.roots),
                 deliveries=settings.deliveries,
+                logs=settings.logs,
                 loras=settings.loras is not None,
                 model_dir=settings.model,
                 model=shape,

@@ -44,6 +44,8 @@ class Desk:
     """By what work becomes time and money."""
     deliveries: tuple[Path, ...]
     """Directories that takes may be delivered to."""
+    logs: Path | None
+    """Where the head's processes log; None: not here."""
     places: asyncio.Semaphore
     """Of submissions that are read at once."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

@@ -79,6 +79,7 @@ class Gateway:
             count_tokens=load_counter(settings.model_dir),
             rates=rates_of(settings),
             deliveries=settings.deliveries,
+            logs=settings.logs,
             places=asyncio.Semaphore(settings.limits.submissions_max),
         )
         self._batches = BatchService(self._desk, self._meters)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from heliostat.logs.settings import FILES_MAX, PAGE_BYTES_MAX, PAGE_LINES_MAX
 
-_TS: Final = re.compile(r'"ts": ?"([^"]*)"')
+_TS: Final = re.compile(r'\{"ts": ?"([^"]*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,9 @@ def read_page(file: Path, *, lines_max: int, since: str = "", clip_id: str = "")
     lines: list[str] = []
     left = PAGE_BYTES_MAX
     for line in _newest_first(file):
-        found = _TS.search(line)
-        if found is None:
+        if not (at := time_of(line)):
             continue
-        if found[1] <= since:
+        if at <= since:
             break
         if clip is not None and (clip_id not in line or not clip.search(line)):
             continue
@@ -45,6 +44,12 @@ def read_page(file: Path, *, lines_max: int, since: str = "", clip_id: str = "")
             return Page(lines[::-1], cut=True)
         lines.append(line)
     return Page(lines[::-1], cut=False)
+
+
+def time_of(line: str) -> str:
+    """When it was logged, as `timestamp` writes it; empty for a line that is none."""
+    found = _TS.match(line)
+    return found[1] if found else ""
 
 
 def fields_of(line: str) -> dict[str, Any]:

@@ -23,8 +23,8 @@ from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.stdlib import ExtraAdder, ProcessorFormatter
 from structlog.typing import EventDict
 
-from heliostat.logs.settings import FILE_BYTES_MAX, FILES_MAX, LEVEL_VARIABLE, LEVELS
 from heliostat.logs.reading import timestamp
+from heliostat.logs.settings import FILE_BYTES_MAX, FILES_MAX, LEVEL_VARIABLE, LEVELS
 
 OWN: Final = ("farm", "node_agent", "bench")
 """Our own loggers, which the level is of. Libraries are heard from WARNING on, always: at DEBUG

@@ -56,6 +56,10 @@ class FleetServiceStub:
     """Saves a look, once: a name that is taken is refused, for clips were made by it."""
     ForgetLook: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.ForgetLookRequest, fleet_service_pb2.ForgetLookResponse]
     """Forgets a look that no project is locked to."""
+    ReadLogs: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.ReadLogsRequest, fleet_service_pb2.ReadLogsResponse]
+    """Lines of the logs of head and nodes. Cards answer at their next exchange, within seconds; the
+    call waits for them.
+    """
 
 @typing.type_check_only
 class FleetServiceAsyncStub(FleetServiceStub):
@@ -85,6 +89,10 @@ class FleetServiceAsyncStub(FleetServiceStub):
     """Saves a look, once: a name that is taken is refused, for clips were made by it."""
     ForgetLook: aio.UnaryUnaryMultiCallable[fleet_service_pb2.ForgetLookRequest, fleet_service_pb2.ForgetLookResponse]  # type: ignore[assignment]
     """Forgets a look that no project is locked to."""
+    ReadLogs: aio.UnaryUnaryMultiCallable[fleet_service_pb2.ReadLogsRequest, fleet_service_pb2.ReadLogsResponse]  # type: ignore[assignment]
+    """Lines of the logs of head and nodes. Cards answer at their next exchange, within seconds; the
+    call waits for them.
+    """
 
 class FleetServiceServicer(metaclass=abc_1.ABCMeta):
     @abc_1.abstractmethod
@@ -207,5 +215,15 @@ class FleetServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[fleet_service_pb2.ForgetLookResponse, abc.Awaitable[fleet_service_pb2.ForgetLookResponse]]:
         """Forgets a look that no project is locked to."""
+
+    @abc_1.abstractmethod
+    def ReadLogs(
+        self,
+        request: fleet_service_pb2.ReadLogsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[fleet_service_pb2.ReadLogsResponse, abc.Awaitable[fleet_service_pb2.ReadLogsResponse]]:
+        """Lines of the logs of head and nodes. Cards answer at their next exchange, within seconds; the
+        call waits for them.
+        """
 
 def add_FleetServiceServicer_to_server(servicer: FleetServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...
