@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from heliostat.logs.setup import about
+from heliostat.traces import spans_of
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
 from node_agent.attempt import Attempt
@@ -107,6 +108,7 @@ class Agent:
             thresholds=self._settings.thresholds,
             inputs=self._settings.inputs,
             roots=self._settings.roots,
+            spans=spans_of("agent"),
         )
         try:
             async with asyncio.TaskGroup() as group:

@@ -37,6 +37,7 @@ from node_agent.render.messages import (
 )
 from node_agent.render.renderer import needed_negatives
 from node_agent.sidecar import ChunkRecord
+from node_agent.spans import chunk_span
 from node_agent.take import TakeMaker
 from node_agent.workbench import Workbench
 
@@ -300,6 +301,7 @@ class Attempt:
     def _keep(self, report: ChunkDone) -> dict[Artifact, Path]:
         """Note a chunk that the child has made: its files, and how it was made."""
         counters = self._tools.counters
+        chunk_span(self._tools, self.key, report)
         counters.frames_rendered += report.frames_rendered
         counters.chunks_rendered += 1
         counters.render_seconds += report.render_seconds

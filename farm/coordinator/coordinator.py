@@ -31,6 +31,7 @@ from farm.plan.picture import Picture
 from farm.plan.policy import Policy
 from farm.plan.tariff import Tariff
 from farm.ports import Clock, Store
+from heliostat.traces import Spans
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
@@ -65,6 +66,10 @@ class Coordinator:
         self._duties = Duties(self.books)
         self._notices = Notices(self.books)
         self._questions = Questions(self.books.epoch)
+
+    def trace(self, spans: Spans) -> None:
+        """Tell spans of clips from now on."""
+        self.books.journal.spans = spans
 
     @property
     def epoch(self) -> int:

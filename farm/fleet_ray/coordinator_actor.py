@@ -32,6 +32,7 @@ from farm.fleet_ray.settings import HeadSettings
 from farm.plan.economics import seconds_per_frame
 from farm.plan.picture import Picture
 from heliostat.logs.setup import add_fields, configure
+from heliostat.traces import spans_of
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
@@ -73,6 +74,7 @@ class CoordinatorActor:
             tariff=settings.tariff,
         )
         add_fields(epoch=self._coordinator.epoch)
+        self._coordinator.trace(spans_of("coordinator"))
         logger.info("coordinator of epoch %d", self._coordinator.epoch)
         gc.freeze()  # as in the gateway
         loop = asyncio.get_running_loop()
