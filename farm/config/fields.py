@@ -243,6 +243,11 @@ class FarmConfig(BaseSettings):
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else None
 
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _in_any_case(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
     @field_validator("notices_webhook")
     @classmethod
     def _is_url(cls, value: SecretStr | None) -> SecretStr | None:

@@ -88,14 +88,17 @@ class OtlpSpans:
         self._resource = Resource.create({"service.name": name})
         self._processor = BatchSpanProcessor(OTLPSpanExporter())
         # the provider knows the sampler that OTEL_TRACES_SAMPLER names, and flushes at the end
-        provider = TracerProvider(resource=self._resource)
-        provider.add_span_processor(self._processor)
-        self._sampler = provider.sampler
+        self._provider = TracerProvider(resource=self._resource)
+        self._provider.add_span_processor(self._processor)
 
     def is_wanted(self, clip_id: str) -> bool:
         """See `Spans.is_wanted`."""
-        found = self._sampler.should_sample(None, _trace_id(clip_id), "clip")
+        found = self._provider.sampler.should_sample(None, _trace_id(clip_id), "clip")
         return found.decision.is_sampled()
+
+    def close(self) -> None:
+        """Send what waits; a process that ends does it by itself."""
+        self._provider.shutdown()
 
     def emit(
         self,

@@ -32,6 +32,7 @@ def file(tmp_path: Path) -> Iterator[Path]:
         handler.close()
     root.handlers = handlers
     logging.captureWarnings(False)
+    logging.raiseExceptions = True
     for name, level in before.items():
         logging.getLogger(name).setLevel(level)
 
@@ -53,6 +54,14 @@ def test_a_line_has_the_fields_that_all_have_and_those_of_its_subject(file: Path
         "batch_id": "b",
     }  # fmt: skip
     assert "clip_id" not in second
+
+
+def test_a_log_that_cannot_be_written_stops_nobody(file: Path, capsys: pytest.CaptureFixture[str]):
+    setup.configure("agent", file=file / "below-a-file.jsonl")
+    logger.info("alive")
+    first, second = capsys.readouterr().err.splitlines()
+    assert "cannot be written" in fields_of(first)["event"]
+    assert fields_of(second)["event"] == "alive"
 
 
 def test_libraries_are_heard_from_warning_on(file: Path):

@@ -40,20 +40,32 @@ _SECRETS: Final = (
 )
 _fields: dict[str, Any] = {}
 
+logger = logging.getLogger(__name__)
+
 
 def configure(component: str, *, file: Path | None = None, level: str = "", **fields: Any) -> None:
     """Log to `file`, bounded and rotated, or to standard error; `fields` go into every line.
 
-    The level is HELIOSTAT_LOG_LEVEL's where none is given, else "info". Raises OSError.
+    The level is HELIOSTAT_LOG_LEVEL's where none is given, else "info". A process lives also where
+    its log cannot be written: what cannot is lost, or goes to standard error from the start.
     """
     known = level or os.environ.get(LEVEL_VARIABLE, "").lower()
     for name in OWN:
         logging.getLogger(name).setLevel(known.upper() if known in LEVELS else logging.INFO)
     _fields.clear()
     _fields.update(component=component, **fields)
-    handler = _stderr_handler(sys.stderr) if file is None else _file_handler(file)
+    refused = None
+    handler = _stderr_handler(sys.stderr)
+    if file is not None:
+        try:
+            handler = _file_handler(file)
+        except OSError as error:
+            refused = error
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.raiseExceptions = False
     logging.captureWarnings(True)
+    if refused is not None:
+        logger.warning("%s cannot be written (%s): the log goes to standard error", file, refused)
 
 
 def add_fields(**fields: Any) -> None:
