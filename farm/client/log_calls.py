@@ -38,6 +38,7 @@ class LogCalls(Calls):
         seen = NewLines()
         while True:
             answer = self.logs(target, lines=lines, since=since)
-            since, lines = seen.pick(answer, since), FOLLOWED_LINES
+            since = seen.pick(answer, since)
             yield answer
+            lines = FOLLOWED_LINES if since else lines
             time.sleep(FOLLOW_SECONDS)

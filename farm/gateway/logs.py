@@ -115,8 +115,9 @@ def _absence(card: types_pb.Card | None) -> str:
     if card is None:
         return "is not in the fleet any more: its log is where it was, on its node"
     if not card.online:
+        said = f" ({card.condition})" if card.condition else ""
         return (
-            f"is offline, last heard of {card.seen_seconds_ago:.0f} s ago ({card.condition}): "
+            f"is offline, last heard of {card.seen_seconds_ago:.0f} s ago{said}: "
             f"its log is on {card.hostname}"
         )
     return ""

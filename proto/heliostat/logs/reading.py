@@ -63,7 +63,8 @@ def fields_of(line: str) -> dict[str, Any]:
 
 def timestamp(seconds: float) -> str:
     """Unix seconds as lines have them: all of one length, so that they sort as text."""
-    return f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    at = datetime.fromtimestamp(seconds, tz=UTC)
+    return f"{at.isoformat(timespec='microseconds')[:-6]}Z"
 
 
 def _newest_first(file: Path) -> Iterator[str]:
