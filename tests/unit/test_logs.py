@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +64,17 @@ def test_a_log_that_cannot_be_written_stops_nobody(file: Path, capsys: pytest.Ca
     first, second = capsys.readouterr().err.splitlines()
     assert "cannot be written" in fields_of(first)["event"]
     assert fields_of(second)["event"] == "alive"
+
+
+def test_at_a_terminal_a_line_is_for_a_person(file: Path, monkeypatch: pytest.MonkeyPatch):
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", terminal)
+    setup.configure("child")
+    logger.info("PUT https://s3/b/k?X-Amz-Signature=abc", extra={"attempt": 2})
+    plain = re.sub(r"\x1b\[\d*m", "", terminal.getvalue())
+    assert re.match(r"\d{4}-\d\d-\d\dT\S+Z \[info +\] PUT https://s3/b/k\?…", plain)
+    assert "attempt=2" in plain
 
 
 def test_libraries_are_heard_from_warning_on(file: Path):
