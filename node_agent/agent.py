@@ -192,8 +192,8 @@ class Agent:
     ) -> None:
         """Hold exactly what is wanted: begin what is new, drop what is not wanted any more."""
         leases = {(lease.clip_id, lease.attempt): lease for lease in wanted}
-        for key, (_, work) in list(self._attempts.items()):
-            if key not in leases:
+        for key, (attempt, work) in list(self._attempts.items()):
+            if key not in leases and not attempt.over:
                 work.cancel()
         for key, lease in leases.items():
             if key not in self._attempts and lease.HasField("order"):

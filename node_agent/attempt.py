@@ -60,6 +60,8 @@ class Attempt:
         """The renderer has begun it."""
         self.finishing = False
         """The renderer is done with it: it needs no slot any more."""
+        self.over = False
+        """Nothing is left to do but to remove its files."""
         self.batch_id = lease.order.batch_id
         self._order = lease.order
         self._tools = tools
@@ -92,6 +94,7 @@ class Attempt:
                 with contextlib.suppress(StaleAttempt):
                     await self._delivery.report(node_pb.OutboxEntry(failure=failure))
         finally:
+            self.over = True
             await asyncio.shield(self._clean_up())
 
     async def give_up(self) -> None:
