@@ -43,6 +43,8 @@ NODE_KEYS: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType(
         "tags": (list,),
         "idle_unload_seconds": (int, float),
         "spool": (str,),
+        "log_level": (str,),
+        "traces_endpoint": (str,),
     }
 )
 """Keys of [node] → what they hold."""

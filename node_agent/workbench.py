@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from heliostat.traces import NoSpans, Spans
 from node_agent.engine import Engine
 from node_agent.outbox import Outbox
 from node_agent.quality.signals import Thresholds
@@ -47,3 +48,5 @@ class Workbench:
     """Directories that clips may start from files of; None is anywhere."""
     roots: Mapping[str, str] = field(default_factory=dict)
     """Shared storage by its name: where it is mounted here."""
+    spans: Spans = field(default_factory=NoSpans)
+    """Where spans of what is done for clips go."""

@@ -13,6 +13,7 @@ from farm.cli import (
     fleet,
     head,
     ledger,
+    logs,
     look,
     looks,
     monitoring,
@@ -80,6 +81,7 @@ for body in (
     deliveries.batch_from_cut,
     why.why,
     why.log,
+    logs.logs,
     fleet.cards,
     fleet.nodes,
     simulate.simulate,
@@ -133,6 +135,7 @@ for verb, body in (
     ("reject", looks.reject),
     ("score", looks.score),
     ("why", why.why),
+    ("logs", logs.logs),
 ):
     _CLIP.command(verb)(body)
 app.add_typer(_BATCH, name="batch", no_args_is_help=True)

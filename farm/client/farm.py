@@ -28,6 +28,7 @@ from farm.client.economics import Economics
 from farm.client.estimating import Estimating
 from farm.client.fleet_calls import FleetCalls
 from farm.client.local import find_local
+from farm.client.log_calls import LogCalls
 from farm.client.reels import Reels
 from farm.client.retaking import Retaking
 from farm.client.reviewing import Reviewing
@@ -51,6 +52,7 @@ class Farm(
     Economics,
     Estimating,
     FleetCalls,
+    LogCalls,
     Reels,
     Retaking,
     Reviewing,

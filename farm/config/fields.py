@@ -219,6 +219,15 @@ class FarmConfig(BaseSettings):
     mark_drift: float = Field(
         0.15, ge=0, le=2, description="Or when colour, contrast and saturation drift further."
     )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="From which level on the farm's own words are logged."
+    )
+    traces_endpoint: str = Field(
+        "",
+        pattern=r"^(https?://[^\s?@]+)?$",
+        description="Where OpenTelemetry's spans go, such as `http://collector:4318`; empty: as "
+        "`OTEL_EXPORTER_OTLP_ENDPOINT` says.",
+    )
     endpoint: str = Field("", description="HOST:PORT of the farm to talk to; empty: the local one.")
     ca: Path | None = Field(None, description="PEM file of the authority of a farm with TLS.")
     project: str = Field("default", min_length=1, description="Whose work a submission is.")
@@ -251,6 +260,11 @@ class FarmConfig(BaseSettings):
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else None
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _in_any_case(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
 
     @field_validator("notices_webhook")
     @classmethod

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from farm.coordinator import shares, spending
 from farm.coordinator.cards import Cards
+from farm.coordinator.journal import Journal
 from farm.coordinator.settings_book import Decided
 from farm.coordinator.stats import Stats
 from farm.coordinator.steers import Steers
@@ -34,7 +35,6 @@ from farm.domain.errors import BadDecision
 from farm.domain.fleet import CardFacts, FleetEvent, Needs
 from farm.domain.ledger import BatchChange, ClipChange, Commit
 from farm.domain.quote import Spent
-from farm.failpoints import reach
 from farm.plan.board import Board, Entry, Lease
 from farm.plan.choose import Chooser
 from farm.plan.failures import Strikes
@@ -73,6 +73,7 @@ class Books:
         self.policy = policy
         self.epoch = store.claim_epoch(clock.now())
         self.stats = Stats(clock.now())
+        self.journal = Journal(store, clock, self.stats)
         self._h100_seconds = h100_seconds_per_frame
         store.discard_staged(self.epoch)
         self._load()
@@ -165,10 +166,7 @@ class Books:
                 commit, self.pending = self.pending, Commit()
                 commit.totals = self.totals
                 commit.cards = self.cards.rows_changed()
-                reach("coordinator.commit.before")
-                with self.stats.commit(self.clock.monotonic):
-                    self.store.commit(self.epoch, self.clock.now(), commit)
-                reach("coordinator.commit.after")
+                self.journal.commit(self.epoch, commit)
                 self.totals_written = commit.totals
         except BaseException:
             self._load()

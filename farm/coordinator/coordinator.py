@@ -16,6 +16,7 @@ from farm.coordinator.duties import Duties
 from farm.coordinator.notices import Notices
 from farm.coordinator.overview import earnings, overview
 from farm.coordinator.picture import draw
+from farm.coordinator.questions import Questions
 from farm.coordinator.reports import Reports
 from farm.coordinator.submissions import Submissions
 from farm.coordinator.why import Explainer
@@ -30,6 +31,7 @@ from farm.plan.picture import Picture
 from farm.plan.policy import Policy
 from farm.plan.tariff import Tariff
 from farm.ports import Clock, Store
+from heliostat.traces import Spans
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
@@ -63,6 +65,11 @@ class Coordinator:
         self._dispatch = Dispatch(self.books)
         self._duties = Duties(self.books)
         self._notices = Notices(self.books)
+        self._questions = Questions(self.books.epoch)
+
+    def trace(self, spans: Spans) -> None:
+        """Tell spans of clips from now on."""
+        self.books.journal.spans = spans
 
     @property
     def epoch(self) -> int:
@@ -100,6 +107,8 @@ class Coordinator:
             verdicts=reports.absorb(request),
             lease_seconds=int(self.policy.lease_seconds),
         )
+        self._questions.absorb(request.card.card_id, request.logs)
+        response.logs.extend(self._questions.of(request.card.card_id, now))
         if frames := cards.count_rendered(request, now):
             books.count(frames_rendered=frames)
         return response
@@ -300,6 +309,14 @@ class Coordinator:
     def picture(self) -> Picture:
         """What a quote is made from; reads memory only."""
         return draw(self.books)
+
+    def ask_logs(self, question: node_pb.LogQuestion, cards: Sequence[str]) -> int:
+        """Ask cards for lines of their logs; see `Questions.ask`."""
+        return self._questions.ask(question, cards, self.clock.monotonic())
+
+    def log_answers(self, number: int) -> Mapping[str, node_pb.LogPage]:
+        """What they have answered so far, by card."""
+        return self._questions.answers(number)
 
     def why(self, subject: str) -> fleet_pb.WhyResponse:
         """Why a clip, a batch, a card (each by its id) or a node is as it is. Raises `NotFound`."""

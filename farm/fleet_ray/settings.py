@@ -104,6 +104,9 @@ class HeadSettings:
     mark_frozen_frames: int = 12
     mark_over_saturation: float = 0.25
     mark_drift: float = 0.15
+    log_level: str = "info"
+    traces_endpoint: str = ""
+    """Where OpenTelemetry's spans go, by OTLP over HTTP; empty is as the environment says."""
     tls_certificate: Path | None = None
     """PEM; None off loopback: the farm makes its own."""
     tls_key: Path | None = None
@@ -182,6 +185,10 @@ class HeadSettings:
     def logs(self) -> Path:
         """Where processes write what they have to say."""
         return self.data_dir / "logs"
+
+    def log_file(self, component: str) -> Path:
+        """Where a process of the head logs."""
+        return self.logs / f"{component}.jsonl"
 
     @property
     def state_path(self) -> Path:

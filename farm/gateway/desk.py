@@ -47,6 +47,8 @@ class Desk:
     """What the fleet is compared with, beside its baseline."""
     deliveries: tuple[Path, ...]
     """Directories that takes may be delivered to."""
+    logs: Path | None
+    """Where the head's processes log; None: not here."""
     places: asyncio.Semaphore
     """Of submissions that are read at once."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

@@ -81,6 +81,7 @@ class Gateway:
             rates=rates_of(settings),
             comparators=settings.comparators,
             deliveries=settings.deliveries,
+            logs=settings.logs,
             places=asyncio.Semaphore(settings.limits.submissions_max),
         )
         self._batches = BatchService(self._desk, self._meters)

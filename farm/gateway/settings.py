@@ -88,6 +88,8 @@ class GatewaySettings:
     """Shared storage that clips may start from files of."""
     deliveries: tuple[Path, ...] = ()
     """Directories that takes may be delivered to; none: nothing is."""
+    logs: Path | None = None
+    """Where coordinator and gateways log, a file each; None: their logs cannot be asked for."""
     loras: bool = True
     """The farm has a directory of LoRAs."""
     model: ModelShape | None = None

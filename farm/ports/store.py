@@ -13,6 +13,7 @@ from farm.domain.ledger import (
     ChunkRow,
     ClipRow,
     Commit,
+    EventRow,
     Released,
     RequestRow,
     Steer,
@@ -117,6 +118,10 @@ class Store(Protocol):
 
         Raises `Fenced`, or `StaleWrite` when a clip is no longer as `before` says.
         """
+        ...
+
+    def clip_events(self, clip_id: str, *, limit: int) -> list[EventRow]:
+        """The latest events of a clip, the newest first."""
         ...
 
     def release(

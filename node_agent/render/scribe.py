@@ -116,7 +116,7 @@ class Scribe:
                 lambda: self._write(rendering, made, chunk), in_vain=lambda: rendering.abandoned
             )
         except Exception as error:
-            logger.warning("chunk %d of %s was lost", number, rendering.key, exc_info=True)
+            logger.warning("chunk %d was lost", number, exc_info=True, extra=rendering.ids)
             if is_fatal(error):
                 self._desk.condemn()
             if self._desk.fail(rendering):

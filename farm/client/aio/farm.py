@@ -19,6 +19,7 @@ from farm.client.aio.deciding import AsyncDeciding
 from farm.client.aio.economics import AsyncEconomics
 from farm.client.aio.estimating import AsyncEstimating
 from farm.client.aio.fleet_calls import AsyncFleetCalls
+from farm.client.aio.log_calls import AsyncLogCalls
 from farm.client.aio.reels import AsyncReels
 from farm.client.aio.retaking import AsyncRetaking
 from farm.client.aio.reviewing import AsyncReviewing
@@ -41,6 +42,7 @@ class AsyncFarm(
     AsyncEconomics,
     AsyncEstimating,
     AsyncFleetCalls,
+    AsyncLogCalls,
     AsyncReels,
     AsyncRetaking,
     AsyncReviewing,

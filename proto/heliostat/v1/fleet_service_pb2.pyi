@@ -1492,3 +1492,92 @@ class Figure(message.Message):
     _ClearFieldArgType: _TypeAlias = typing.Literal["basis", b"basis", "source", b"source", "unit", b"unit", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReadLogsRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: builtins.int
+    LINES_MAX_FIELD_NUMBER: builtins.int
+    SINCE_FIELD_NUMBER: builtins.int
+    target: builtins.str
+    """A clip's id or BATCH/NAME, a card's id, a node's hostname, `coordinator` or `gateway`."""
+    lines_max: builtins.int
+    """The newest; 0 is 200, 2000 is the most."""
+    @builtins.property
+    def since(self) -> timestamp_pb2.Timestamp:
+        """Only lines after it."""
+
+    def __init__(
+        self,
+        *,
+        target: builtins.str = ...,
+        lines_max: builtins.int = ...,
+        since: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["lines_max", b"lines_max", "since", b"since", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReadLogsResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    LINES_FIELD_NUMBER: builtins.int
+    SOURCES_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def lines(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """One JSON object each, by time, the oldest first."""
+
+    @builtins.property
+    def sources(self) -> containers.RepeatedCompositeFieldContainer[LogSource]: ...
+    def __init__(
+        self,
+        *,
+        lines: abc.Iterable[builtins.str] | None = ...,
+        sources: abc.Iterable[LogSource] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["lines", b"lines", "sources", b"sources"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class LogSource(message.Message):
+    """Whose log was asked for."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    PROBLEM_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
+    CUT_FIELD_NUMBER: builtins.int
+    KNOWN_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """A card's id, `coordinator` or `gateway`."""
+    problem: builtins.str
+    """Why there is nothing of it; empty where it answered."""
+    lines: builtins.int
+    cut: builtins.bool
+    """Older ones were there, but are more than was asked for."""
+    @builtins.property
+    def known(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What the farm knows of a card that did not answer, the latest first."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        problem: builtins.str = ...,
+        lines: builtins.int = ...,
+        cut: builtins.bool = ...,
+        known: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["cut", b"cut", "known", b"known", "lines", b"lines", "name", b"name", "problem", b"problem"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -119,6 +119,11 @@ class FleetServiceStub:
                 request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.GetEconomicsRequest.SerializeToString,
                 response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.GetEconomicsResponse.FromString,
                 _registered_method=True)
+        self.ReadLogs = channel.unary_unary(
+                '/heliostat.v1.FleetService/ReadLogs',
+                request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ReadLogsRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ReadLogsResponse.FromString,
+                _registered_method=True)
 
 
 class FleetServiceServicer:
@@ -236,6 +241,14 @@ class FleetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadLogs(self, request, context):
+        """Lines of the logs of head and nodes. Cards answer at their next exchange, within seconds; the
+        call waits for them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FleetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -323,6 +336,11 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.GetEconomics,
                     request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.GetEconomicsRequest.FromString,
                     response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.GetEconomicsResponse.SerializeToString,
+            ),
+            'ReadLogs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadLogs,
+                    request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ReadLogsRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ReadLogsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -784,6 +802,33 @@ class FleetService:
             '/heliostat.v1.FleetService/GetEconomics',
             heliostat_dot_v1_dot_fleet__service__pb2.GetEconomicsRequest.SerializeToString,
             heliostat_dot_v1_dot_fleet__service__pb2.GetEconomicsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.FleetService/ReadLogs',
+            heliostat_dot_v1_dot_fleet__service__pb2.ReadLogsRequest.SerializeToString,
+            heliostat_dot_v1_dot_fleet__service__pb2.ReadLogsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -58,6 +58,10 @@ class FleetServiceStub:
     """Forgets a look that no project is locked to."""
     GetEconomics: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.GetEconomicsRequest, fleet_service_pb2.GetEconomicsResponse]
     """What the fleet is worth beside an H100, clouds and other models, and what would change that."""
+    ReadLogs: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.ReadLogsRequest, fleet_service_pb2.ReadLogsResponse]
+    """Lines of the logs of head and nodes. Cards answer at their next exchange, within seconds; the
+    call waits for them.
+    """
 
 @typing.type_check_only
 class FleetServiceAsyncStub(FleetServiceStub):
@@ -89,6 +93,10 @@ class FleetServiceAsyncStub(FleetServiceStub):
     """Forgets a look that no project is locked to."""
     GetEconomics: aio.UnaryUnaryMultiCallable[fleet_service_pb2.GetEconomicsRequest, fleet_service_pb2.GetEconomicsResponse]  # type: ignore[assignment]
     """What the fleet is worth beside an H100, clouds and other models, and what would change that."""
+    ReadLogs: aio.UnaryUnaryMultiCallable[fleet_service_pb2.ReadLogsRequest, fleet_service_pb2.ReadLogsResponse]  # type: ignore[assignment]
+    """Lines of the logs of head and nodes. Cards answer at their next exchange, within seconds; the
+    call waits for them.
+    """
 
 class FleetServiceServicer(metaclass=abc_1.ABCMeta):
     @abc_1.abstractmethod
@@ -219,5 +227,15 @@ class FleetServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[fleet_service_pb2.GetEconomicsResponse, abc.Awaitable[fleet_service_pb2.GetEconomicsResponse]]:
         """What the fleet is worth beside an H100, clouds and other models, and what would change that."""
+
+    @abc_1.abstractmethod
+    def ReadLogs(
+        self,
+        request: fleet_service_pb2.ReadLogsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[fleet_service_pb2.ReadLogsResponse, abc.Awaitable[fleet_service_pb2.ReadLogsResponse]]:
+        """Lines of the logs of head and nodes. Cards answer at their next exchange, within seconds; the
+        call waits for them.
+        """
 
 def add_FleetServiceServicer_to_server(servicer: FleetServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...
