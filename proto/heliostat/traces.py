@@ -93,8 +93,10 @@ class OtlpSpans:
 
     def is_wanted(self, clip_id: str) -> bool:
         """See `Spans.is_wanted`."""
+        from opentelemetry.sdk.trace.sampling import Decision
+
         found = self._provider.sampler.should_sample(None, _trace_id(clip_id), "clip")
-        return found.decision.is_sampled()
+        return found.decision is Decision.RECORD_AND_SAMPLE
 
     def close(self) -> None:
         """Send what waits; a process that ends does it by itself."""

@@ -95,7 +95,8 @@ class _LogFile(RotatingFileHandler):
     """Turned over once it is full; to know a line's length before would be to format it twice."""
 
     def shouldRollover(self, _record: logging.LogRecord) -> bool:  # noqa: N802 - logging's name
-        return self.stream.tell() >= self.maxBytes
+        stream: IO[str] | None = self.stream  # None: it could not be opened anew
+        return stream is not None and stream.tell() >= self.maxBytes
 
 
 def _file_handler(file: Path) -> logging.Handler:
