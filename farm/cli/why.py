@@ -69,8 +69,8 @@ def log(
         events = farm.fleet_events(target, most=most)
     if not events:
         output.note(
-            f"nothing was decided of {target}: `farm log` shows what was decided of all, `farm why "
-            f"{target}` the history of a batch or a clip"
+            f"nothing was decided of {target}: `farm log` shows what was decided of all, `farm "
+            f"watch {target} --events` what happened to a batch"
             if target
             else "nothing was decided of the fleet yet"
         )

@@ -107,13 +107,13 @@ def test_takes_that_await_review_are_picked_by_their_columns() -> None:
     assert list(clips_of("--unreviewed")) == ["s2"]
 
 
-def test_the_history_of_a_clip_tells_its_reviews_and_the_fleets_log_says_so() -> None:
+def test_a_clips_history_has_its_reviews_and_the_fleets_log_says_where_a_batchs_is() -> None:
     farm_("reject", "f", "s1", "--by", "ann", "--note", "hands")
     assert "rejected by ann: hands" in farm_("why", "f/s1").stdout
     done = farm_("log", "f")
     assert done.stdout == ""
     assert "nothing was decided of f: " in done.stderr
-    assert "`farm why f`" in done.stderr
+    assert "`farm watch f --events`" in done.stderr
     assert farm_("log", "f", "--json").stdout == ""
 
 
