@@ -147,6 +147,8 @@ class Books:
             elif clip.state is ClipState.WAITING:
                 waiting.append(clip)
         self.clips.forget_if_empty(batch.batch_id)
+        if self.clips.entry(batch.batch_id) is None:
+            del self._spent[batch.batch_id]
         if waiting:
             self._wait(batch, waiting)
 
