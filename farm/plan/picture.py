@@ -31,6 +31,12 @@ class Held:
     """It is in render, and not waiting behind another."""
     seconds: float
     """Since it began, or since its last recorded chunk."""
+    is_new: bool = False
+    """None of its chunks was recorded on this card."""
+    yielding: bool = False
+    """The card was asked to give it up."""
+    kept_for: str = ""
+    """The card that has it next, where that is decided."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +49,20 @@ class CardSeen:
     """Its node's hours; empty is always."""
     timing: Timing
     held: tuple[Held, ...] = ()
+    silent: float = 0.0
+    """Seconds since it was heard of."""
+    spare: int = 1
+    """Clips that it may hold beside those in render."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A clip that waits for a certain card."""
+
+    batch_id: str
+    work: Work
+    chunks_left: int
+    card_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +71,7 @@ class BatchSeen:
 
     batch: Batch
     waiting: Sizes
-    """Of its clips that no card holds."""
+    """Of its clips that no card holds, kept ones counted in."""
     qualities: tuple[str, ...] = ()
     urgent: float | None = None
     """Its deadline, where that is near and can be kept."""
@@ -74,6 +94,7 @@ class Picture:
     waste: float
     """Attempts that were lost or failed, for each chunk that the farm has recorded."""
     policy: Policy = field(default_factory=Policy)
+    kept: tuple[Kept, ...] = ()
 
     def batch(self, batch_id: str) -> BatchSeen | None:
         """One of them, or None."""

@@ -116,6 +116,11 @@ class Timings:
         elif lanes == 1 and clip.leased < card.ended:
             card.clip_gaps.append(began - card.ended)
 
+    def is_new(self, clip_id: str) -> bool:
+        """The card that has a clip has recorded no chunk of it."""
+        clip = self._clips.get(clip_id)
+        return clip is not None and clip.first is None
+
     def take(self, clip_id: str, now: float) -> None:
         """A clip's take was recorded."""
         clip = self._clips.pop(clip_id, None)
