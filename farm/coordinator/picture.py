@@ -10,7 +10,7 @@ from farm.coordinator.books import Books
 from farm.coordinator.cards import Card
 from farm.domain.clip import ClipState, Work
 from farm.plan.board import Board, Entry
-from farm.plan.picture import BatchSeen, CardSeen, Held, Kept, Picture
+from farm.plan.picture import ORDERED_MAX, BatchSeen, CardSeen, Held, Kept, Picture
 
 WASTE_CHUNKS_MIN = 100
 """Recorded chunks before attempts that came to nothing are held against them."""
@@ -24,6 +24,7 @@ def draw(books: Books) -> Picture:
         if (clip := board.get(clip_id)) is not None:
             sizes = held.setdefault(clip.batch_id, Counter())
             sizes[clip.work, clip.chunks_left] += 1
+    few = sum(entry.queued for entry in board.entries()) <= ORDERED_MAX
     known = totals.chunks_recorded >= WASTE_CHUNKS_MIN
     vain = totals.attempts_lost + totals.attempts_failed
     counted_on = books.cards.counted_on(now, books.policy.card_forgotten_seconds)
@@ -31,7 +32,7 @@ def draw(books: Books) -> Picture:
         at=books.clock.now(),
         cards=tuple(_card(books, card, now) for card in counted_on),
         batches=tuple(
-            _batch(books, entry, held.get(entry.batch.batch_id, Counter()))
+            _batch(books, entry, held.get(entry.batch.batch_id, Counter()), in_order=few)
             for entry in board.entries()
         ),
         projects=dict(board.projects),
@@ -81,10 +82,14 @@ def _kept(board: Board) -> Iterator[Kept]:
             yield Kept(clip.batch_id, clip.work, clip.chunks_left, card_id)
 
 
-def _batch(books: Books, entry: Entry, held: Counter[tuple[Work, int]]) -> BatchSeen:
+def _batch(
+    books: Books, entry: Entry, held: Counter[tuple[Work, int]], *, in_order: bool
+) -> BatchSeen:
+    queue = books.clips.in_order(entry) if in_order else ()
     return BatchSeen(
         batch=entry.batch,
         waiting=entry.sizes - held,
+        order=tuple((clip.work, clip.chunks_left) for clip in queue),
         qualities=tuple(+entry.qualities),
         urgent=books.lineup.urgent_deadline(entry.batch.batch_id),
     )

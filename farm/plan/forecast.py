@@ -200,13 +200,15 @@ class Forecaster:
     def _feed(self, bench: Bench, at: float, finishing: int = 0) -> None:
         """Give a card what it has room for and would soon be without (`farm.plan.split`).
 
-        `finishing` are clips whose takes are not recorded.
+        `finishing` are clips whose takes are not recorded. A lane that is free gets a clip as a
+        free card does: with fewer of them the others are the faster, and the work is as soon done.
         """
         lanes = len(bench.seats)
         while True:
+            held = finishing + (bench.held if bench.held >= lanes else 0)
             size = shard_size(
                 capacity=lanes + bench.spare + finishing,
-                held=bench.held + finishing,
+                held=held,
                 queued=self._line.clips,
                 cards_online=self._online,
             )
@@ -271,6 +273,9 @@ class Forecaster:
         self._go_on(seat, at)
         return True
 
+    def _ask_for(self, seat: Seat, at: float) -> None:
+        self._give_up(seat, at)
+
     def _take_back(self, bench: Bench, job: Job, at: float, kept_for: int | None = None) -> None:
         """Ask for a clip that waits on a card: it comes back with the next exchange."""
 
@@ -321,7 +326,7 @@ class Forecaster:
         rank = self._line.rank(job.batch_id)
         for seat in bench.seats:
             if seat.job is not None and self._line.rank(seat.job.batch_id) > rank:
-                self._at(self._tick(at), partial(self._give_up, seat))
+                self._at(self._tick(at), partial(self._ask_for, seat))
 
     # -- the tail --------------------------------------------------------------------------
 

@@ -17,6 +17,10 @@ from farm.plan.share import had
 
 JOBS_MAX: Final = 20_000
 """Clips of a batch that are looked at one by one; of more, some of one size go as one."""
+Size = tuple[Work, int]
+"""Work and chunks left."""
+Place = tuple[int, float]
+"""Where a clip stands in its batch; the smallest goes first."""
 SINGLES: Final = 4
 """The last clips go one by one all the same: so many times as are taken at once, for each seat."""
 
@@ -47,34 +51,37 @@ class _Queue:
         self.number, self.batch, self.urgent = number, seen.batch, seen.urgent
         self.kept: dict[int, list[Job]] = {}
         """Card → clips that are kept for it."""
-        self._shift = shift
-        self._cost, self._seats = cost, seats
-        self._counts: Counter[tuple[Work, int]] = Counter()
-        self._heap: list[tuple[tuple[float, float], int, tuple[Work, int]]] = []
+        self._shift, self._cost, self._seats = shift, cost, seats
+        self._in_file_order = seen.batch.order.every > 0
+        self._heap: list[tuple[Place, int, Size, int]] = []
         self._number = 0
-        self._order = seen.batch.order.every
+        self.clips = 0
         total = sum(seen.waiting.values())
         self._at_once = max(1, -(-total // JOBS_MAX))
-        self._taken: Counter[tuple[Work, int]] = Counter()
-        self.clips = 0
-        self._all = dict(seen.waiting)
-        for (work, chunks), clips in seen.waiting.items():
-            if clips > 0 and chunks > 0:
-                self.add(work, chunks, clips)
+        for i, size in enumerate(seen.order):
+            self._push(size, 1, (i + 0.5) / len(seen.order))
+        uncertain = Counter(seen.waiting) - Counter(seen.order)
+        self._all = dict(uncertain)
+        for size, clips in uncertain.items():
+            if size[1] > 0:
+                self._push(size, clips, self._part(size, clips))
 
-    def add(self, work: Work, chunks: int, clips: int = 1) -> None:
-        key = work, chunks
-        if not self._counts[key]:
-            self._number += 1
-            heapq.heappush(self._heap, (self._place(key), self._number, key))
-        self._counts[key] += clips
+    def add(self, size: Size) -> None:
+        """One more waits."""
+        self._push(size, 1, self._shift)
+
+    def _push(self, size: Size, clips: int, part: float) -> None:
+        """The longest go first, in another order all sizes alike; `part`, 0 to 1, ranks equals."""
+        self._number += 1
         self.clips += clips
+        place = (0 if self._in_file_order else -size[1], part)
+        heapq.heappush(self._heap, (place, self._number, size, clips))
 
-    def _place(self, key: tuple[Work, int]) -> tuple[float, float]:
-        """The longest first, in another order all sizes alike; of equals each kind of work comes
-        in its proportion."""
-        part = (self._taken[key] + self._shift) / max(1, self._all.get(key, 1))
-        return (-key[1] if self._order == 0 else 0, part)
+    def _part(self, size: Size, clips: int) -> float:
+        """Where the next clip of a size stands, `clips` of them left: each size comes in its
+        proportion."""
+        whole = self._all[size]
+        return (whole - clips + self._shift) / whole
 
     def has(self, card: int) -> bool:
         """Something waits that this card could have."""
@@ -101,17 +108,13 @@ class _Queue:
         self.clips += job.clips
 
     def _pop(self) -> Job:
-        _, number, key = self._heap[0]
-        work, chunks = key
+        _, _, size, left = heapq.heappop(self._heap)
         many = self.clips > SINGLES * self._seats * self._at_once
-        clips = min(self._counts[key], self._at_once) if many else 1
-        self._counts[key] -= clips
-        self.clips -= clips
-        self._taken[key] += clips
-        if not self._counts[key]:
-            heapq.heappop(self._heap)
-        else:
-            heapq.heapreplace(self._heap, (self._place(key), number, key))
+        clips = min(left, self._at_once) if many else 1
+        self.clips -= left
+        if left > clips:
+            self._push(size, left - clips, self._part(size, left - clips))
+        work, chunks = size
         return Job(self.batch.batch_id, work, self._cost(work), chunks * clips, clips)
 
 
@@ -205,7 +208,7 @@ class Line:
         queue, job = self._queues[job.batch_id], job.cut(job.chunks)
         self.clips += 1
         if kept_for is None:
-            queue.add(job.work, job.chunks)
+            queue.add((job.work, job.chunks))
         else:
             queue.keep(job, kept_for)
         urgent, by_project = self._levels[queue.batch.priority]
@@ -218,7 +221,7 @@ class Line:
         for queue in self._queues.values():
             for job in queue.kept.pop(card, ()):
                 queue.clips -= 1
-                queue.add(job.work, job.chunks)
+                queue.add((job.work, job.chunks))
 
     def is_limited(self, job: Job) -> bool:
         """Something else may have waited for this clip's end only."""

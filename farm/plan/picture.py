@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from farm.domain.batch import Batch
 from farm.domain.clip import Work
@@ -16,6 +17,8 @@ from farm.domain.project import Project
 from farm.plan.policy import Policy
 from farm.plan.timing import Timing
 
+ORDERED_MAX: Final = 1_000
+"""Of more waiting clips, only the sizes are told, and not the order."""
 Sizes = Mapping[tuple[Work, int], int]
 """(work, chunks left) → clips."""
 
@@ -72,6 +75,8 @@ class BatchSeen:
     batch: Batch
     waiting: Sizes
     """Of its clips that no card holds, kept ones counted in."""
+    order: tuple[tuple[Work, int], ...] = ()
+    """The same one by one, first to last, as far as that is known."""
     qualities: tuple[str, ...] = ()
     urgent: float | None = None
     """Its deadline, where that is near and can be kept."""

@@ -15,7 +15,7 @@ from farm.domain.fleet import CardFacts, Standing
 from farm.domain.hours import Hours
 from farm.plan.economics import Basis
 from farm.plan.forecast import TICK_SECONDS, Forecast, Forecaster
-from farm.plan.line import Job, Line
+from farm.plan.line import Job, Line, Size
 from farm.plan.match import matches
 from farm.plan.picture import BatchSeen, CardSeen, Held, Kept, Picture
 from farm.plan.seat import Bench, Seat
@@ -23,6 +23,9 @@ from farm.plan.timing import Timing
 
 POLL_SECONDS: Final = 1.0
 """An idle card asks so often."""
+MESSAGE_SECONDS: Final = 0.05
+"""An exchange takes so long at most, more or less: who asks first by less does so by chance."""
+GOLDEN: Final = (5**0.5 - 1) / 2
 FUTURES: Final = 9
 """Courses that are looked at: of a small batch chance decides much."""
 CHUNKS_MANY: Final = 20_000
@@ -114,8 +117,7 @@ def forecast(
     chunks = sum(n * left for each in picture.batches for (_, left), n in each.waiting.items())
     futures = FUTURES if chunks <= CHUNKS_MANY else 1
     found = [
-        _forecast(picture, cards, batch_id, cost, chance=(number + 0.5) / futures)
-        for number in range(futures)
+        _forecast(picture, cards, batch_id, cost, course=number) for number in range(1, futures + 1)
     ]
     found[0].end = fmean([each.end for each in found])
     return found[0]
@@ -127,16 +129,19 @@ def _forecast(
     batch_id: str,
     cost: Callable[[Work], float],
     *,
-    chance: float,
+    course: int,
 ) -> Forecast:
-    """The same for one course: `chance`, 0 to 1, chooses when the plan looks, and the like."""
+    """The same for one course, by its number: who asks first, when the plan looks, how long chunks
+    take within their spread."""
     may = {
         each.batch.batch_id: [fits(each, paced_card.card) for paced_card in cards]
         for each in picture.batches
     }
     online = sum(each.card.silent <= picture.policy.lease_seconds for each in cards)
     numbers = {each.card.facts.card_id: index for index, each in enumerate(cards)}
-    benches = [_bench(each, picture, cost, index, numbers) for index, each in enumerate(cards)]
+    benches = [
+        _bench(each, picture, cost, index, numbers, course) for index, each in enumerate(cards)
+    ]
     kept = [each for each in picture.kept if each.card_id in numbers]
     line = Line(
         _startable(picture, cards, batch_id, kept),
@@ -147,7 +152,7 @@ def _forecast(
         limits=picture.limits,
         half_life_seconds=picture.policy.share_half_life_seconds,
         now=picture.at,
-        shift=chance,
+        shift=_chance(course),
     )
     for clip in kept:
         job = Job(clip.batch_id, clip.work, cost(clip.work), clip.chunks_left)
@@ -159,7 +164,7 @@ def _forecast(
         now=picture.at,
         policy=picture.policy,
         cards_online=online,
-        tick_at=chance * TICK_SECONDS,
+        tick_at=_chance(course) * TICK_SECONDS,
     ).run()
 
 
@@ -168,7 +173,7 @@ def _startable(
 ) -> list[BatchSeen]:
     """Batches whose clips may go out, with those that wait for any card; of others that cards
     hold clips of, nothing waits."""
-    apart: dict[str, Counter[tuple[Work, int]]] = {}
+    apart: dict[str, Counter[Size]] = {}
     for clip in kept:
         apart.setdefault(clip.batch_id, Counter())[clip.work, clip.chunks_left] += 1
     found = []
@@ -176,10 +181,18 @@ def _startable(
     for each in picture.batches:
         name = each.batch.batch_id
         if name == batch_id or each.batch.state is BatchState.OPEN:
-            found.append(replace(each, waiting=Counter(each.waiting) - apart.get(name, Counter())))
+            found.append(_without(each, apart.get(name, Counter())))
         elif name in held:
-            found.append(replace(each, waiting={}))
+            found.append(replace(each, waiting={}, order=()))
     return found
+
+
+def _without(seen: BatchSeen, clips: Counter[Size]) -> BatchSeen:
+    order = list(seen.order)
+    for size in clips.elements():
+        if size in order:
+            order.remove(size)
+    return replace(seen, waiting=Counter(seen.waiting) - clips, order=tuple(order))
 
 
 def _bench(
@@ -188,6 +201,7 @@ def _bench(
     cost: Callable[[Work], float],
     index: int,
     numbers: Mapping[str, int],
+    course: int,
 ) -> Bench:
     """A card's lanes with what it holds; none where it takes no clips."""
     card, fleet, own = each.card, picture.timing, each.card.timing
@@ -205,10 +219,12 @@ def _bench(
     )
     if not usable(card):
         return bench
-    bench.seats = [Seat(bench, each.pace * lanes, 1 / lanes) for _ in range(lanes)]
+    chance = _chance(course * (index + 1))
+    pace = each.pace * (1 + (chance - 0.5) * (own.spread or 0.0))
+    bench.seats = [Seat(bench, pace * lanes, 1 / lanes) for _ in range(lanes)]
     ended = [clip for clip in card.held if not clip.chunks_left]
     for seat in bench.seats:
-        seat.free_at = max(0.0, _next_poll(card, picture))
+        seat.free_at = max(0.0, POLL_SECONDS - card.silent) + chance * MESSAGE_SECONDS
         if ended:
             seat.free_at = max(0.0, bench.take_gap - min(clip.seconds for clip in ended))
     left = [clip for clip in card.held if clip.chunks_left]
@@ -235,8 +251,9 @@ def _job(clip: Held, cost: Callable[[Work], float]) -> Job:
     return Job(clip.batch_id, clip.work, cost(clip.work), clip.chunks_left)
 
 
-def _next_poll(card: CardSeen, picture: Picture) -> float:
-    return POLL_SECONDS - card.silent
+def _chance(number: int) -> float:
+    """0 to 1, evenly spread."""
+    return number * GOLDEN % 1.0
 
 
 def _known(own: float | None, fleet: float | None, assumed: float) -> float:
