@@ -60,6 +60,7 @@ def _card(books: Books, card: Card, now: float) -> CardSeen:
                 now - lease.since if lease.started else 0.0,
                 is_new=books.timings.is_new(clip.clip_id),
                 yielding=bool(lease.yield_reason),
+                heard=bool(lease.yield_reason) and card.seen > lease.asked,
                 kept_for=kept_for,
             )
         )

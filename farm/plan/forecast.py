@@ -27,6 +27,7 @@ from farm.plan.tail import Idle, Move, Running, moves
 
 TICK_SECONDS: Final = 1.0
 """The plan looks so often at who has to yield."""
+_CLOSE: Final = 1e-6
 
 
 @dataclass(slots=True)
@@ -149,7 +150,7 @@ class Forecaster:
                 self._over(seat, later)
 
         def feed(later: float) -> None:
-            if seat.turn != turn or seat.rest is not None:
+            if seat.turn != turn:
                 return
             self._feed(bench, later)
             self._fill(bench, later)
@@ -159,8 +160,8 @@ class Forecaster:
         self._at(seat.end, over, seat.pace)
         chunk = seat.units * bench.pace
         few = math.ceil(2 + policy.round_trip_seconds / chunk) - 1 if chunk else seat.whole
-        wants_at = seat.began + max(1, seat.whole - few) * seat.each
-        self._at(max(wants_at, seat.hears(0.0) if at < 0 else at), feed)
+        wants_at = seat.began + max(0, seat.whole - few) * seat.each
+        self._at(max(wants_at, seat.hears(max(0.0, at + _CLOSE))), feed)
 
     def _over(self, seat: Seat, at: float) -> None:
         """What a seat rendered has ended, or is given up."""
@@ -220,7 +221,8 @@ class Forecaster:
             bench.is_promised = False
             self._own += job.batch_id == self._batch_id
             bench.backlog.append(job)
-            self._mind_rank(bench, job, at)
+            if self._outranked(bench):
+                self._at(self._tick(at), partial(self._mind_rank, bench))
 
     def _is_fed(self, bench: Bench, at: float) -> bool:
         costs = [job.units for job in bench.backlog]
@@ -273,9 +275,6 @@ class Forecaster:
         self._go_on(seat, at)
         return True
 
-    def _ask_for(self, seat: Seat, at: float) -> None:
-        self._give_up(seat, at)
-
     def _take_back(self, bench: Bench, job: Job, at: float, kept_for: int | None = None) -> None:
         """Ask for a clip that waits on a card: it comes back with the next exchange."""
 
@@ -321,12 +320,15 @@ class Forecaster:
                 self._take_back(bench, job, at)
         self._at(bench.hears(at), partial(self._feed, bench))
 
-    def _mind_rank(self, bench: Bench, job: Job, at: float) -> None:
-        """A card that got a clip of higher rank than what it renders is to begin with that."""
-        rank = self._line.rank(job.batch_id)
-        for seat in bench.seats:
-            if seat.job is not None and self._line.rank(seat.job.batch_id) > rank:
-                self._at(self._tick(at), partial(self._ask_for, seat))
+    def _outranked(self, bench: Bench) -> list[Seat]:
+        """Lanes that render while a clip of higher rank waits on their card."""
+        rank = self._line.rank
+        first = min((rank(job.batch_id) for job in bench.backlog), default=(math.inf, math.inf))
+        return [s for s in bench.seats if s.job is not None and rank(s.job.batch_id) > first]
+
+    def _mind_rank(self, bench: Bench, at: float) -> None:
+        for seat in self._outranked(bench):
+            self._give_up(seat, at)
 
     # -- the tail --------------------------------------------------------------------------
 

@@ -37,7 +37,9 @@ class Held:
     is_new: bool = False
     """None of its chunks was recorded on this card."""
     yielding: bool = False
-    """The card was asked to give it up."""
+    """The card is to give it up."""
+    heard: bool = False
+    """And was told so."""
     kept_for: str = ""
     """The card that has it next, where that is decided."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,7 +10,7 @@ from farm.domain.hours import Hours
 from farm.plan.line import Job
 
 EXCHANGE_SECONDS: Final = 10.0
-"""A card that renders speaks when a chunk is recorded, and so long after it last spoke."""
+"""A card that renders speaks when a chunk is made, when it is recorded, and so long after that."""
 _CLOSE: Final = 1e-9
 
 
@@ -31,6 +30,8 @@ class Bench:
     """From a lease of a card that holds nothing else to its first chunk, rendering it left out."""
     take_gap: float
     """From a clip's last chunk to its take."""
+    late: float = 0.0
+    """From the end of a chunk's rendering until it is recorded."""
     spare: int = 1
     """Clips that it may hold beside those in render."""
     spoke: float = 0.0
@@ -121,22 +122,19 @@ class Seat:
     def hears(self, at: float) -> float:
         """When its card speaks next on its account."""
         last = self.began + self.recorded(at) * self.each
-        spoke = max(last, self.bench.spoke)
+        spoke, recorded = max(last, self.bench.spoke), last + self.each
         silent = math.ceil((at - spoke) / EXCHANGE_SECONDS - _CLOSE)
-        return min(spoke + EXCHANGE_SECONDS * max(0, silent), max(at, last + self.each))
+        made = recorded - self.bench.late
+        return min(
+            spoke + EXCHANGE_SECONDS * max(0, silent), made if made >= at else max(at, recorded)
+        )
 
     def boundary(self, at: float) -> int:
         """After how many chunks the clip is given up that was asked for at that time.
 
-        The card hears of it with its next exchange; where that is the report of a chunk, it has
+        The card hears of it with its next exchange; once it says that a chunk is made, it has
         begun the next one already.
         """
         done = self.recorded(at)
-        too_late = self.hears(at) >= self.began + (done + 1) * self.each - _CLOSE
-        return min(self.whole, done + 1 + too_late)
-
-
-def seats_of(benches: list[Bench]) -> Iterator[Seat]:
-    """All lanes."""
-    for bench in benches:
-        yield from bench.seats
+        made = self.began + (done + 1) * self.each - self.bench.late
+        return min(self.whole, done + (1 if self.hears(at) < made - _CLOSE else 2))

@@ -206,15 +206,18 @@ def _bench(
     """A card's lanes with what it holds; none where it takes no clips."""
     card, fleet, own = each.card, picture.timing, each.card.timing
     lanes = card.facts.lanes
+    clip_gap = _known(own.clip_gap, fleet.clip_gap, CLIP_GAP)
+    first_gap = _known(own.first_gap, fleet.first_gap, FIRST_GAP)
     bench = Bench(
         card=index,
         pace=card.facts.pace,
         chunk_gap=_known(own.chunk_gap, fleet.chunk_gap, 0.0),
-        clip_gap=_known(own.clip_gap, fleet.clip_gap, CLIP_GAP),
-        first_gap=_known(own.first_gap, fleet.first_gap, FIRST_GAP),
+        clip_gap=clip_gap,
+        first_gap=first_gap,
         take_gap=_known(own.take_gap, fleet.take_gap, TAKE_GAP),
         spare=card.spare,
         spoke=-card.silent,
+        late=max(0.0, first_gap - clip_gap),
         hours=Hours.parse(card.schedule),
     )
     if not usable(card):
@@ -242,8 +245,12 @@ def _seat(
     seat.job, seat.whole = _job(clip, cost), clip.chunks_left
     gap = seat.bench.first_gap if clip.is_new else 0.0
     seat.began = max(gap - clip.seconds, -OVERDUE * seat.each)
-    if clip.yielding and seat.whole > 1:
-        seat.rest, seat.job = seat.job.cut(seat.whole - 1), seat.job.cut(1)
+    done = seat.boundary(0.0)
+    if clip.heard:
+        # Where a chunk was recorded just now, it is given up, and that is being said.
+        done = int(clip.is_new or clip.seconds > 2 * MESSAGE_SECONDS)
+    if clip.yielding and done < seat.whole:
+        seat.rest, seat.job = seat.job.cut(seat.whole - done), seat.job.cut(done)
         seat.kept_for = numbers.get(clip.kept_for)
 
 
