@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
+from statistics import fmean, median
 from typing import Final
 
 from farm.domain.batch import BatchState
@@ -112,14 +112,12 @@ def forecast(
 ) -> Forecast:
     """What becomes of a batch that is in the picture; `cards` are all of the picture's.
 
-    Of several courses that chance may give it, the mean end.
+    Of several courses that chance may give it, the end in the middle.
     """
     chunks = sum(n * left for each in picture.batches for (_, left), n in each.waiting.items())
     futures = FUTURES if chunks <= CHUNKS_MANY else 1
-    found = [
-        _forecast(picture, cards, batch_id, cost, course=number) for number in range(1, futures + 1)
-    ]
-    found[0].end = fmean([each.end for each in found])
+    found = [_forecast(picture, cards, batch_id, cost, course=number) for number in range(futures)]
+    found[0].end = median([each.end for each in found])
     return found[0]
 
 
@@ -259,8 +257,8 @@ def _job(clip: Held, cost: Callable[[Work], float]) -> Job:
 
 
 def _chance(number: int) -> float:
-    """0 to 1, evenly spread."""
-    return number * GOLDEN % 1.0
+    """0 to 1, evenly spread; of 0 the middle."""
+    return (0.5 + number * GOLDEN) % 1.0
 
 
 def _known(own: float | None, fleet: float | None, assumed: float) -> float:
