@@ -15,7 +15,7 @@ from farm.domain.project import Project
 from farm.plan.picture import BatchSeen
 from farm.plan.share import had
 
-JOBS_MAX: Final = 20_000
+JOBS_MAX: Final = 10_000
 """Clips of a batch that are looked at one by one; of more, some of one size go as one."""
 Size = tuple[Work, int]
 """Work and chunks left."""

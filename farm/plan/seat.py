@@ -108,8 +108,9 @@ class Seat:
     @property
     def end(self) -> float:
         """When the last chunk of its job is recorded."""
-        assert self.job is not None
-        return self.began + self.job.chunks * self.each
+        job = self.job
+        assert job is not None
+        return self.began + job.chunks * self.each + (job.clips - 1) * self.bench.clip_gap
 
     def chunk_seconds(self, units: float) -> float:
         """Of one chunk, its gap counted in."""

@@ -17,7 +17,7 @@ from farm.plan.economics import Basis
 from farm.plan.forecast import TICK_SECONDS, Forecast, Forecaster
 from farm.plan.line import Job, Line, Size
 from farm.plan.match import matches
-from farm.plan.picture import BatchSeen, CardSeen, Held, Kept, Picture
+from farm.plan.picture import ORDERED_MAX, BatchSeen, CardSeen, Held, Kept, Picture
 from farm.plan.seat import Bench, Seat
 from farm.plan.timing import Timing
 
@@ -27,9 +27,7 @@ MESSAGE_SECONDS: Final = 0.05
 """An exchange takes so long at most, more or less: who asks first by less does so by chance."""
 GOLDEN: Final = (5**0.5 - 1) / 2
 FUTURES: Final = 9
-"""Courses that are looked at: of a small batch chance decides much."""
-CHUNKS_MANY: Final = 20_000
-"""In a farm with more chunks to render, one is as good as any."""
+"""Courses that are looked at where few clips wait: of a small batch chance decides much."""
 OVERDUE: Final = 0.98
 """A chunk that takes longer than it should is this part done."""
 CLIP_GAP: Final = 1.0
@@ -114,8 +112,8 @@ def forecast(
 
     Of several courses that chance may give it, the end in the middle.
     """
-    chunks = sum(n * left for each in picture.batches for (_, left), n in each.waiting.items())
-    futures = FUTURES if chunks <= CHUNKS_MANY else 1
+    clips = sum(n for each in picture.batches for n in each.waiting.values())
+    futures = FUTURES if clips <= ORDERED_MAX else 1
     found = [_forecast(picture, cards, batch_id, cost, course=number) for number in range(futures)]
     found[0].end = median([each.end for each in found])
     return found[0]
