@@ -219,7 +219,7 @@ def _bench(
     if not usable(card):
         return bench
     chance = _chance(course * (index + 1))
-    pace = each.pace * (1 + (chance - 0.5) * (own.spread or 0.0))
+    pace = each.pace * (1 + (2 * chance - 1) * (own.spread or 0.0))
     bench.seats = [Seat(bench, pace * lanes, 1 / lanes) for _ in range(lanes)]
     ended = [clip for clip in card.held if not clip.chunks_left]
     for seat in bench.seats:
