@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from farm.coordinator import Coordinator
 from farm.domain.errors import ObjectMismatch, ObjectMissing, ObjectStoreUnavailable
 from farm.gateway.fleet_view import Fleet
-from farm.gateway.metrics import economics, metered
+from farm.gateway.metrics import metered
 from farm.gateway.metrics.fleet_page import FleetPage, of_fleet, of_gateway
 from farm.gateway.metrics.storage import OPERATIONS
 from farm.gateway.metrics.text import Family
@@ -74,7 +74,7 @@ class TestDocumentation:
         nothing = fleet(fleet_pb.GetFleetResponse(), [])
         families: list[Family] = [
             *of_gateway(nothing),
-            *of_fleet(nothing, Tariff(), economics.Highest()),
+            *of_fleet(nothing, Tariff()),
         ]
         assert len(families) > 80
         assert {each.name for each in families} <= dict(TYPE.findall(full_page)).keys()
@@ -169,8 +169,9 @@ class TestSums:
             money=9.0, waste_money=3.0, idle_money=1.0, currency="EUR",
         )  # fmt: skip
         found = on_page(fleet_pb.GetFleetResponse(usage=usage), [])
-        uses = {use: f'heliostat_energy_joules_total{{use="{use}"}}' for use in ("render", "waste")}
-        assert [found[name] for name in uses.values()] == [600, 300]
+        assert found['heliostat_energy_joules_total{use="render"}'] == 900, "waste is a part of it"
+        assert found['heliostat_energy_joules_total{use="idle"}'] == 100
+        assert found["heliostat_waste_joules_total"] == 300
         assert found["heliostat_joules_per_delivered_second"] == 100
         assert found['heliostat_money_per_delivered_second{currency="EUR"}'] == 1
 
@@ -236,15 +237,6 @@ class TestRestarts:
         rig.gateway._fleet.forget()
         _, page = await rig.get("/metrics")
         assert samples(page)[name] == 1.25
-
-    def test_what_becomes_waste_takes_nothing_back(self) -> None:
-        page, shown = FleetPage(CollectorRegistry(), Tariff()), []
-        for seconds, waste in ((100.0, 0.0), (110.0, 60.0), (180.0, 60.0)):
-            usage = fleet_pb.FarmUsage(card_seconds=seconds, waste_card_seconds=waste)
-            view = fleet(fleet_pb.GetFleetResponse(usage=usage), [])
-            found = samples(page.write(view).decode())
-            shown.append(found['heliostat_card_seconds_total{use="render"}'])
-        assert shown == [100, 100, 120]
 
 
 class TestStorage:

@@ -10,13 +10,17 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from . import board as boards
 from .board import Panel
 from .panels import Query, lines, number
-from .promql import card, fleet, fleet_increase, per, spent, spent_rate
+from .promql import card, fleet, fleet_increase, fleet_rate, per
 
 NAME: Final = "cost-and-energy"
 
 _KWH_JOULES: Final = "3.6e6"
 _BOARDS: Final = "GPU boards only; what no sensor measured is estimated by the card's power cap."
 _MONEY: Final = "Electricity and the cards' share of their price: prices are settings, or assumed."
+
+_IDLE_SECONDS: Final = fleet_increase("card_seconds_total", where='use="idle"')
+_WASTE_SECONDS: Final = fleet_increase("waste_card_seconds_total")
+_CARD_SECONDS: Final = f"sum({fleet_increase('card_seconds_total', 'use')})"
 
 
 def board() -> Dashboard:
@@ -30,15 +34,9 @@ def board() -> Dashboard:
     )
 
 
-def _share(name: str, use: str) -> str:
-    """Of a counter by use, what one use had of it in the time shown."""
-    matcher = f'use="{use}"'
-    return f"{spent(name, where=matcher)} / sum({spent(name, 'use')})"
-
-
 def _now() -> Sequence[Panel]:
-    energy = f"sum({spent('energy_joules_total', 'use')}) / {_KWH_JOULES}"
-    money = f"sum by (currency) ({spent('money_total', 'use', 'currency')})"
+    energy = f"sum({fleet_increase('energy_joules_total', 'use')}) / {_KWH_JOULES}"
+    money = f"sum by (currency) ({fleet_increase('money_total', 'use', 'currency')})"
     return [
         number("Power", "Measured: of the boards of cards that are online and can tell.",
                Query(fleet("fleet_power_watts")), unit="watt"),
@@ -48,23 +46,23 @@ def _now() -> Sequence[Panel]:
         number("Video delivered", "In the time shown, by the takes' own frame rates.",
                Query(fleet_increase("video_seconds_delivered_total")), unit="s"),
         number("Idle", "Measured: share of the cards' online time without a clip.",
-               Query(_share("card_seconds_total", "idle")), unit="percentunit", decimals=1),
+               Query(f"{_IDLE_SECONDS} / {_CARD_SECONDS}"), unit="percentunit", decimals=1),
         number("Wasted", "Share of the cards' time for frames that are in no take.",
-               Query(_share("card_seconds_total", "waste")), unit="percentunit", decimals=1),
+               Query(f"{_WASTE_SECONDS} / {_CARD_SECONDS}"), unit="percentunit", decimals=1),
     ]  # fmt: skip
 
 
 def _use() -> Sequence[Panel]:
     return [
         lines("Energy by use", _BOARDS,
-              Query(spent_rate("energy_joules_total", "use"), "{{use}}"), unit="watt", span=8,
+              Query(fleet_rate("energy_joules_total", "use"), "{{use}}"), unit="watt", span=8,
               stacked=True),
         lines("Money by use", f"An hour. {_MONEY}",
-              Query(f"3600 * {spent_rate('money_total', 'use', 'currency')}",
+              Query(f"3600 * {fleet_rate('money_total', 'use', 'currency')}",
                     "{{use}}, {{currency}}"),
               span=8, stacked=True),
         lines("Cards by use", "Measured: card seconds a second.",
-              Query(spent_rate("card_seconds_total", "use"), "{{use}}"), span=8, stacked=True),
+              Query(fleet_rate("card_seconds_total", "use"), "{{use}}"), span=8, stacked=True),
         lines("Power by node", "Measured: of the boards alone; the twenty nodes that draw most.",
               Query(f"topk(20, {per('hostname', card('power_watts'))})", "{{hostname}}"),
               unit="watt"),

@@ -20,27 +20,14 @@ def fleet(name: str, *by: str, where: str = "") -> str:
     return f"max{_by(by)}(heliostat_{name}{_where(where)})"
 
 
-def fleet_rate(name: str) -> str:
+def fleet_rate(name: str, *by: str) -> str:
     """Per second, of a counter that each gateway tells alike."""
-    return f"max(rate(heliostat_{name}[{WINDOW}]))"
+    return f"max{_by(by)}(rate(heliostat_{name}[{WINDOW}]))"
 
 
-def fleet_increase(name: str) -> str:
+def fleet_increase(name: str, *by: str, where: str = "") -> str:
     """Over the time shown, of a counter that each gateway tells alike."""
-    return f"max(increase(heliostat_{name}[$__range]))"
-
-
-def spent(name: str, *by: str, where: str = "") -> str:
-    """Over the time shown, of a sum by use.
-
-    What was rendered can become waste: such a sum may step down, which is no start from zero.
-    """
-    return f"clamp_min(max{_by(by)}(delta(heliostat_{name}{_where(where)}[$__range])), 0)"
-
-
-def spent_rate(name: str, *by: str) -> str:
-    """Per second, of a sum by use."""
-    return f"clamp_min(max{_by(by)}(deriv(heliostat_{name}[{WINDOW}])), 0)"
+    return f"max{_by(by)}(increase(heliostat_{name}{_where(where)}[$__range]))"
 
 
 def gateways_rate(name: str, *by: str) -> str:

@@ -10,25 +10,12 @@ from farm.plan.tariff import Tariff
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
 
 
-class Highest:
-    """The highest value so far, by name: what was rendered becomes waste when its clip is given up,
-    and a counter that goes back would be taken for one that began anew."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, float] = {}
-
-    def of(self, name: str, value: float) -> float:
-        """`value`, or the highest before it."""
-        self._values[name] = max(value, self._values.get(name, 0.0))
-        return self._values[name]
-
-
-def families(fleet: Fleet, tariff: Tariff, highest: Highest) -> Iterator[Family]:
+def families(fleet: Fleet, tariff: Tariff) -> Iterator[Family]:
     """Of boards alone, where it is of power; `tariff` says what cards and machines cost."""
     yield from _power(fleet)
     yield from _prices(fleet, tariff)
     used = fleet.view.usage if fleet.view.HasField("usage") else None
-    yield from _usage(used, highest)
+    yield from _usage(used)
     yield from _per_delivered_second(used)
 
 
@@ -63,21 +50,30 @@ def _prices(fleet: Fleet, tariff: Tariff) -> Iterator[Family]:
     yield from (price, worth)
 
 
-def _usage(used: fleet_pb.FarmUsage | None, highest: Highest) -> Iterator[Family]:
-    seconds = counter("card_seconds_total", "Of cards, by what became of them.")
-    joules = counter(
-        "energy_joules_total", "Of GPU boards, likewise; estimated where not measured."
-    )
-    money = counter("money_total", "Electricity and the cards' share of their price, likewise.")
-    if used is not None:
-        for field, family in (("card_seconds", seconds), ("joules", joules), ("money", money)):
-            labels = {"currency": used.currency} if family is money else {}
-            waste = getattr(used, f"waste_{field}")
-            rendered = highest.of(field, getattr(used, field) - waste)
-            family.add(rendered, use="render", **labels)
-            family.add(waste, use="waste", **labels)
-            family.add(getattr(used, f"idle_{field}"), use="idle", **labels)
-    yield from (seconds, joules, money)
+def _usage(used: fleet_pb.FarmUsage | None) -> Iterator[Family]:
+    for field, all_of_it, part, text in (
+        ("card_seconds", "card_seconds_total", "waste_card_seconds_total", "Seconds of cards"),
+        (
+            "joules",
+            "energy_joules_total",
+            "waste_joules_total",
+            "Of GPU boards, estimated where not measured",
+        ),
+        (
+            "money",
+            "money_total",
+            "waste_money_total",
+            "Electricity and the cards' share of their price",
+        ),
+    ):
+        by_use = counter(all_of_it, f"{text}, by what they did: rendering or idle.")
+        waste = counter(part, f"{text}: the part of rendering that is in no take.")
+        if used is not None:
+            labels = {"currency": used.currency} if field == "money" else {}
+            by_use.add(getattr(used, field), use="render", **labels)
+            by_use.add(getattr(used, f"idle_{field}"), use="idle", **labels)
+            waste.add(getattr(used, f"waste_{field}"), **labels)
+        yield from (by_use, waste)
     yield counter(
         "waste_frames_total",
         "Rendered frames that are in no take, and will be in none.",

@@ -25,7 +25,6 @@ class FleetPage:
         self._registry = registry
         self._tariff = tariff
         self._writing = threading.Lock()
-        self._highest = economics.Highest()
         self._written: tuple[Fleet, bytes] | None = None
 
     def write(self, view: Fleet | None) -> bytes:
@@ -37,7 +36,7 @@ class FleetPage:
             elif self._written is not None and self._written[0] is view:
                 known = self._written[1]
             else:
-                known = _bytes((*of_gateway(view), *of_fleet(view, self._tariff, self._highest)))
+                known = _bytes((*of_gateway(view), *of_fleet(view, self._tariff)))
                 self._written = (view, known)
         return known + generate_latest(self._registry)
 
@@ -50,10 +49,10 @@ def of_gateway(view: Fleet | None) -> Iterator[Family]:
     yield gauge("coordinator_up", "1 when the coordinator answers.", view is not None)
 
 
-def of_fleet(view: Fleet, tariff: Tariff, highest: economics.Highest) -> Iterator[Family]:
+def of_fleet(view: Fleet, tariff: Tariff) -> Iterator[Family]:
     """All that the coordinator knows; families of which nothing is known have no samples."""
     yield from fleet.families(view)
-    yield from economics.families(view, tariff, highest)
+    yield from economics.families(view, tariff)
     yield from coordinator.families(view)
     yield from cards.families(view.cards)
 
