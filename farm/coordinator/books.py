@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from farm.coordinator import spending
+from farm.coordinator import rendered, shares, spending, usage
 from farm.coordinator.cards import Cards
 from farm.coordinator.settings_book import Decided
 from farm.coordinator.steers import Steers
@@ -24,6 +24,7 @@ from farm.domain.clip import (
     Clip,
     ClipState,
     Event,
+    EventKind,
     Leased,
     Ready,
     Work,
@@ -42,7 +43,6 @@ from farm.plan.match import matches
 from farm.plan.policy import Policy
 from farm.plan.promise import kept
 from farm.plan.retry import after_loss, roomier
-from farm.plan.share import charged
 from farm.plan.speed import Paces
 from farm.plan.tariff import Tariff
 from farm.plan.timing import Timings
@@ -126,6 +126,7 @@ class Books:
         self._spent: dict[str, Spent] = {}
         self._due: deque[tuple[str, Event, str]] = deque()
         self.totals: Totals = store.totals()
+        self.usage = usage.UsageBook(store, self.clock)
         self.pending = Commit()
         for batch in store.open_batches():
             self.load_batch(batch)
@@ -160,9 +161,11 @@ class Books:
         try:
             yield
             self.settle()
-            if self.pending:
+            if self.pending or self.usage.is_due:
+                usage.waste_given_up(self)
                 commit, self.pending = self.pending, Commit()
                 commit.totals = self.totals
+                commit.usage = self.usage.take()
                 commit.cards = self.cards.rows_changed()
                 reach("coordinator.commit.before")
                 self.store.commit(self.epoch, self.clock.now(), commit)
@@ -177,12 +180,17 @@ class Books:
         board = self.clips
         if clip.state is ClipState.LEASED and after.state is not ClipState.LEASED:
             self.timings.given_up(clip.clip_id)
-            self._refund(after, board.leases.get(clip.clip_id))
+            if event.kind is EventKind.CANCEL:
+                self._waste(clip)
+            shares.refund(self, after, board.leases.get(clip.clip_id))
             if after.chunks_done and clip.holder is not None:
                 self._note_home(after, clip.holder.card_id)
         entry = board.entry(clip.batch_id)
         board.put(after)
         self.pending.clips.append(ClipChange(clip, after, event.kind, detail, card_id))
+        if clip.holder is not None and after.state is not ClipState.LEASED:
+            rendered.given_back(self, clip, clip.holder.card_id)
+        usage.stepped(self, clip, after, event.kind)
         if after.ended:
             self._ended(after, entry)
         return after
@@ -196,7 +204,7 @@ class Books:
         lease = Lease(now + self.policy.lease_seconds, started=False, since=now)
         lease.charged = board.units_of(leased)
         board.leases[clip.clip_id] = lease
-        self._charge(leased, lease.charged)
+        shares.charge(self, leased, lease.charged)
         return leased
 
     def decide(self, batch: Batch, kind: str, detail: str = "") -> None:
@@ -238,9 +246,15 @@ class Books:
         started = self.clips.leases[clip.clip_id].started
         outcome = after_loss(clip, reason, started=started, now=now, policy=self.policy)
         text = f"card {card_id}: {reason}"
-        spending.wasted(self, clip, self.clips.leases[clip.clip_id], card_id, now)
+        self._waste(clip)
         self.step(clip, AttemptLost(text, outcome, started), detail=text, card_id=card_id)
         self.count(attempts_lost=int(started))
+
+    def _waste(self, clip: Clip) -> None:
+        """What a leased clip took since its last recorded chunk came to nothing."""
+        lease, holder = self.clips.leases.get(clip.clip_id), clip.holder
+        if holder is not None:
+            spending.wasted(self, clip, lease, holder.card_id, self.clock.monotonic())
 
     def lose_all(self, card_id: str, reason: str) -> int:
         """Everything that a card held is lost; returns how many leases."""
@@ -371,20 +385,6 @@ class Books:
             clip = self.clips.get(clip_id)
             if clip is not None and clip.state is ClipState.WAITING:
                 self.step(clip, event, detail=detail)
-
-    # -- shares ----------------------------------------------------------------------------
-
-    def _charge(self, clip: Clip, units: float) -> None:
-        batch = self.clips.batch(clip.batch_id)
-        if batch is not None and units:
-            project = self.clips.project_of(batch)
-            half_life = self.policy.share_half_life_seconds
-            self.clips.projects[project.name] = charged(project, units, self.clock.now(), half_life)
-
-    def _refund(self, after: Clip, lease: Lease | None) -> None:
-        """What was charged at the lease and not rendered."""
-        if lease is not None and lease.charged:
-            self._charge(after, -min(lease.charged, self.clips.units_of(after)))
 
     def _note_home(self, clip: Clip, card_id: str) -> None:
         card = self.cards.get(card_id)

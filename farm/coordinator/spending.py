@@ -16,18 +16,30 @@ if TYPE_CHECKING:
 
 
 def chunk(
-    books: Books, clip: Clip, card_id: str, *, seconds: float, joules: float | None = None
+    books: Books,
+    clip: Clip,
+    card_id: str,
+    *,
+    seconds: float,
+    joules: float | None = None,
+    lanes: int = 1,
 ) -> None:
-    """Count `seconds` of a card for a clip; without joules, its power cap over that time."""
+    """Count `seconds` of a card for a clip; without joules, its power cap over that time.
+
+    Of 0 `lanes` is what came to nothing.
+    """
     card = books.cards.get(card_id)
     if card is None or seconds <= 0:
         return
-    row = card.row
+    row, measured = card.row, joules or 0.0
     if joules is None:
         joules = seconds * books.tariff.watts_of(row.card_type, row.power_cap_watts)
-    books.spend(
-        clip.batch_id, Spent(seconds, joules, books.tariff.money(row.card_type, seconds, joules))
-    )
+    money = books.tariff.money(row.card_type, seconds, joules)
+    card.meter.claim(joules, lanes)
+    books.spend(clip.batch_id, Spent(seconds, joules, money))
+    books.usage.of(clip, card_seconds=seconds, joules=joules, measured_joules=measured, money=money)
+    if not lanes:
+        books.usage.of(clip, waste_card_seconds=seconds, waste_joules=joules, waste_money=money)
 
 
 def wasted(books: Books, clip: Clip, lease: Lease | None, card_id: str, now: float) -> None:
@@ -39,7 +51,8 @@ def wasted(books: Books, clip: Clip, lease: Lease | None, card_id: str, now: flo
         for held in books.clips.held_by(card_id)
         if held.clip_id in books.clips.leases
     )
-    chunk(books, clip, card_id, seconds=max(0.0, now - lease.since) / max(1, lanes))
+    seconds = max(0.0, now - lease.since) / max(1, lanes)
+    chunk(books, clip, card_id, seconds=seconds, lanes=0)
 
 
 def over_budget(books: Books, batch: Batch) -> str:

@@ -56,6 +56,8 @@ CLIP_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = (
     t.clips.c.reason,
     t.clips.c.loras,
     t.clips.c.quality,
+    t.clips.c.fps,
+    t.clips.c.origin_chunks,
 )
 """What a `Clip` is made of, in the order in which `read_clips` takes it."""
 
@@ -68,7 +70,7 @@ def read_clips(rows: Iterable[Sequence[Any]]) -> Iterator[Clip]:
         (
             clip_id, batch_id, ordinal, frames, height, width, steps, state, attempt, chunks_done,
             losses, failures, storage_failures, blocked, input_failed, card, incarnation, reason,
-            loras, quality,
+            loras, quality, fps, taken_over,
         ) = row  # fmt: skip
         work = works.get((height, width, steps))
         if work is None:
@@ -91,6 +93,8 @@ def read_clips(rows: Iterable[Sequence[Any]]) -> Iterator[Clip]:
             reason=reason,
             loras=words.setdefault(loras, loras),
             quality=words.setdefault(quality, quality),
+            fps=fps,
+            taken_over=taken_over,
         )
 
 

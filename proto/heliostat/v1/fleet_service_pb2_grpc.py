@@ -114,6 +114,11 @@ class FleetServiceStub:
                 request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ForgetLookRequest.SerializeToString,
                 response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ForgetLookResponse.FromString,
                 _registered_method=True)
+        self.ListUsage = channel.unary_unary(
+                '/heliostat.v1.FleetService/ListUsage',
+                request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ListUsageRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ListUsageResponse.FromString,
+                _registered_method=True)
 
 
 class FleetServiceServicer:
@@ -224,6 +229,13 @@ class FleetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListUsage(self, request, context):
+        """What was rendered, made and used on days that are over and today, in UTC.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FleetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -306,6 +318,11 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.ForgetLook,
                     request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ForgetLookRequest.FromString,
                     response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ForgetLookResponse.SerializeToString,
+            ),
+            'ListUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsage,
+                    request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ListUsageRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ListUsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -740,6 +757,33 @@ class FleetService:
             '/heliostat.v1.FleetService/ForgetLook',
             heliostat_dot_v1_dot_fleet__service__pb2.ForgetLookRequest.SerializeToString,
             heliostat_dot_v1_dot_fleet__service__pb2.ForgetLookResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.FleetService/ListUsage',
+            heliostat_dot_v1_dot_fleet__service__pb2.ListUsageRequest.SerializeToString,
+            heliostat_dot_v1_dot_fleet__service__pb2.ListUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

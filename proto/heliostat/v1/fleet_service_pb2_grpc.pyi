@@ -56,6 +56,8 @@ class FleetServiceStub:
     """Saves a look, once: a name that is taken is refused, for clips were made by it."""
     ForgetLook: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.ForgetLookRequest, fleet_service_pb2.ForgetLookResponse]
     """Forgets a look that no project is locked to."""
+    ListUsage: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.ListUsageRequest, fleet_service_pb2.ListUsageResponse]
+    """What was rendered, made and used on days that are over and today, in UTC."""
 
 @typing.type_check_only
 class FleetServiceAsyncStub(FleetServiceStub):
@@ -85,6 +87,8 @@ class FleetServiceAsyncStub(FleetServiceStub):
     """Saves a look, once: a name that is taken is refused, for clips were made by it."""
     ForgetLook: aio.UnaryUnaryMultiCallable[fleet_service_pb2.ForgetLookRequest, fleet_service_pb2.ForgetLookResponse]  # type: ignore[assignment]
     """Forgets a look that no project is locked to."""
+    ListUsage: aio.UnaryUnaryMultiCallable[fleet_service_pb2.ListUsageRequest, fleet_service_pb2.ListUsageResponse]  # type: ignore[assignment]
+    """What was rendered, made and used on days that are over and today, in UTC."""
 
 class FleetServiceServicer(metaclass=abc_1.ABCMeta):
     @abc_1.abstractmethod
@@ -207,5 +211,13 @@ class FleetServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[fleet_service_pb2.ForgetLookResponse, abc.Awaitable[fleet_service_pb2.ForgetLookResponse]]:
         """Forgets a look that no project is locked to."""
+
+    @abc_1.abstractmethod
+    def ListUsage(
+        self,
+        request: fleet_service_pb2.ListUsageRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[fleet_service_pb2.ListUsageResponse, abc.Awaitable[fleet_service_pb2.ListUsageResponse]]:
+        """What was rendered, made and used on days that are over and today, in UTC."""
 
 def add_FleetServiceServicer_to_server(servicer: FleetServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...
