@@ -25,6 +25,7 @@ from farm.cli import (
     steer,
     submit,
     top,
+    usage,
     watch,
     why,
 )
@@ -55,6 +56,7 @@ for body in (
     estimate.estimate,
     fleet.status,
     top.top,
+    usage.usage,
     watch.watch,
     batches.clips,
     batches.fetch,

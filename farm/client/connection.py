@@ -42,7 +42,7 @@ _RETRIED: Final = (
         (
             "ListNodes", "ListCards", "GetFleet", "Why", "SetStanding", "SetNode", "ListProjects",
             "SetProject", "ListLimits", "SetLimit", "ListCircuits", "SetCircuit", "ListFleetEvents",
-            "ListSavedLooks", "SaveLook", "ForgetLook",
+            "ListSavedLooks", "SaveLook", "ForgetLook", "ListUsage",
         ),
     ),
 )  # fmt: skip

@@ -34,6 +34,7 @@ from farm.client.saved_looks import SavedLooks
 from farm.client.steering import Steering
 from farm.client.submitting import Submitted, Submitting
 from farm.client.times import timestamp
+from farm.client.usage import UsageCalls
 from heliostat.v1 import batch_service_pb2 as pb
 from heliostat.v1 import batch_service_pb2_grpc as batch_rpc
 from heliostat.v1 import fleet_service_pb2_grpc as fleet_rpc
@@ -46,7 +47,16 @@ PAGE = 1000
 
 
 class Farm(
-    Deciding, Estimating, FleetCalls, Reels, Retaking, Reviewing, SavedLooks, Steering, Submitting
+    Deciding,
+    Estimating,
+    FleetCalls,
+    Reels,
+    Retaking,
+    Reviewing,
+    SavedLooks,
+    Steering,
+    Submitting,
+    UsageCalls,
 ):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 

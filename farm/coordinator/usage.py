@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from farm.domain.clip import CHUNK_FRAMES, Clip, ClipState, EventKind
 from farm.domain.usage import FIELDS, SECONDS_OF_DAY, More, Usage, day_of
 from farm.ports import Clock, Store
+from heliostat.v1 import fleet_service_pb2 as fleet_pb
 
 if TYPE_CHECKING:
     from farm.coordinator.books import Books
@@ -129,4 +130,12 @@ def _waste(
         waste_card_seconds=seconds,
         waste_joules=joules,
         waste_money=books.tariff.money(card_type, seconds, joules),
+    )
+
+
+def usage_view(usage: Usage, currency: str) -> fleet_pb.FarmUsage:
+    """Sums for people, in a currency (ISO 4217)."""
+    values = {name: getattr(usage, name) for name in FIELDS if name != "video_seconds"}
+    return fleet_pb.FarmUsage(
+        **values, delivered_video_seconds=usage.video_seconds, currency=currency
     )
