@@ -18,6 +18,7 @@ from farm.cli import (
     pictures,
     purge,
     reels,
+    report,
     retaking,
     shares,
     simulate,
@@ -57,6 +58,7 @@ for body in (
     fleet.status,
     top.top,
     usage.usage,
+    report.report,
     watch.watch,
     batches.clips,
     batches.fetch,
@@ -116,6 +118,7 @@ for verb, body in (
     ("amend", deciding.amend),
     ("looks", looks.looks),
     ("review", looks.review),
+    ("report", report.report),
     ("why", why.why),
 ):
     _BATCH.command(verb)(body)

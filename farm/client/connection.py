@@ -35,6 +35,7 @@ _RETRIED: Final = (
         (
             "Get", "List", "ListClips", "Cancel", "Retry", "Pause", "Resume", "Amend", "Look",
             "Score", "ListChunks", "Retake", "Steer", "Review", "Estimate", "PrepareInputs",
+            "ListWork",
         ),
     ),
     (

@@ -35,6 +35,7 @@ from farm.client.steering import Steering
 from farm.client.submitting import Submitted, Submitting
 from farm.client.times import timestamp
 from farm.client.usage import UsageCalls
+from farm.client.working import Working
 from heliostat.v1 import batch_service_pb2 as pb
 from heliostat.v1 import batch_service_pb2_grpc as batch_rpc
 from heliostat.v1 import fleet_service_pb2_grpc as fleet_rpc
@@ -57,6 +58,7 @@ class Farm(
     Steering,
     Submitting,
     UsageCalls,
+    Working,
 ):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 

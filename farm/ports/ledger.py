@@ -23,6 +23,7 @@ from farm.domain.query import ClipQuery
 from farm.domain.review import Review, ReviewCounts
 from farm.domain.saved_look import SavedLook
 from farm.domain.usage import UsageRow
+from farm.domain.work import ClipWork
 
 EVERY_CLIP: Final = ClipQuery()
 
@@ -150,6 +151,10 @@ class Ledger(Protocol):
         by: Collection[str] = (),
     ) -> list[UsageRow]:
         """Sums from a UTC day to another, by a subset of `day`, `month` and `project`."""
+        ...
+
+    def work(self, batch_id: str, *, limit: int, after: int = 0) -> list[ClipWork]:
+        """What was done for a batch's clips, in the order of the file, after ordinal `after`."""
         ...
 
     def usage_since(self) -> str:

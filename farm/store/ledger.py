@@ -353,6 +353,7 @@ def _whole_clips() -> Select[Any]:
             superseded.label("superseded"),
             t.clips.c.origin_kind,
             t.clips.c.origin_clip,
+            t.clips.c.origin_chunks,
             t.texts.c.prompt,
             t.texts.c.negative_prompt,
             t.texts.c.columns,

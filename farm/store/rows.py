@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Text, cast, select
+from sqlalchemy import ColumnElement, Connection, Row, Text, case, cast, select
 
 from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import Clip, ClipState, Holder, Work
@@ -35,6 +35,11 @@ CHUNK_OBJECTS: Final = ("segment", "init", "negative", "embeddings")
 _OF_CARD: Final = [f.name for f in dataclasses.fields(CardRow)]
 _STATES: Final = {state.value: state for state in ClipState}
 
+TAKEN_OVER: Final = case(
+    (t.clips.c.origin_kind == "reuse", 0), else_=t.clips.c.origin_chunks
+).label("taken_over")
+"""Chunks that a clip has of another one. Who was to have a take that was gone has none."""
+
 CLIP_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = (
     t.clips.c.clip_id,
     t.clips.c.batch_id,
@@ -57,7 +62,7 @@ CLIP_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = (
     t.clips.c.loras,
     t.clips.c.quality,
     t.clips.c.fps,
-    t.clips.c.origin_chunks,
+    TAKEN_OVER,
 )
 """What a `Clip` is made of, in the order in which `read_clips` takes it."""
 

@@ -11,7 +11,8 @@ from farm.domain.ledger import RequestRow
 from farm.domain.project import Limit, Look, Project
 from farm.domain.saved_look import SavedLook
 from farm.domain.usage import UsageRow
-from farm.store import plan_rows, usage
+from farm.domain.work import ClipWork
+from farm.store import plan_rows, usage, work
 from farm.store import tables as t
 from farm.store.rows import read_request
 
@@ -56,6 +57,11 @@ class SmallReads:
         """
         with self._reads.begin() as connection:
             return usage.read_usage(connection, first=first, last=last, project=project, by=by)
+
+    def work(self, batch_id: str, *, limit: int, after: int = 0) -> list[ClipWork]:
+        """What was done for a batch's clips, in the order of the file, after ordinal `after`."""
+        with self._reads.begin() as connection:
+            return work.read_work(connection, batch_id, limit=limit, after=after)
 
     def usage_since(self) -> str:
         """The first UTC day of which usage is known; empty where none is."""

@@ -12,6 +12,7 @@ from farm.domain.usage import FIELDS, ChunkCosts, More, Usage, UsageRow
 from farm.store import tables as t
 from farm.store.bulk import adding
 from farm.store.commits import blocks
+from farm.store.rows import TAKEN_OVER
 
 _add: Final = adding(t.usage)
 _NOTHING: Final = dict.fromkeys(FIELDS, 0)
@@ -94,7 +95,7 @@ def read_costs(connection: Connection, clip_ids: Sequence[str]) -> list[ChunkCos
         )
         .join(t.clips, t.clips.c.clip_id == t.chunks.c.clip_id)
         .where(
-            t.chunks.c.chunk >= t.clips.c.origin_chunks,
+            t.chunks.c.chunk >= TAKEN_OVER,
             t.chunks.c.recorded_at > func.coalesce(given_up, -1.0),
         )
         .group_by(t.clips.c.batch_id, t.chunks.c.card_id)

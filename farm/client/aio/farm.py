@@ -25,6 +25,7 @@ from farm.client.aio.saved_looks import AsyncSavedLooks
 from farm.client.aio.steering import AsyncSteering
 from farm.client.aio.submitting import AsyncSubmitting
 from farm.client.aio.usage import AsyncUsageCalls
+from farm.client.aio.working import AsyncWorking
 from farm.client.base import new_request_id
 from farm.client.clip_filter import ALL_CLIPS, ClipFilter
 from farm.client.farm import PAGE
@@ -47,6 +48,7 @@ class AsyncFarm(
     AsyncSteering,
     AsyncSubmitting,
     AsyncUsageCalls,
+    AsyncWorking,
 ):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 

@@ -33,21 +33,23 @@ _Sums = dict[tuple[int, str], dict[str, float]]
 _TAKES = """
 SELECT CAST(k.recorded_at AS BIGINT) / 86400, b.project,
   SUM(c.frames), COUNT(*), SUM(CAST(c.frames AS DOUBLE PRECISION) / c.fps),
-  SUM(33 * c.chunks - c.frames), SUM(33 * c.origin_chunks)
+  SUM(33 * c.chunks - c.frames),
+  SUM(CASE WHEN c.origin_kind = 'reuse' THEN 0 ELSE 33 * c.origin_chunks END)
 FROM takes k JOIN clips c ON c.clip_id = k.clip_id JOIN batches b ON b.batch_id = c.batch_id
-WHERE c.origin_kind <> 'reuse' GROUP BY 1, 2
+WHERE c.origin_kind <> 'reuse' OR c.attempt > 0 GROUP BY 1, 2
 """
 _CHUNKS = """
 SELECT CAST(k.recorded_at AS BIGINT) / 86400, b.project, b.batch_id,
   COUNT(*), SUM(k.render_seconds), SUM(k.energy_joules)
 FROM chunks k JOIN clips c ON c.clip_id = k.clip_id JOIN batches b ON b.batch_id = c.batch_id
-WHERE c.origin_kind <> 'reuse' AND k.chunk >= c.origin_chunks GROUP BY 1, 2, 3
+WHERE (c.origin_kind <> 'reuse' AND k.chunk >= c.origin_chunks)
+  OR (c.origin_kind = 'reuse' AND c.attempt > 0) GROUP BY 1, 2, 3
 """
 _GIVEN_UP = """
 SELECT CAST(c.finished_at AS BIGINT) / 86400, b.project,
-  SUM(33 * (c.chunks_done - c.origin_chunks))
+  SUM(33 * (c.chunks_done - CASE WHEN c.origin_kind = 'reuse' THEN 0 ELSE c.origin_chunks END))
 FROM clips c JOIN batches b ON b.batch_id = c.batch_id
-WHERE c.state IN ('failed', 'cancelled') AND c.chunks_done > c.origin_chunks GROUP BY 1, 2
+WHERE c.state IN ('failed', 'cancelled') AND c.chunks_done > 0 GROUP BY 1, 2
 """
 _SPENT = "SELECT batch_id, spent_seconds, spent_joules, spent_money FROM batches"
 
