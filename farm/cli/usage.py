@@ -116,6 +116,11 @@ def _show(parts: Sequence[str], rows: Sequence[pb.UsageRow], answer: pb.ListUsag
             f"energy of the boards alone, {share:.0%} of it measured, the rest by power caps;"
             " idle energy only where a sensor measures it"
         )
+    if total.reused_frames:
+        output.say(
+            f"{total.reused_frames:,} frames were of use once more: of clips that were retried, or"
+            " in later versions of them"
+        )
     output.say(f"days in UTC; counted since {answer.since}")
 
 

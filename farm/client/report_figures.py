@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 _SHORT_SECONDS: Final = 7200.0
+_GIVEN_UP: Final = (types.CLIP_STATE_FAILED, types.CLIP_STATE_CANCELLED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,7 @@ class Figures:
     wall_seconds: float
     spent: types.Spent
     vain_seconds: float
-    """Of the cards' time: what is in no take."""
+    """Of the cards' time: what no take has in it, nor a clip that may have one."""
     kilowatt_hours: float
     energy_basis: str
     joules_per_second: float
@@ -61,6 +62,7 @@ def figures_of(sources: Sources) -> Figures:
     own = [works[c.clip_id] for c in done if sources.is_own(c) and c.clip_id in works]
     video = sum(clip.take.frames / clip.spec.fps for clip in done)
     until = moment(batch.ended_at) if batch.HasField("ended_at") else sources.made_at.timestamp()
+    kept = [c for c in sources.clips if c.state not in _GIVEN_UP and c.clip_id in works]
     spent, chunks = batch.spent, sum(work.chunks for work in works.values())
     measured = sum(work.chunks_measured for work in works.values())
     leased = [work for work in works.values() if work.HasField("first_leased_at")]
@@ -74,7 +76,9 @@ def figures_of(sources: Sources) -> Figures:
         until=until,
         wall_seconds=max(0.0, until - moment(batch.created_at)),
         spent=spent,
-        vain_seconds=max(0.0, spent.card_seconds - sum(work.render_seconds for work in own)),
+        vain_seconds=max(
+            0.0, spent.card_seconds - sum(works[c.clip_id].render_seconds for c in kept)
+        ),
         kilowatt_hours=spent.joules / 3.6e6,
         energy_basis=_energy_basis(measured, chunks),
         joules_per_second=spent.joules / video if video else 0.0,
