@@ -26,6 +26,8 @@ def heard(books: Books, request: node_pb.ExchangeRequest, now: float) -> None:
     if request.telemetry.frames_rendered < card.row.frames_rendered:
         return  # an exchange that was overtaken by a later one
     new = books.cards.count_rendered(request, now)
+    if not new and card.meter.frames_open == sum(card.meter.opened.values()):
+        return  # nothing was made, and of what is open is known whose it is
     books.count(frames_rendered=new)
     card.meter.frames_open += new
     opened, tells_all = _opened(books, request)
