@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 .PHONY: help
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: install
 install: ## Make .venv with Heliostat and its locked dependencies (LOCK=cuda: with CUDA)
@@ -47,6 +47,10 @@ lint: install ## Style, types, floors and licences
 .PHONY: proto
 proto: install ## Generate Python from proto/heliostat/v1/*.proto
 	@tools/proto.sh
+
+.PHONY: dashboards
+dashboards: install ## Make the Grafana dashboards of farm/monitoring/grafana anew
+	@$(BIN)/python -m tools.dashboards
 
 .PHONY: lock
 lock: install ## Lock the dependencies anew, for CPU and for CUDA (LOCK_ARGS=--upgrade: the newest)

@@ -15,6 +15,8 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from heliostat.logs.setup import about
+from heliostat.traces import spans_of
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
 from node_agent.attempt import Attempt
@@ -26,6 +28,7 @@ from node_agent.examination import Examiner
 from node_agent.failpoints import reach
 from node_agent.inventory import place_of
 from node_agent.links.link import Link, LinkDown
+from node_agent.log_pages import LogPages
 from node_agent.node_file import NodeFileError, Place, load_places
 from node_agent.outbox import AttemptKey, Outbox
 from node_agent.standing import RESTING, Rest
@@ -54,6 +57,7 @@ class Agent:
         self._settings = settings
         self._link = link
         self._outbox = Outbox()
+        self._log_pages = LogPages(settings.log_file, self._outbox.changed.set)
         self._watch = watch or CardWatch(settings.device)
         self._counters = Counters()
         self._engine = Engine(settings.child, self._outbox.changed.set, settings.stall)
@@ -91,20 +95,20 @@ class Agent:
 
     async def run(self) -> None:
         """Serve the card until cancelled."""
+        logger.info("agent starts as incarnation %s", self.incarnation)
         await asyncio.to_thread(self._take_over_spool)
         self._watch.start()
         tools = Workbench(
             card_id=self._settings.card_id,
             engine=self._engine,
             outbox=self._outbox,
-            transfer=ObjectTransfer(
-                ca_file=self._settings.ca_file, on_retry=lambda _reason: self._count_retry()
-            ),
+            transfer=ObjectTransfer(ca_file=self._settings.ca_file, on_retry=self._count_retry),
             counters=self._counters,
             spool=self._spool,
             thresholds=self._settings.thresholds,
             inputs=self._settings.inputs,
             roots=self._settings.roots,
+            spans=spans_of("agent"),
         )
         try:
             async with asyncio.TaskGroup() as group:
@@ -119,7 +123,8 @@ class Agent:
         shutil.rmtree(self._settings.spool, ignore_errors=True)
         self._spool.mkdir(parents=True)
 
-    def _count_retry(self) -> None:
+    def _count_retry(self, reason: str) -> None:
+        logger.warning("the object store is asked again: %s", reason)
         self._counters.upload_retries += 1
 
     async def _exchange_for_ever(self, tools: Workbench, group: asyncio.TaskGroup) -> None:
@@ -140,6 +145,8 @@ class Agent:
             response = node_pb.ExchangeResponse.FromString(raw)
             later = self._outbox.settle(response.verdicts)
             self._outbox.hand_out(response.grants)
+            await self._log_pages.heed(response.logs)
+            await asyncio.sleep(0)  # attempts that were just answered end by themselves
             await self._reconcile(response.wanted, tools, group)
             if self._leaving:
                 for attempt, _ in self._attempts.values():
@@ -165,14 +172,16 @@ class Agent:
                 senses,
                 incarnation=self.incarnation,
                 condition=self._condition,
-                tags=(*self._settings.tags, *self._place(senses.identity).tags),
+                tags=(*self._settings.tags, *self._place(senses.identity).all_tags),
                 examination=self._examination,
             ),
             held=[attempt.held for attempt in attempts],
             capacity=capacity if self._engine.ready and not self._leaving else 0,
             telemetry=telemetry_report(self._counters, self._engine, senses, self._spool),
         )
+        request.sent_at.GetCurrentTime()
         self._outbox.fill(request)
+        self._log_pages.fill(request)
         return request
 
     async def _reconcile(
@@ -180,8 +189,8 @@ class Agent:
     ) -> None:
         """Hold exactly what is wanted: begin what is new, drop what is not wanted any more."""
         leases = {(lease.clip_id, lease.attempt): lease for lease in wanted}
-        for key, (_, work) in list(self._attempts.items()):
-            if key not in leases:
+        for key, (attempt, work) in list(self._attempts.items()):
+            if key not in leases and not attempt.over:
                 work.cancel()
         for key, lease in leases.items():
             if key not in self._attempts and lease.HasField("order"):
@@ -224,7 +233,8 @@ class Agent:
 
     async def _work(self, attempt: Attempt) -> None:
         try:
-            await attempt.run()
+            with about(clip_id=attempt.key[0], attempt=attempt.key[1], batch_id=attempt.batch_id):
+                await attempt.run()
         finally:
             del self._attempts[attempt.key]
             self._outbox.changed.set()

@@ -37,6 +37,7 @@ from node_agent.render.messages import (
 )
 from node_agent.render.renderer import needed_negatives
 from node_agent.sidecar import ChunkRecord
+from node_agent.spans import chunk_span
 from node_agent.take import TakeMaker
 from node_agent.workbench import Workbench
 
@@ -59,6 +60,9 @@ class Attempt:
         """The renderer has begun it."""
         self.finishing = False
         """The renderer is done with it: it needs no slot any more."""
+        self.over = False
+        """Nothing is left to do but to remove its files."""
+        self.batch_id = lease.order.batch_id
         self._order = lease.order
         self._tools = tools
         self._delivery = Delivery(self.key, tools)
@@ -89,12 +93,16 @@ class Attempt:
 
     async def run(self) -> None:
         """Work until the farm has recorded how it ended, or wants it no more."""
+        recorded, frames = len(self._order.recorded), self._order.spec.frames
+        logger.info("the attempt begins: %d frames, %d chunks are recorded", frames, recorded)
         try:
             failure = await self._outcome()
             if failure is not None:
+                logger.warning("the attempt failed: %s", failure.message)
                 with contextlib.suppress(StaleAttempt):
                     await self._delivery.report(node_pb.OutboxEntry(failure=failure))
         finally:
+            self.over = True
             await asyncio.shield(self._clean_up())
 
     async def give_up(self) -> None:
@@ -122,7 +130,7 @@ class Attempt:
         try:
             await self._work()
         except* StaleAttempt:
-            logger.info("attempt %s is not wanted any more", self.key)
+            logger.info("the attempt is not wanted any more")
         except* AttemptFailed as group:
             error = _first(group)
             failure = node_pb.FailureReport(failure_class=error.failure, message=str(error))
@@ -132,7 +140,7 @@ class Attempt:
                 message=f"on the node's disk: {group.exceptions[0]}",
             )
         except* Exception as group:
-            logger.exception("attempt %s broke", self.key)
+            logger.exception("the attempt broke")
             failure = node_pb.FailureReport(
                 failure_class=types_pb.FAILURE_CLASS_NODE, message=f"in the agent: {group!r}"
             )
@@ -290,7 +298,7 @@ class Attempt:
         except CannotRender as error:
             if self._out_of_memory:
                 raise self._memory_failure(str(error)) from error
-            logger.warning("attempt %s is given up: %s", self.key, error)
+            logger.warning("the attempt is given up: %s", error)
             return False
 
     async def _hand_over(self, start: Start) -> None:
@@ -304,11 +312,15 @@ class Attempt:
     def _keep(self, report: ChunkDone) -> dict[Artifact, Path]:
         """Note a chunk that the child has made: its files, and how it was made."""
         counters = self._tools.counters
+        chunk_span(self._tools, self.key, report)
         counters.frames_rendered += report.frames_rendered
         counters.chunks_rendered += 1
         counters.render_seconds += report.render_seconds
         counters.busy_seconds += report.busy_seconds
         counters.idle_seconds += report.idle_seconds
+        counters.passes += report.passes
+        counters.pass_seconds += report.pass_seconds
+        counters.encode_seconds += report.encode_seconds
         self._files.vae = report.vae
         self._changes_followed.update(report.changes)
         self._files.records[report.chunk] = ChunkRecord(
@@ -371,6 +383,7 @@ class Attempt:
             node_pb.OutboxEntry(take=report),
         )
         self._tools.counters.clips_delivered += 1
+        logger.info("the take is delivered")
 
 
 def _first(group: ExceptionGroup[AttemptFailed]) -> AttemptFailed:

@@ -9,7 +9,7 @@ from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
 from node_agent.card_settings import CardSettings
 from node_agent.engine import Engine
-from node_agent.files import bytes_below
+from node_agent.files import bytes_below, free_bytes
 from node_agent.render.messages import Ready
 from node_agent.telemetry import CardSenses, card_type
 from node_agent.workbench import Counters
@@ -81,6 +81,11 @@ def telemetry_report(
         host_ram_used_bytes=senses.host_ram_used_bytes,
         busy_seconds=counters.busy_seconds,
         idle_seconds=counters.idle_seconds,
+        encode_seconds=counters.encode_seconds,
+        passes=round(counters.passes),
+        pass_seconds=counters.pass_seconds,
+        host_ram_bytes=senses.host_ram_bytes,
+        spool_free_bytes=free_bytes(spool),
     )
 
 

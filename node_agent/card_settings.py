@@ -39,5 +39,7 @@ class CardSettings:
     """What the operator says of this machine's cards (`node_file`); None is nothing."""
     idle_unload_seconds: float = 0.0
     """A card that is paused and holds nothing frees its GPU after so long; 0 is at once."""
+    log_file: Path | None = None
+    """Where its agent logs, for whoever asks the farm; None is nowhere."""
     golden: Path | None = None
     """Folder of golden chunks that an examination compares with; None renders twice instead."""

@@ -12,6 +12,7 @@ from heliostat.v1 import types_pb2 as types_pb
 from node_agent.failpoints import reach
 from node_agent.outbox import AttemptKey
 from node_agent.render.messages import FileRecord
+from node_agent.spans import upload_span
 from node_agent.upload import Refused, Unavailable, UrlExpired
 from node_agent.workbench import Workbench
 
@@ -104,7 +105,9 @@ class Delivery:
                 raise AttemptFailed(
                     types_pb.FAILURE_CLASS_STORAGE, f"{path.name} was not taken: {error}"
                 ) from error
-            counters.upload_seconds += loop.time() - began
+            seconds = loop.time() - began
+            upload_span(self._tools, self._key, artifact.message, seconds)
+            counters.upload_seconds += seconds
             counters.bytes_uploaded += artifact.size
             reach("agent.object.uploaded")
             return

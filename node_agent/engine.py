@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from node_agent.child_log import ChildLog, ids_of
 from node_agent.outbox import AttemptKey
 from node_agent.progress import Progress, StallLimits
 from node_agent.render.child import ChildExit, ChildGone, ChildOptions, RenderChild
@@ -206,9 +207,13 @@ class Engine:
     async def _run_child(self) -> bool:
         """Run a child to its end. True: it was ended on purpose."""
         options = self.options
-        child = RenderChild(options)
+        log = ChildLog(lambda: tuple(self._inboxes))
+        child = RenderChild(options, log=log.writer)
         self._unsettle()
-        await child.start()
+        try:
+            await child.start()
+        finally:
+            log.follow()
         self._child, self._stalled = child, False
         self._progress.begin()
         if self._is_outdated(options):
@@ -247,7 +252,7 @@ class Engine:
 
     def _note_end(self, exit_: ChildExit, *, was_ready: bool) -> None:
         """A child ended that was not to."""
-        logger.warning("%s", exit_)
+        logger.warning("%s", exit_, extra=ids_of(self._inboxes))
         if self.condition in ("ready", "loading"):
             self.condition = f"{exit_}; starting it again"
         self._settled.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -61,3 +62,10 @@ def bytes_below(directory: Path) -> int:
             with suppress(OSError):
                 total += os.stat(os.path.join(folder, name)).st_size
     return total
+
+
+def free_bytes(directory: Path) -> int | None:
+    """What may still be written where a directory lies; None where the system does not say."""
+    with suppress(OSError):
+        return shutil.disk_usage(directory).free
+    return None

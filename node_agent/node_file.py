@@ -43,6 +43,8 @@ NODE_KEYS: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType(
         "tags": (list,),
         "idle_unload_seconds": (int, float),
         "spool": (str,),
+        "log_level": (str,),
+        "traces_endpoint": (str,),
     }
 )
 """Keys of [node] → what they hold."""
@@ -70,6 +72,11 @@ class Place:
     circuit: str | None = None
     """The fuse that it shares with others."""
     tags: tuple[str, ...] = ()
+
+    @property
+    def all_tags(self) -> tuple[str, ...]:
+        """With its rack, which the farm knows by its tag."""
+        return (*self.tags, *((f"rack={self.rack}",) if self.rack else ()))
 
 
 def load_node(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from heliostat.traces import NoSpans, Spans
 from node_agent.engine import Engine
 from node_agent.outbox import Outbox
 from node_agent.quality.signals import Thresholds
@@ -22,6 +23,10 @@ class Counters:
     render_seconds: float = 0.0
     busy_seconds: float = 0.0
     idle_seconds: float = 0.0
+    passes: float = 0.0
+    """A chunk that was rendered beside others adds its share of theirs."""
+    pass_seconds: float = 0.0
+    encode_seconds: float = 0.0
     bytes_uploaded: int = 0
     upload_seconds: float = 0.0
     upload_retries: int = 0
@@ -43,3 +48,5 @@ class Workbench:
     """Directories that clips may start from files of; None is anywhere."""
     roots: Mapping[str, str] = field(default_factory=dict)
     """Shared storage by its name: where it is mounted here."""
+    spans: Spans = field(default_factory=NoSpans)
+    """Where spans of what is done for clips go."""

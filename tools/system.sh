@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
 # Installs the programs that the tests drive and pip cannot bring: ffprobe, a browser, promtool,
-# PostgreSQL, Redis, what networks are made of, and npm, which brings buf.
+# Alertmanager, PostgreSQL, Redis, what networks are made of, and npm, which brings buf.
 # Run by `make test`. Needs root or a sudo without password; else it says what to run.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
 declare -A package_of=(
   [ffprobe]=ffmpeg [chromium]=chromium [promtool]=prometheus
+  [prometheus-alertmanager]=prometheus-alertmanager
   [postgres]=postgresql [redis-server]=redis-server [ip]=iproute2 [nft]=nftables
   [npm]=npm
 )
-service_packages=" prometheus postgresql redis-server " # each has a service of its own name
+# Each of these has a service of its own name.
+service_packages=" prometheus prometheus-alertmanager postgresql redis-server "
 # Not all are on everyone's PATH; Debian keeps postgres by version.
 PATH="$PATH:/usr/bin:/usr/sbin:$(printf '%s:' /usr/lib/postgresql/*/bin)"
 missing=()

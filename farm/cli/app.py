@@ -8,12 +8,15 @@ from farm.cli import (
     batches,
     deciding,
     deliveries,
+    economics,
     estimate,
     fleet,
     head,
     ledger,
+    logs,
     look,
     looks,
+    monitoring,
     node,
     pictures,
     purge,
@@ -82,9 +85,11 @@ for body in (
     deliveries.batch_from_cut,
     why.why,
     why.log,
+    logs.logs,
     fleet.cards,
     fleet.nodes,
     simulate.simulate,
+    economics.economics,
     speed.speed,
     head.version,
 ):
@@ -96,6 +101,7 @@ for name, group in (
     ("project", shares.project),
     ("limit", shares.limit),
     ("circuit", shares.circuit),
+    ("monitoring", monitoring.monitoring),
 ):
     app.add_typer(group, name=name, no_args_is_help=True)
 
@@ -134,6 +140,7 @@ for verb, body in (
     ("reject", looks.reject),
     ("score", looks.score),
     ("why", why.why),
+    ("logs", logs.logs),
 ):
     _CLIP.command(verb)(body)
 app.add_typer(_BATCH, name="batch", no_args_is_help=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import getpass
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from farm.cli import output, words
+from farm.cli import filters, output, words
 from farm.cli.batches import ClipArguments
 from farm.cli.options import (
     BatchArgument,
@@ -114,6 +114,7 @@ def approve(
     batch: BatchArgument,
     names: ClipArguments = None,
     takes: Takes = False,
+    where: filters.Where = None,
     score_min: ScoreMin = None,
     score_below: ScoreBelow = None,
     note: Note = "",
@@ -127,12 +128,14 @@ def approve(
     """Approve clips: takes of those that are done are reviewed, held ones go on.
 
     By their names, held and done ones mixed; without any name all that are held, or those whose
-    scores fit, or with --takes all takes that nobody has reviewed yet.
+    scores fit, or with --takes all takes that nobody has reviewed yet, of which --where picks.
     """
+    only = _only(where, names, takes=takes)
     found = settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir, reviewer=by)
     with connect(found) as farm:
         if takes or (names and score_min is None and score_below is None):
-            return _judge(farm, found, batch, names, takes, note, approve=True, as_json=as_json)
+            clips = names or [clip.clip_id for clip in farm.awaiting_review(batch, only)]
+            return _judge(farm, found, batch, clips, note, approve=True, as_json=as_json)
         answer = farm.approve(
             batch, names or [], score_min=score_min, score_below=score_below, note=note
         )
@@ -146,6 +149,7 @@ def reject(
     batch: BatchArgument,
     names: ClipArguments = None,
     takes: Takes = False,
+    where: filters.Where = None,
     score_min: ScoreMin = None,
     score_below: ScoreBelow = None,
     every: Annotated[bool, typer.Option("--all", help="Every clip that is held.")] = False,
@@ -160,16 +164,18 @@ def reject(
     """Reject clips: takes of those that are done are reviewed, held ones are called off.
 
     Those named, held and done ones mixed; held ones whose scores fit, or --all of them; or with
-    --takes all takes that nobody has reviewed yet.
+    --takes all takes that nobody has reviewed yet, of which --where picks.
     """
     if not (names or takes or every or score_min is not None or score_below is not None):
         raise typer.BadParameter(
             "name clips, or say --score-below, --all or --takes", param_hint="CLIP"
         )
+    only = _only(where, names, takes=takes)
     found = settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir, reviewer=by)
     with connect(found) as farm:
         if takes or (names and score_min is None and score_below is None):
-            return _judge(farm, found, batch, names, takes, note, approve=False, as_json=as_json)
+            clips = names or [clip.clip_id for clip in farm.awaiting_review(batch, only)]
+            return _judge(farm, found, batch, clips, note, approve=False, as_json=as_json)
         answer = farm.reject(
             batch, names or [], score_min=score_min, score_below=score_below, note=note
         )
@@ -181,6 +187,7 @@ def reject(
 @command
 def review(
     batch: BatchArgument,
+    where: filters.Where = None,
     endpoint: Endpoint = None,
     ca: Ca = None,
     data_dir: DataDir = None,
@@ -190,8 +197,9 @@ def review(
     """List the takes that nobody has approved or rejected yet, latest versions only."""
     from farm.client.plain import plain
 
+    only = filters.clip_filter(where).where
     with connect(settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir)) as farm:
-        found = list(farm.awaiting_review(batch))
+        found = list(farm.awaiting_review(batch, only))
         counts = farm.get(batch).reviews
     if as_json:
         for clip in found:
@@ -221,24 +229,32 @@ def review(
     return output.OK
 
 
+def _only(
+    where: Sequence[str] | None, names: Sequence[str] | None, *, takes: bool
+) -> Mapping[str, Sequence[str]]:
+    """What --where asks of the takes that await review."""
+    if where and (names or not takes):
+        raise typer.BadParameter(
+            "say --takes with it and name no clips, for it picks among the takes to review",
+            param_hint="--where",
+        )
+    return filters.clip_filter(where).where
+
+
 def _judge(
     farm: Farm,
     found: FarmConfig,
     batch: str,
-    names: Sequence[str] | None,
-    takes: bool,
+    clips: Sequence[str],
     note: str,
     *,
     approve: bool,
     as_json: bool,
 ) -> int:
-    """Approve or reject the clips named, or all takes that await review."""
-    clips = list(names or ())
-    if takes:
-        clips += [clip.clip_id for clip in farm.awaiting_review(batch)] if not clips else []
-        if not clips:
-            output.say("no take waits for a review")
-            return output.OK
+    """Approve or reject clips by their names or ids."""
+    if not clips:
+        output.say("no take waits for a review")
+        return output.OK
     reviewer = found.reviewer or login()
     judged = farm.judge(batch, clips, approve=approve, reviewer=reviewer, note=note)
     return _said(judged, "approved" if approve else "rejected", as_json=as_json)

@@ -67,6 +67,14 @@ def log(
 
     with connect(settings(config, endpoint=endpoint, ca=ca, data_dir=data_dir)) as farm:
         events = farm.fleet_events(target, most=most)
+    if not events:
+        output.note(
+            f"nothing was decided of {target}: `farm log` shows what was decided of all, `farm "
+            f"watch {target} --events` what happened to a batch"
+            if target
+            else "nothing was decided of the fleet yet"
+        )
+        return output.OK
     if as_json:
         for event in events:
             output.print_json_line(plain(event))

@@ -43,7 +43,7 @@ _RETRIED: Final = (
         (
             "ListNodes", "ListCards", "GetFleet", "Why", "SetStanding", "SetNode", "ListProjects",
             "SetProject", "ListLimits", "SetLimit", "ListCircuits", "SetCircuit", "ListFleetEvents",
-            "ListSavedLooks", "SaveLook", "ForgetLook", "ListUsage",
+            "ListSavedLooks", "SaveLook", "ForgetLook", "GetEconomics", "ReadLogs", "ListUsage",
         ),
     ),
 )  # fmt: skip

@@ -24,9 +24,11 @@ from farm.client.base import new_request_id
 from farm.client.clip_filter import ALL_CLIPS, ClipFilter
 from farm.client.connection import Connection
 from farm.client.deciding import Deciding
+from farm.client.economics import Economics
 from farm.client.estimating import Estimating
 from farm.client.fleet_calls import FleetCalls
 from farm.client.local import find_local
+from farm.client.log_calls import LogCalls
 from farm.client.reels import Reels
 from farm.client.retaking import Retaking
 from farm.client.reviewing import Reviewing
@@ -49,8 +51,10 @@ PAGE = 1000
 
 class Farm(
     Deciding,
+    Economics,
     Estimating,
     FleetCalls,
+    LogCalls,
     Reels,
     Retaking,
     Reviewing,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from farm.client.base import Calls, new_request_id
 from farm.client.clip_filter import ALL_CLIPS, AWAITING, ClipFilter
@@ -51,9 +51,14 @@ class Reviewing(Calls):
         )
         return self._connection.call(self._batches.Review, request)
 
-    def awaiting_review(self, batch_id: str) -> Iterator[types.Clip]:
-        """Finished clips, of each name the latest version, whose takes nobody has reviewed."""
-        return self._listed(batch_id, AWAITING)
+    def awaiting_review(
+        self, batch_id: str, where: Mapping[str, Sequence[str]] | None = None
+    ) -> Iterator[types.Clip]:
+        """Finished clips, of each name the latest version, whose takes nobody has reviewed.
+
+        `where`: only those whose columns have one of these values (`ClipFilter.where`).
+        """
+        return self._listed(batch_id, replace(AWAITING, where=where or {}))
 
     def judge(
         self, batch_id: str, clips: Sequence[str], *, approve: bool, reviewer: str, note: str = ""

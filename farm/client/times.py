@@ -12,6 +12,11 @@ from farm.client.errors import BadRequest
 
 _CLOCK: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 _FROM_NOW: Final = re.compile(r"\+(?=\d)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?")
+_AGO: Final = re.compile(r"(\d{1,6})([smhd])")
+_SPANS: Final = {
+    "s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+}  # fmt: skip
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(GiB|GB|G|MiB|MB|M)", re.IGNORECASE)
 _UNITS: Final = {
     "g": 10**9, "gb": 10**9, "gib": 2**30, "m": 10**6, "mb": 10**6, "mib": 2**20,
@@ -38,6 +43,22 @@ def deadline(text: str, now: datetime) -> datetime:
     except (ValueError, OverflowError):
         raise BadRequest(
             f"{text!r} is no deadline: write 09:00, 2026-11-25T09:00, or +8h, +90m or +2d from now"
+        ) from None
+
+
+def ago(text: str, now: datetime) -> datetime:
+    """`10m`, `90s`, `2h` or `1d` before `now`, or a time such as `2026-11-25T09:00`.
+
+    `now` has a zone. Raises `BadRequest`.
+    """
+    try:
+        if match := _AGO.fullmatch(text):
+            return now - int(match.group(1)) * _SPANS[match.group(2)]
+        at = datetime.fromisoformat(text)
+        return at.astimezone() if at.tzinfo is None else at
+    except (ValueError, OverflowError):
+        raise BadRequest(
+            f"{text!r} is no time: write 90s, 10m, 2h or 1d ago, or 2026-11-25T09:00"
         ) from None
 
 

@@ -18,7 +18,9 @@ from pydantic_settings import (
 
 from farm.domain.errors import FarmError
 from farm.domain.roots import roots_of
-from farm.plan.tariff import parse_cloud, parse_prices
+from farm.plan.economics import Baseline, own_baseline
+from farm.plan.money.comparators import comparators_of
+from farm.plan.tariff import Tariff, parse_cloud, parse_prices, tariff_of
 
 PREFIX: Final = "HELIOSTAT_"
 CONFIG_VARIABLE: Final = "HELIOSTAT_CONFIG"
@@ -173,6 +175,13 @@ class FarmConfig(BaseSettings):
         description="Of a card that neither measures nor says what it draws, such as a CPU slot. "
         "[assumed]",
     )
+    host_price: float = Field(
+        350.0,
+        ge=0,
+        le=1e6,
+        description="Of a machine around one card: board, CPU, RAM, power supply; its share where "
+        "it holds several. [assumed]",
+    )
     h100_hour_price: float = Field(
         2.5, ge=0, le=1e6, description="Of an H100 rented by the hour. [assumed]"
     )
@@ -185,6 +194,11 @@ class FarmConfig(BaseSettings):
         ge=0,
         le=1e6,
         description="Of a second of video in a cloud; above 0 it takes the average's place.",
+    )
+    comparators: dict[str, dict[str, str | float]] = Field(
+        {},
+        description="What else the fleet is compared with by `farm economics`: a table for each "
+        "name. In the environment as JSON.",
     )
     mark_seam_flicker: float = Field(
         4.0,
@@ -205,6 +219,15 @@ class FarmConfig(BaseSettings):
     mark_drift: float = Field(
         0.15, ge=0, le=2, description="Or when colour, contrast and saturation drift further."
     )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="From which level on the farm's own words are logged."
+    )
+    traces_endpoint: str = Field(
+        "",
+        pattern=r"^(https?://[^\s?@]+)?$",
+        description="Where OpenTelemetry's spans go, such as `http://collector:4318`; empty: as "
+        "`OTEL_EXPORTER_OTLP_ENDPOINT` says.",
+    )
     endpoint: str = Field("", description="HOST:PORT of the farm to talk to; empty: the local one.")
     ca: Path | None = Field(None, description="PEM file of the authority of a farm with TLS.")
     project: str = Field("default", min_length=1, description="Whose work a submission is.")
@@ -218,6 +241,17 @@ class FarmConfig(BaseSettings):
     )
 
     @property
+    def compared_with(self) -> Baseline:
+        """What the fleet's frame rate is compared with."""
+        steps = tuple(int(step) for step in self.baseline_steps.split(",") if step)
+        return own_baseline(self.baseline, self.baseline_fps, steps)
+
+    @property
+    def tariff(self) -> Tariff:
+        """What cards, machines, electricity, H100s and clouds cost."""
+        return tariff_of(self)
+
+    @property
     def only_cpu_cards(self) -> bool:
         """Cards that a small model is good enough for: one is built where none is named."""
         return self.cpu_cards > 0 and self.gpu_cards == 0
@@ -226,6 +260,11 @@ class FarmConfig(BaseSettings):
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else None
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _in_any_case(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
 
     @field_validator("notices_webhook")
     @classmethod
@@ -245,6 +284,12 @@ class FarmConfig(BaseSettings):
     def _prices(cls, value: str) -> str:
         parse_prices(value)
         return value
+
+    @field_validator("comparators")
+    @classmethod
+    def _comparable(cls, tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        comparators_of(tables)
+        return tables
 
     @field_validator("cloud_prices")
     @classmethod

@@ -13,7 +13,9 @@ from dataclasses import replace
 
 from farm.coordinator import rendered, shares, spending, usage
 from farm.coordinator.cards import Cards
+from farm.coordinator.journal import Journal
 from farm.coordinator.settings_book import Decided
+from farm.coordinator.stats import Stats
 from farm.coordinator.steers import Steers
 from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import (
@@ -32,9 +34,8 @@ from farm.domain.clip import (
 )
 from farm.domain.errors import BadDecision
 from farm.domain.fleet import CardFacts, FleetEvent, Needs
-from farm.domain.ledger import BatchChange, ClipChange, Commit, Totals
+from farm.domain.ledger import BatchChange, ClipChange, Commit
 from farm.domain.quote import Spent
-from farm.failpoints import reach
 from farm.plan.board import Board, Entry, Lease
 from farm.plan.choose import Chooser
 from farm.plan.failures import Strikes
@@ -72,6 +73,8 @@ class Books:
         self.clock = clock
         self.policy = policy
         self.epoch = store.claim_epoch(clock.now())
+        self.stats = Stats(clock.now())
+        self.journal = Journal(store, clock, self.stats)
         self._h100_seconds = h100_seconds_per_frame
         store.discard_staged(self.epoch)
         self._load()
@@ -125,7 +128,7 @@ class Books:
         self.timings = Timings()
         self._spent: dict[str, Spent] = {}
         self._due: deque[tuple[str, Event, str]] = deque()
-        self.totals: Totals = store.totals()
+        self.totals = self.totals_written = store.totals()
         self.usage = usage.UsageBook(store, self.clock)
         self.pending = Commit()
         for batch in store.open_batches():
@@ -146,30 +149,32 @@ class Books:
             elif clip.state is ClipState.WAITING:
                 waiting.append(clip)
         self.clips.forget_if_empty(batch.batch_id)
+        if self.clips.entry(batch.batch_id) is None:
+            del self._spent[batch.batch_id]
         if waiting:
             self._wait(batch, waiting)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, counters: bool = False) -> Iterator[None]:
         """Whatever is stepped within is committed at the end, all of it or nothing.
 
-        A transaction that changed nothing writes nothing. Raises `Fenced`, `StaleWrite`, and
-        whatever the disk says.
+        A transaction that changed nothing writes nothing; the farm's totals alone are written where
+        `counters` says so. Raises `Fenced`, `StaleWrite`, and whatever the disk says.
         """
         if self._stale:
             self._load()
         try:
             yield
             self.settle()
-            if self.pending or self.usage.is_due:
+            counted = counters and self.totals != self.totals_written
+            if self.pending or self.usage.is_due or counted:
                 usage.waste_given_up(self)
                 commit, self.pending = self.pending, Commit()
                 commit.totals = self.totals
                 commit.usage = self.usage.take()
                 commit.cards = self.cards.rows_changed()
-                reach("coordinator.commit.before")
-                self.store.commit(self.epoch, self.clock.now(), commit)
-                reach("coordinator.commit.after")
+                self.journal.commit(self.epoch, commit)
+                self.totals_written = commit.totals
         except BaseException:
             self._load()
             raise
@@ -181,7 +186,7 @@ class Books:
         if clip.state is ClipState.LEASED and after.state is not ClipState.LEASED:
             self.timings.given_up(clip.clip_id)
             if event.kind is EventKind.CANCEL:
-                self._waste(clip)
+                spending.lost(self, clip)
             shares.refund(self, after, board.leases.get(clip.clip_id))
             if after.chunks_done and clip.holder is not None:
                 self._note_home(after, clip.holder.card_id)
@@ -205,6 +210,7 @@ class Books:
         lease.charged = board.units_of(leased)
         board.leases[clip.clip_id] = lease
         shares.charge(self, leased, lease.charged)
+        self.stats.leases_granted += 1
         return leased
 
     def decide(self, batch: Batch, kind: str, detail: str = "") -> None:
@@ -246,15 +252,10 @@ class Books:
         started = self.clips.leases[clip.clip_id].started
         outcome = after_loss(clip, reason, started=started, now=now, policy=self.policy)
         text = f"card {card_id}: {reason}"
-        self._waste(clip)
+        spending.lost(self, clip)
         self.step(clip, AttemptLost(text, outcome, started), detail=text, card_id=card_id)
         self.count(attempts_lost=int(started))
-
-    def _waste(self, clip: Clip) -> None:
-        """What a leased clip took since its last recorded chunk came to nothing."""
-        lease, holder = self.clips.leases.get(clip.clip_id), clip.holder
-        if holder is not None:
-            spending.wasted(self, clip, lease, holder.card_id, self.clock.monotonic())
+        self.stats.leases_expired += 1
 
     def lose_all(self, card_id: str, reason: str) -> int:
         """Everything that a card held is lost; returns how many leases."""

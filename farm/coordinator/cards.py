@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from farm.coordinator.card_meter import CardMeter
 from farm.domain.clip import Holder
-from farm.domain.fleet import CardFacts, Node, Standing, stricter
+from farm.domain.fleet import CardFacts, Node, Standing, rack_of, stricter
 from farm.domain.hours import Hours
 from farm.domain.ledger import CardRow
 from farm.plan.rates import RateMeter
@@ -47,6 +47,9 @@ class Card:
     standing_reason: str = ""
     started_at: float = float("-inf")
     """Monotonic seconds at which it last went from idle to work."""
+    clock_ahead: float | None = None
+    """Seconds by which its clock was ahead when it was last heard of, at least: what it said may
+    have been under way for a while."""
     rendered: RateMeter = field(init=False)
     meter: CardMeter = field(init=False)
 
@@ -58,8 +61,10 @@ class Card:
         """Heard of within the last `seconds`, and not known to be dead."""
         return self.online and now - self.seen <= seconds
 
-    def view(self, *, online: bool, held: Sequence[str], now: float) -> types_pb.Card:
-        """The card for operators."""
+    def view(
+        self, *, online: bool, held: Sequence[str], circuit: str, calibrated: float, now: float
+    ) -> types_pb.Card:
+        """The card for operators; `calibrated` are the frames a second that it should render."""
         row = self.row
         return types_pb.Card(
             card_id=row.card_id,
@@ -88,6 +93,10 @@ class Card:
             standing_reason=self.standing_reason,
             pace=row.pace,
             profiles=row.profiles,
+            rack=rack_of(row.tags),
+            circuit=circuit,
+            clock_ahead_seconds=self.clock_ahead,
+            calibrated_frames_per_second=calibrated,
         )
 
 
@@ -123,7 +132,7 @@ class Cards:
         """Who would hold a lease given to this card now."""
         return Holder(card_id, self._cards[card_id].row.incarnation)
 
-    def hear(self, request: node_pb.ExchangeRequest, now: float) -> bool:
+    def hear(self, request: node_pb.ExchangeRequest, now: float, unix_now: float) -> bool:
         """Note who speaks. True when it is a new incarnation of a card that was known."""
         said = request.card
         if self.is_retired(said):
@@ -144,6 +153,8 @@ class Cards:
         card.seen, card.online = now, True
         card.condition = said.condition
         card.telemetry.CopyFrom(request.telemetry)
+        if request.HasField("sent_at"):
+            card.clock_ahead = request.sent_at.ToNanoseconds() / 1e9 - unix_now
         return replaced
 
     def put(self, row: CardRow) -> None:

@@ -5,7 +5,7 @@ Every public call that changes something is one transaction, and returns after i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from farm.coordinator import rendered
@@ -15,8 +15,9 @@ from farm.coordinator.decisions import Decisions
 from farm.coordinator.dispatch import Dispatch
 from farm.coordinator.duties import Duties
 from farm.coordinator.notices import Notices
-from farm.coordinator.overview import overview
+from farm.coordinator.overview import earnings, overview
 from farm.coordinator.picture import draw
+from farm.coordinator.questions import Questions
 from farm.coordinator.reports import Reports
 from farm.coordinator.submissions import Submissions
 from farm.coordinator.why import Explainer
@@ -31,6 +32,7 @@ from farm.plan.picture import Picture
 from farm.plan.policy import Policy
 from farm.plan.tariff import Tariff
 from farm.ports import Clock, Store
+from heliostat.traces import Spans
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
@@ -64,6 +66,11 @@ class Coordinator:
         self._dispatch = Dispatch(self.books)
         self._duties = Duties(self.books)
         self._notices = Notices(self.books)
+        self._questions = Questions(self.books.epoch)
+
+    def trace(self, spans: Spans) -> None:
+        """Tell spans of clips from now on."""
+        self.books.journal.spans = spans
 
     @property
     def epoch(self) -> int:
@@ -94,7 +101,7 @@ class Coordinator:
     ) -> node_pb.ExchangeResponse:
         """Take in what a card says, and answer each of its reports."""
         books, cards = self.books, self.books.cards
-        replaced = cards.hear(request, now)
+        replaced = cards.hear(request, now, self.clock.now())
         if replaced:
             books.lose_all(request.card.card_id, "its card's agent was started anew")
             rendered.forgotten(books, request.card.card_id)
@@ -103,6 +110,8 @@ class Coordinator:
             lease_seconds=int(self.policy.lease_seconds),
         )
         rendered.heard(books, request, now)
+        self._questions.absorb(request.card.card_id, request.logs)
+        response.logs.extend(self._questions.of(request.card.card_id, now))
         return response
 
     def lost(self, card_id: str, incarnation: str, reason: str, *, for_good: bool = False) -> int:
@@ -122,9 +131,10 @@ class Coordinator:
 
         Returns how many leases have expired.
         """
-        self._submissions.discard_idle(self.clock.monotonic())
-        with self.books.transaction():
-            return self._duties.run()
+        with self.books.stats.tick(self.clock.monotonic):
+            self._submissions.discard_idle(self.clock.monotonic())
+            with self.books.transaction(counters=True):
+                return self._duties.run()
 
     # -- batches ---------------------------------------------------------------------------
 
@@ -276,20 +286,38 @@ class Coordinator:
     # -- the fleet -------------------------------------------------------------------------
 
     def fleet(self) -> tuple[fleet_pb.GetFleetResponse, list[types_pb.Card]]:
-        """The fleet in numbers, and its cards; reads memory only."""
+        """The fleet in numbers, and its cards; reads memory only, and how full the disk is."""
         books, now = self.books, self.clock.monotonic()
         online = books.cards.online(now, self.policy.lease_seconds)
-        return overview(books, self._duties, online, now), [
-            self._card_view(card, card.row.card_id in online, now) for card in books.cards
+        earning = earnings(books, online)
+        return overview(books, self._duties, online, earning, now), [
+            self._card_view(card, card.row.card_id in online, earning, now) for card in books.cards
         ]
 
-    def _card_view(self, card: Card, online: bool, now: float) -> types_pb.Card:
-        held = [clip.clip_id for clip in self.books.clips.held_by(card.row.card_id)]
-        return card.view(online=online, held=held, now=now)
+    def _card_view(
+        self, card: Card, online: bool, earning: Mapping[str, float], now: float
+    ) -> types_pb.Card:
+        card_id, node = card.row.card_id, self.books.decided.nodes.get(card.row.hostname)
+        held = [clip.clip_id for clip in self.books.clips.held_by(card_id)]
+        return card.view(
+            online=online,
+            held=held,
+            circuit=node.circuit if node is not None else "",
+            calibrated=earning.get(card_id, 0.0),
+            now=now,
+        )
 
     def picture(self) -> Picture:
         """What a quote is made from; reads memory only."""
         return draw(self.books)
+
+    def ask_logs(self, question: node_pb.LogQuestion, cards: Sequence[str]) -> int:
+        """Ask cards for lines of their logs; see `Questions.ask`."""
+        return self._questions.ask(question, cards, self.clock.monotonic())
+
+    def log_answers(self, number: int) -> Mapping[str, node_pb.LogPage]:
+        """What they have answered so far, by card."""
+        return self._questions.answers(number)
 
     def why(self, subject: str) -> fleet_pb.WhyResponse:
         """Why a clip, a batch, a card (each by its id) or a node is as it is. Raises `NotFound`."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from farm.coordinator import spending
 from farm.coordinator.books import Books
 from farm.coordinator.idling import Idling
+from farm.coordinator.queues import Queues
 from farm.coordinator.sickness import read_examinations
 from farm.domain.batch import Batch
 from farm.plan.board import Entry
@@ -24,6 +25,7 @@ class Duties:
 
     def __init__(self, books: Books) -> None:
         self._books = books
+        self.queues = Queues()
         self._warned: dict[str, bool] = {}
         self._saved_at = books.clock.now()
         self._saved: Mapping[str, float] = {}
@@ -42,6 +44,7 @@ class Duties:
                 books.lose(clip, f"not heard of for {books.policy.lease_seconds:.0f} s")
         spending.pause_at_budgets(books)
         self._look_at_deadlines()
+        self.queues.look(books.clips.entries(), books.clock.now())
         self._ask_for_yields(now)
         self._save_usage()
         self._idling.look(now)
@@ -59,6 +62,10 @@ class Duties:
             books.policy,
             unix_now=books.clock.now(),
         )
+
+    def is_late(self, batch_id: str) -> bool:
+        """The deadline of an open batch could not be kept, as of the last tick."""
+        return self._warned.get(batch_id, False)
 
     def _look_at_deadlines(self) -> None:
         """Near deadlines move their batches up; one that cannot be kept is said to be so, once."""
@@ -103,6 +110,7 @@ class Duties:
             unix_now=books.clock.now(),
         ):
             books.clips.leases[each.clip_id].yield_reason = each.reason
+            books.stats.yields_asked += 1
             if each.to_card:
                 books.clips.reserve(each.clip_id, each.to_card, now + each.kept_seconds)
 

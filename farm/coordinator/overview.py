@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+from farm.coordinator.alarms import alarms
 from farm.coordinator.books import Books
 from farm.coordinator.duties import Duties
 from farm.coordinator.usage import usage_view
@@ -21,11 +22,18 @@ ANY_CARD: Final = "any"
 
 
 def overview(
-    books: Books, duties: Duties, online: Collection[str], now: float
+    books: Books,
+    duties: Duties,
+    online: Collection[str],
+    earning: Mapping[str, float],
+    now: float,
 ) -> fleet_pb.GetFleetResponse:
-    """From memory alone; `online` are the ids of cards that were heard of lately."""
+    """From memory, and how full the disk is.
+
+    `online` are the ids of cards that were heard of lately, `earning` is what `earnings` says of
+    them. Totals are those that are written down: after a restart they go on from there, never back.
+    """
     cards, board = books.cards, books.clips
-    earning = _earning(books, online)
     view = fleet_pb.GetFleetResponse(
         cards=len(cards),
         cards_online=len(online),
@@ -38,6 +46,9 @@ def overview(
         epoch=books.epoch,
         backlog_seconds=_backlog_seconds(books),
         next_deadline=_next_deadline(books, duties),
+        queues=duties.queues.views(board.entries(), books.clock.now()),
+        coordinator=books.stats.view(books.store.free_bytes()),
+        alarms=alarms(books, duties.is_late),
     )
     for entry in board.entries():
         if entry.is_open and entry.queued:
@@ -45,11 +56,11 @@ def overview(
                 view.cards_wanted[card_type] += entry.queued
     view.usage.CopyFrom(usage_view(books.usage.total, books.tariff.currency))
     for name in Totals.__dataclass_fields__:
-        setattr(view.totals, name, getattr(books.totals, name))
+        setattr(view.totals, name, getattr(books.totals_written, name))
     return view
 
 
-def _earning(books: Books, online: Collection[str]) -> Mapping[str, float]:
+def earnings(books: Books, online: Collection[str]) -> Mapping[str, float]:
     """Cards that render now, and the frames a second that each should make of what it has.
 
     A chunk of 33 frames takes the card's pace times the chunk's cost.

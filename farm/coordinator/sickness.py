@@ -8,6 +8,7 @@ from farm.coordinator.books import Books
 from farm.domain.batch import BatchState
 from farm.domain.clip import Clip
 from farm.domain.fleet import Standing
+from farm.plan.board import Entry
 from farm.plan.failures import should_pause
 from farm.plan.retry import Failure
 
@@ -61,19 +62,20 @@ def read_examinations(books: Books) -> None:
 def pause_if_sick(books: Books, batch_id: str) -> None:
     """Pause a batch of which too many clips have failed."""
     entry = books.clips.entry(batch_id)
-    if entry is None or not entry.is_open:
-        return
-    batch = entry.batch
-    reason = should_pause(
+    if entry is not None and entry.is_open and (reason := too_many_failed(books, entry)):
+        paused = replace(entry.batch, state=BatchState.PAUSED, reason=reason)
+        books.decide(paused, "pause", reason)
+
+
+def too_many_failed(books: Books, entry: Entry) -> str:
+    """Why a batch's failed clips are a reason to pause it; empty: they are none."""
+    return should_pause(
         entry.failed,
         entry.clips,
-        batch.failures_max,
+        entry.batch.failures_max,
         books.policy,
-        forgiven=batch.failures_forgiven,
+        forgiven=entry.batch.failures_forgiven,
     )
-    if reason:
-        paused = replace(batch, state=BatchState.PAUSED, reason=reason)
-        books.decide(paused, "pause", reason)
 
 
 def examination_number(books: Books) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from farm.domain.batch import Batch, BatchState, Budget
 from farm.domain.clip import Clip
@@ -13,6 +13,9 @@ from farm.plan.board import Lease
 
 if TYPE_CHECKING:
     from farm.coordinator.books import Books
+
+NEAR: Final = 0.9
+"""A batch that has used this part of a budget is near it."""
 
 
 def chunk(
@@ -55,15 +58,38 @@ def wasted(books: Books, clip: Clip, lease: Lease | None, card_id: str, now: flo
     chunk(books, clip, card_id, seconds=seconds, lanes=0)
 
 
-def over_budget(books: Books, batch: Batch) -> str:
-    """Why a batch may not go on, with the remedy; empty: it may."""
-    budget, spent = batch.budget, books.spent(batch)
+def budget_used(books: Books, batch: Batch) -> float:
+    """The part of a batch's budget that is used, of its caps the one that ends first; 0 is none."""
+    parts = (used / cap if cap > 0 else 1.0 for _, _, cap, used in _caps(books, batch))
+    return max(parts, default=0.0)
+
+
+def _caps(books: Books, batch: Batch) -> Iterator[tuple[str, str, float, float]]:
+    """Of each cap that a batch has: name, what it is in, how much, and how much is used."""
+    budget = batch.budget
+    if budget == Budget():
+        return
+    spent = books.spent(batch)
     for name, what, cap, used in (
         ("money", books.tariff.currency, budget.money, spent.money),
         ("hours", "card hours", budget.hours, spent.hours),
         ("kwh", "kWh", budget.kilowatt_hours, spent.kilowatt_hours),
     ):
-        if cap is not None and used >= cap:
+        if cap is not None:
+            yield name, what, cap, used
+
+
+def lost(books: Books, clip: Clip) -> None:
+    """Count the same of a clip that is taken back from the card that holds it."""
+    lease, holder = books.clips.leases.get(clip.clip_id), clip.holder
+    if holder is not None:
+        wasted(books, clip, lease, holder.card_id, books.clock.monotonic())
+
+
+def over_budget(books: Books, batch: Batch) -> str:
+    """Why a batch may not go on, with the remedy; empty: it may."""
+    for name, what, cap, used in _caps(books, batch):
+        if used >= cap:
             return (
                 f"budget reached: {used:.4g} of {cap:g} {what}: "
                 f"`farm amend {batch.batch_id} --budget {name}={1.5 * max(cap, used):.3g}`, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -40,6 +41,16 @@ STRICTNESS = tuple(Standing)
 def stricter(one: Standing, other: Standing) -> Standing:
     """Of a node's standing and its card's, the one that counts."""
     return max(one, other, key=STRICTNESS.index)
+
+
+RACK_TAG = "rack="
+"""A card's tag that begins so names the rack that its machine stands in."""
+
+
+def rack_of(tags: Iterable[str]) -> str:
+    """What the first of them that names a rack says; empty where none does."""
+    named = (tag.removeprefix(RACK_TAG) for tag in tags if tag.startswith(RACK_TAG))
+    return next(named, "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

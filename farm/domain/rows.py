@@ -292,7 +292,7 @@ class RowChecker:
         if self._tokens is None:
             return
         for field in ("prompt", "negative_prompt", "schedule"):
-            if field in self._set:
+            if field in self._set and self.look is None:
                 continue
             if field == "schedule":
                 texts = [

@@ -53,8 +53,8 @@ class SavedLook:
         return pinned
 
     def prompt(self, text: str) -> str:
-        """A row's prompt under this look."""
-        if not self.prompt_prefix or text.startswith(self.prompt_prefix):
+        """A prompt under this look; one that is missing stays so."""
+        if not text or not self.prompt_prefix or text.startswith(self.prompt_prefix):
             return text
         return f"{self.prompt_prefix.rstrip()} {text}"
 
@@ -78,6 +78,10 @@ def settle_look(
         spec[field] = value
     if "prompt" in spec:
         spec["prompt"] = look.prompt(spec["prompt"])
+    if "schedule" in spec:
+        spec["schedule"] = tuple(
+            replace(each, prompt=look.prompt(each.prompt)) for each in spec["schedule"]
+        )
 
 
 def look_for(

@@ -31,6 +31,8 @@ from farm.fleet_ray.placement import Placement
 from farm.fleet_ray.settings import HeadSettings
 from farm.plan.economics import seconds_per_frame
 from farm.plan.picture import Picture
+from heliostat.logs.setup import add_fields, configure
+from heliostat.traces import spans_of
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
@@ -59,8 +61,8 @@ class CoordinatorActor:
     """Runs in Ray as `coordinator`; what crosses this border are bytes and plain records."""
 
     def __init__(self, data_dir: str) -> None:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
         settings = HeadSettings.load(Path(data_dir))
+        configure("coordinator", file=settings.log_file("coordinator"), level=settings.log_level)
         shape = model_shape(settings.model) if settings.renderer == "helios" else None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._coordinator = Coordinator(
@@ -71,6 +73,8 @@ class CoordinatorActor:
             ),
             tariff=settings.tariff,
         )
+        add_fields(epoch=self._coordinator.epoch)
+        self._coordinator.trace(spans_of("coordinator"))
         logger.info("coordinator of epoch %d", self._coordinator.epoch)
         gc.freeze()  # as in the gateway
         loop = asyncio.get_running_loop()
@@ -145,6 +149,16 @@ class CoordinatorActor:
         answer = await self._call(lambda: self._coordinator.why(subject))
         return answer.SerializeToString()
 
+    async def ask_logs(self, question: bytes, cards: Sequence[str]) -> int:
+        """See `CoordinatorLink.ask_logs`."""
+        parsed = node_pb.LogQuestion.FromString(question)
+        return await self._call(lambda: self._coordinator.ask_logs(parsed, cards))
+
+    async def log_answers(self, number: int) -> dict[str, bytes]:
+        """See `CoordinatorLink.log_answers`."""
+        answers = await self._call(lambda: dict(self._coordinator.log_answers(number)))
+        return {card_id: page.SerializeToString() for card_id, page in answers.items()}
+
     async def picture(self) -> Picture:
         """See `CoordinatorLink.picture`."""
         return await self._call(self._coordinator.picture)
@@ -161,7 +175,7 @@ class CoordinatorActor:
         count = await self._call(
             lambda: self._coordinator.lost(card_id, incarnation, reason, for_good=for_good)
         )
-        logger.warning("card %s lost %d leases: %s", card_id, count, reason)
+        logger.warning("%d leases lost: %s", count, reason, extra={"card_id": card_id})
 
     async def _tick_for_ever(self) -> None:
         while True:

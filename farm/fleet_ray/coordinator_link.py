@@ -93,6 +93,16 @@ class RayCoordinatorLink:
         answer: bytes = await self._call("why", subject)
         return answer
 
+    async def ask_logs(self, question: bytes, cards: Sequence[str]) -> int:
+        """See `CoordinatorLink.ask_logs`."""
+        number: int = await self._call("ask_logs", question, list(cards))
+        return number
+
+    async def log_answers(self, number: int) -> dict[str, bytes]:
+        """See `CoordinatorLink.log_answers`."""
+        answers: dict[str, bytes] = await self._call("log_answers", number)
+        return answers
+
     async def picture(self) -> Picture:
         """See `CoordinatorLink.picture`."""
         picture: Picture = await self._call("picture")

@@ -20,7 +20,9 @@ from farm.gateway.server import Gateway
 from farm.gateway.settings import GatewaySettings
 from farm.objects.probe import probe
 from farm.objects.s3 import S3ObjectStore
+from farm.plan.money.comparators import comparators_of
 from farm.store.ledger import open_ledger
+from heliostat.logs.setup import configure
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +33,8 @@ class GatewayActor:
     """Runs in Ray as `gateway`."""
 
     def __init__(self, data_dir: str) -> None:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-        self._settings = HeadSettings.load(Path(data_dir))
+        settings = self._settings = HeadSettings.load(Path(data_dir))
+        configure("gateway", file=settings.log_file("gateway"), level=settings.log_level)
         self._started = asyncio.get_running_loop().create_task(self._start())
 
     async def serving(self) -> None:
@@ -73,11 +75,13 @@ class GatewayActor:
                 inputs=settings.input_directories,
                 roots=roots_of(settings.roots),
                 deliveries=settings.deliveries,
+                logs=settings.logs,
                 loras=settings.loras is not None,
                 model_dir=settings.model,
                 model=shape,
                 baseline=settings.compared_with,
                 tariff=settings.tariff,
+                comparators=comparators_of(settings.comparators),
                 notices=NoticeSettings(
                     secret=keys.notices_secret,
                     webhook=keys.notices_webhook,
@@ -102,5 +106,8 @@ class GatewayActor:
         store.ensure_bucket()
         enforced = probe(store)
         for name, holds, meaning in enforced.rows():
-            logger.info("object store: %s %s (%s)", "yes" if holds else "NO ", name, meaning)
+            if holds:
+                logger.info("object store: yes %s", name)
+            else:
+                logger.warning("object store: NO  %s (%s)", name, meaning)
         return S3ObjectStore(s3_settings(self._settings, keys), rehash=enforced.rehash)

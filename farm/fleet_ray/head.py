@@ -22,11 +22,13 @@ from farm.fleet_ray.processes import sweep
 from farm.fleet_ray.settings import MARKER_VARIABLE, PORTS, HeadSettings
 from farm.fleet_ray.state import FarmState, read_state
 from farm.fleet_ray.tls import ensure_certificate, own_addresses
+from heliostat.logs.reading import fields_of
 
 UP_SECONDS = 180.0
 DOWN_SECONDS = 30.0
 REDIS_SECONDS = 5.0
-HEAD_LOG = "supervisor.log"
+HEAD_LOG, HEAD_OUTPUT = "supervisor.jsonl", "supervisor.log"
+"""What the supervisor logs, and what else comes out of it."""
 LOG_OF_STAGE = {"starting ray": "ray.log", "starting coordinator and gateway": "launch.log"}
 
 
@@ -81,7 +83,7 @@ def down(settings: HeadSettings) -> bool:
 
 
 def _start_supervisor(settings: HeadSettings) -> None:
-    with (settings.logs / HEAD_LOG).open("ab") as log:
+    with (settings.logs / HEAD_OUTPUT).open("ab") as log:
         subprocess.Popen(
             [sys.executable, "-P", "-m", "farm.fleet_ray.supervisor", str(settings.data_dir)],
             stdin=subprocess.DEVNULL,
@@ -115,7 +117,7 @@ def _last_words(log: Path) -> str:
     with contextlib.suppress(OSError):
         lines = log.read_text(errors="replace").strip().splitlines()
         if lines:
-            return f"the last line of {log}: {lines[-1]}"
+            return f"the last line of {log}: {fields_of(lines[-1])['event']}"
     return f"see {log}"
 
 

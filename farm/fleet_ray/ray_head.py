@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from farm.fleet_ray.settings import HeadSettings, Secrets
+from heliostat.logs.settings import ENDPOINT_VARIABLE, LEVEL_VARIABLE
 
 NODE_VARIABLE: Final = "HELIOSTAT_NODE"
 """Names the file of a node's settings; its agents read it (`node_agent.cluster.settings`)."""
@@ -48,6 +49,8 @@ def environment(settings: HeadSettings) -> dict[str, str]:
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         "PYTHONUNBUFFERED": "1",
         NODE_VARIABLE: str(settings.data_dir / "node" / "node.json"),
+        LEVEL_VARIABLE: settings.log_level,
+        **({ENDPOINT_VARIABLE: settings.traces_endpoint} if settings.traces_endpoint else {}),
     }
 
 

@@ -19,7 +19,7 @@ from farm.fleet_ray.private_file import write_private
 from farm.objects.embedded import generate_keys
 from farm.objects.s3 import S3Settings
 from farm.plan.economics import Baseline, own_baseline
-from farm.plan.tariff import Tariff, parse_cloud, parse_prices
+from farm.plan.tariff import Tariff, tariff_of
 
 MARKER_VARIABLE: Final = "HELIOSTAT_FARM_MARKER"
 """Every process of a farm carries it in its environment, so that none is ever left behind."""
@@ -92,15 +92,21 @@ class HeadSettings:
     card_prices: str = ""
     card_years: float = 3.0
     card_watts: float = 65.0
+    host_price: float = 350.0
     h100_hour_price: float = 2.5
     cloud_prices: str = "2,4,8"
     cloud_second_price: float = 0.0
+    comparators: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What else the fleet is compared with: name → what differs from the defaults."""
     mark_seam_flicker: float = 4.0
     """Beyond these, signals of quality mark a take; `thresholds` is how cards get them."""
     mark_black_frames: int = 12
     mark_frozen_frames: int = 12
     mark_over_saturation: float = 0.25
     mark_drift: float = 0.15
+    log_level: str = "info"
+    traces_endpoint: str = ""
+    """Where OpenTelemetry's spans go, by OTLP over HTTP; empty is as the environment says."""
     tls_certificate: Path | None = None
     """PEM; None off loopback: the farm makes its own."""
     tls_key: Path | None = None
@@ -180,6 +186,10 @@ class HeadSettings:
         """Where processes write what they have to say."""
         return self.data_dir / "logs"
 
+    def log_file(self, component: str) -> Path:
+        """Where a process of the head logs."""
+        return self.logs / f"{component}.jsonl"
+
     @property
     def state_path(self) -> Path:
         """What a running farm tells its clients."""
@@ -194,16 +204,7 @@ class HeadSettings:
     @property
     def tariff(self) -> Tariff:
         """What cards, electricity, H100s and clouds cost."""
-        return Tariff(
-            currency=self.currency,
-            electricity_price=self.electricity_price,
-            card_prices=parse_prices(self.card_prices),
-            card_years=self.card_years,
-            card_watts=self.card_watts,
-            h100_hour_price=self.h100_hour_price,
-            cloud_prices=parse_cloud(self.cloud_prices),
-            cloud_second_price=self.cloud_second_price,
-        )
+        return tariff_of(self)
 
     @property
     def thresholds(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from farm.fleet_ray.ray_head import environment
 from farm.fleet_ray.settings import MARKER_VARIABLE, HeadSettings, Secrets
 from farm.fleet_ray.state import FarmState, write_state
 from farm.objects.embedded import EmbeddedSettings, EmbeddedStore
+from heliostat.logs.setup import configure
 
 logger = logging.getLogger("farm.supervisor")
 
@@ -156,8 +157,8 @@ class Supervisor:
 
 def main() -> None:
     """Run a farm's head in the foreground; a second one for the same farm leaves at once."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     settings = HeadSettings.load(Path(sys.argv[1]))
+    configure("supervisor", file=settings.log_file("supervisor"), level=settings.log_level)
     os.environ[MARKER_VARIABLE] = settings.marker
     settings.logs.mkdir(parents=True, exist_ok=True)
     lock = (settings.data_dir / "head.lock").open("w")
@@ -166,7 +167,11 @@ def main() -> None:
     except BlockingIOError:
         logger.error("this farm's head is running already")
         sys.exit(ALREADY_RUNNING)
-    Supervisor(settings).run()
+    try:
+        Supervisor(settings).run()
+    except Exception:
+        logger.exception("the supervisor broke")
+        raise
 
 
 if __name__ == "__main__":

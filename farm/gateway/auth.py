@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -53,11 +54,23 @@ def shows_token(authorization: bytes, token: bytes) -> bool:
     return is_bearer and hmac.compare_digest(authorization[len(_SCHEME) :].strip(), token)
 
 
+def shows_password(authorization: bytes, token: bytes) -> bool:
+    """Whether it is HTTP Basic with the token as the password, which browsers ask for."""
+    scheme, _, encoded = authorization.partition(b" ")
+    if scheme.lower() != b"basic":
+        return False
+    try:
+        told = base64.b64decode(encoded.strip(), validate=True)
+    except ValueError:
+        return False
+    return hmac.compare_digest(told.partition(b":")[2], token)
+
+
 def no_valid_token() -> Unauthenticated:
     """What a caller is told that shows no token, or a wrong one."""
     return Unauthenticated(
         "no valid API token: send `authorization: Bearer TOKEN`; a local farm's token is in "
-        "secrets/api-token of its data directory"
+        "secrets/api_token of its data directory"
     )
 
 

@@ -109,6 +109,17 @@ class CoordinatorLink(Protocol):
         """
         ...
 
+    async def ask_logs(self, question: bytes, cards: Sequence[str]) -> int:
+        """Ask cards for lines of their logs by a serialized `LogQuestion`; returns its number.
+
+        Raises `TooManyQuestions`.
+        """
+        ...
+
+    async def log_answers(self, number: int) -> dict[str, bytes]:
+        """A serialized `LogPage` of each card that has answered."""
+        ...
+
     async def picture(self) -> Picture:
         """What quotes are made from."""
         ...

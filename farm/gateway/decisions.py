@@ -11,6 +11,7 @@ from farm.coordinator import asked
 from farm.domain.errors import BadDecision, NotFound
 from farm.domain.ledger import RequestRow
 from farm.domain.row_parts import too_many_tokens
+from farm.domain.saved_look import look_for
 from farm.domain.tokens import TokenLimit
 from farm.domain.values import BadValue, prose
 from farm.gateway.deliveries import check_delivery
@@ -140,10 +141,10 @@ class BatchDecisions(BatchServiceServicer):
         batch = await self._desk.batch(batch_named(request.batch_id))
 
         def check() -> Message:
-            self._check_prompt(asked.mark_of(request).prompt)
             to_send = batch_pb.SteerRequest()
             to_send.CopyFrom(request)
             to_send.batch_id = batch.batch_id
+            to_send.prompt = self._prompt(asked.mark_of(request).prompt, batch.look)
             ids = self._ids(batch.batch_id, request.clips)
             to_send.clips[:] = dict.fromkeys(ids[name] for name in request.clips)
             return to_send
@@ -176,15 +177,20 @@ class BatchDecisions(BatchServiceServicer):
             clips=answer.result, batch=await self._desk.batch(batch.batch_id)
         )
 
-    def _check_prompt(self, prompt: str) -> None:
-        """Raise `BadDecision` for one that no row could have."""
-        limits = self._desk.row_limits
+    def _prompt(self, text: str, look: str) -> str:
+        """A prompt as a row of a batch with this look may have it. Raises `BadDecision`."""
+        desk = self._desk
+        kept_to = look_for(look, "", "", {each.name: each for each in desk.ledger.saved_looks()})
+        most = desk.row_limits.prompt_tokens_max
         try:
-            prose(prompt, limits)
-            if over := TokenLimit(self._desk.count_tokens, limits.prompt_tokens_max).over([prompt]):
-                raise too_many_tokens(over[0], limits.prompt_tokens_max)
+            prompt = prose(text, desk.row_limits)
+            if kept_to is not None:
+                prompt = kept_to.prompt(prompt)
+            if over := TokenLimit(desk.count_tokens, most).over([prompt]):
+                raise too_many_tokens(over[0], most)
         except BadValue as bad:
             raise BadDecision(f"{bad.what}: {bad.remedy}") from None
+        return prompt
 
     def _ids(self, batch_id: str, names: Collection[str]) -> dict[str, str]:
         """Name or id → id. Raises `NotFound`, naming the clips that the batch does not have."""

@@ -19,6 +19,7 @@ from farm.gateway.inputs import InputDesk
 from farm.gateway.settings import Limits
 from farm.gateway.threads import Threads
 from farm.gateway.views import batch_views
+from farm.plan.money.comparators import Comparator
 from farm.plan.quote import Rates
 from farm.ports import Ledger, ObjectStore
 from heliostat.v1 import types_pb2 as types_pb
@@ -42,8 +43,12 @@ class Desk:
     count_tokens: CountTokens
     rates: Rates
     """By what work becomes time and money."""
+    comparators: tuple[Comparator, ...]
+    """What the fleet is compared with, beside its baseline."""
     deliveries: tuple[Path, ...]
     """Directories that takes may be delivered to."""
+    logs: Path | None
+    """Where the head's processes log; None: not here."""
     places: asyncio.Semaphore
     """Of submissions that are read at once."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

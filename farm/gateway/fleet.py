@@ -6,15 +6,17 @@ from google.protobuf.message import Message
 
 from farm.coordinator import asked
 from farm.gateway.decisions import decide
+from farm.gateway.economics import Economics
 from farm.gateway.fleet_rows import circuit_views, limit_views, node_views, project_views
 from farm.gateway.grpc_errors import Context, unary
+from farm.gateway.logs import read_logs
 from farm.gateway.usage import UsageCalls
 from farm.gateway.views import fleet_event_view
 from farm.gateway.why import answer
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
 
 
-class FleetService(UsageCalls):
+class FleetService(UsageCalls, Economics):
     """The calls of `fleet_service.proto`."""
 
     @unary
@@ -154,3 +156,10 @@ class FleetService(UsageCalls):
         size = min(request.page_size, limits.page_max) or limits.page_default
         rows = await self._desk.threads.run(ledger.fleet_events, request.target, limit=size)
         return fleet_pb.ListFleetEventsResponse(events=[fleet_event_view(row) for row in rows])
+
+    @unary
+    async def ReadLogs(  # noqa: N802
+        self, request: fleet_pb.ReadLogsRequest, _context: Context
+    ) -> fleet_pb.ReadLogsResponse:
+        """Lines of the logs of head and nodes."""
+        return await read_logs(self._desk, request)

@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from farm.domain.clip import Work
+from farm.domain.clip import ClipState, Work
 from farm.gateway.coordinator_link import CoordinatorLink, CoordinatorUnavailable
 from farm.gateway.settings import GatewaySettings
 from farm.gateway.threads import Threads
@@ -28,6 +28,8 @@ class Fleet:
     cards: list[types_pb.Card]
     basis: Basis
     """Of the H100 equivalents: PUBLISHED only while all that is rendered is what was published."""
+    projects: tuple[str, ...] = ()
+    """All of them, by name."""
 
 
 class FleetView:
@@ -69,12 +71,18 @@ class FleetView:
         data, cards_data = await self._link.fleet()
         view = fleet_pb.GetFleetResponse.FromString(data)
         cards = [types_pb.Card.FromString(card) for card in cards_data]
-        view.clips.CopyFrom(counts_view(await self._threads.run(self._ledger.clip_counts)))
+        counts, projects = await self._threads.run(self._read)
+        view.clips.CopyFrom(counts_view(counts))
         await self._learn_works([clip_id for card in cards for clip_id in card.clip_ids])
         if not view.HasField("baseline"):
             view.baseline.CopyFrom(baseline_view(self._settings.baseline))
         view.h100_equivalents_basis = self._basis.value
-        return Fleet(view, cards, self._basis)
+        return Fleet(view, cards, self._basis, projects)
+
+    def _read(self) -> tuple[dict[ClipState, int], tuple[str, ...]]:
+        """What the ledger adds: clips by state, and all projects."""
+        projects = tuple(project.name for project in self._ledger.projects())
+        return self._ledger.clip_counts(), projects
 
     async def _learn_works(self, clip_ids: list[str]) -> None:
         """See whether what is in render now is the work that the baseline was published for."""

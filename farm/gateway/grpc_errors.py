@@ -12,6 +12,7 @@ import grpc.aio
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
+from farm.coordinator.questions import TooManyQuestions
 from farm.domain.errors import (
     AmbiguousName,
     BadDecision,
@@ -89,6 +90,7 @@ _CODES: Final[tuple[tuple[type[FarmError], grpc.StatusCode], ...]] = (
     (TooSlow, grpc.StatusCode.DEADLINE_EXCEEDED),
     (Stopping, grpc.StatusCode.UNAVAILABLE),
     (GatewayBusy, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (TooManyQuestions, grpc.StatusCode.RESOURCE_EXHAUSTED),
 )
 
 

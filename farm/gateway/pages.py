@@ -1,4 +1,4 @@
-"""What a gateway serves by HTTP: `/metrics`, `/healthz`, and the API by JSON under `/v1`."""
+"""What a gateway serves by HTTP: metrics, health, the page of economics, and the API by JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -19,11 +18,12 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from farm.domain.errors import FarmError
-from farm.gateway.fleet_view import FleetView
+from farm.gateway.economics_page import PATH, EconomicsPage
+from farm.gateway.fleet_view import Fleet, FleetView
 from farm.gateway.json_api import PREFIX, TIMEOUT_HEADER, JsonApi
 from farm.gateway.json_errors import Refusal, failure
 from farm.gateway.json_events import LAST_EVENT_HEADER
-from farm.gateway.metrics import CONTENT_TYPE, FleetCollector, page
+from farm.gateway.metrics import CONTENT_TYPE, FleetPage
 from farm.gateway.threads import Threads
 
 _log = logging.getLogger(__name__)
@@ -40,16 +40,15 @@ class Pages:
 
     def __init__(
         self,
-        registry: CollectorRegistry,
-        collector: FleetCollector,
+        page: FleetPage,
         fleet: FleetView,
         threads: Threads,
         api: JsonApi,
+        economics: EconomicsPage,
         origins: Sequence[str] = (),
     ) -> None:
         """`origins` are those whose pages browsers may let call the API."""
-        self._registry = registry
-        self._collector = collector
+        self._page = page
         self._fleet = fleet
         self._threads = threads
         self._api = api
@@ -65,6 +64,7 @@ class Pages:
             routes=[
                 Route("/metrics", self._metrics),
                 Route("/healthz", self._healthz),
+                Route(PATH, economics.answer),
                 Route(f"{PREFIX}/openapi.json", self._document),
                 *api.routes,
             ],
@@ -88,15 +88,15 @@ class Pages:
         return Response(self._openapi, media_type="application/json")
 
     async def _metrics(self, _request: Request) -> Response:
+        fleet: Fleet | None = None
         try:
             async with asyncio.timeout(SCRAPE_SECONDS_MAX):
-                self._collector.show(await self._fleet.get())
+                fleet = await self._fleet.get()
         except (TimeoutError, FarmError):
-            self._collector.show(None)
+            pass
         except Exception:  # noqa: BLE001 - a page of what is known is better than none
             _log.exception("the fleet cannot be read")
-            self._collector.show(None)
-        text = await self._threads.run(page, self._registry)
+        text = await self._threads.run(self._page.write, fleet)
         return Response(text, headers={"content-type": CONTENT_TYPE})
 
 
@@ -107,7 +107,10 @@ async def _not_served(request: Request, error: Any) -> Response:
     if error.status_code == 405:
         text, reason = f"only {allow}", "METHOD_NOT_ALLOWED"
     else:
-        text, reason = f"there are /metrics, /healthz and {PREFIX}/openapi.json", "NO_SUCH_PATH"
+        text, reason = (
+            f"there are /metrics, {PATH}, /healthz and {PREFIX}/openapi.json",
+            "NO_SUCH_PATH",
+        )
     if not is_call:
         return PlainTextResponse(text + "\n", error.status_code, error.headers)
     told = f"{text}: {PREFIX}/openapi.json lists all calls" if error.status_code == 405 else text

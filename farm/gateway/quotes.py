@@ -26,7 +26,9 @@ def rates_of(settings: GatewaySettings) -> Rates:
     def cost(work: Work) -> float:
         return seconds(work) * CHUNK_FRAMES or 1.0
 
-    return Rates(tariff=settings.tariff, cost=cost, model=settings.model)
+    return Rates(
+        tariff=settings.tariff, cost=cost, model=settings.model, baseline=settings.baseline
+    )
 
 
 async def quoted(desk: Desk, ask: Ask) -> Quote:

@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import Final
 
 from farm.domain.batch import Batch, BatchState, cancelled
-from farm.domain.errors import AmbiguousName, NotFound
+from farm.domain.errors import AmbiguousName, BadDecision, NotFound
 from farm.domain.names import folded
+from farm.domain.saved_look import look_for
 from farm.domain.spec import NewClip, Origin, Problem
 from farm.domain.values import shown
 from farm.domain.versions import named
@@ -33,10 +34,12 @@ class Resubmission:
     """The batch that a submission adds to, and what becomes of each row."""
 
     def __init__(self, ledger: Ledger, target: Batch) -> None:
+        """Raises `BadDecision` where the target's look is there no more."""
         self.target = target
         self.unchanged = 0
         self.changed = 0
-        self.look = next((look for look in ledger.saved_looks() if look.name == target.look), None)
+        known = {look.name: look for look in ledger.saved_looks()}
+        self.look = look_for(target.look, "", target.project, known)
         """What its rows keep to."""
         self._ledger = ledger
         self._versions = ledger.versions(target.batch_id)
@@ -118,7 +121,11 @@ def find_target(
         for field in _OF_TARGET
         if _is_said(header, field) and not _is_same(header, field, target)
     ]
-    return Resubmission(ledger, target), problems
+    try:
+        return Resubmission(ledger, target), problems
+    except BadDecision as bad:
+        what, _, remedy = str(bad).partition(": ")
+        return None, [*problems, Problem(0, "BATCH", what, remedy)]
 
 
 def _is_said(header: batch_pb.SubmitHeader, field: str) -> bool:

@@ -6,9 +6,6 @@ from google.protobuf.message import Message
 
 from farm.coordinator.retakes import retaken
 from farm.domain.errors import BadDecision
-from farm.domain.row_parts import too_many_tokens
-from farm.domain.tokens import TokenLimit
-from farm.domain.values import BadValue, prose
 from farm.gateway.decisions import BatchDecisions, decide
 from farm.gateway.grpc_errors import Context, unary
 from farm.gateway.requests import batch_named
@@ -52,19 +49,6 @@ class Retaking(BatchDecisions):
         response = await desk.threads.run(read)
         response.batch.CopyFrom(await desk.batch(batch.batch_id))
         return response
-
-    def _prompt(self, text: str, look: str) -> str:
-        """A prompt as a row of a batch with this look may have it. Raises `BadDecision`."""
-        kept_to = [each for each in self._desk.ledger.saved_looks() if each.name == look]
-        limits, count = self._desk.row_limits, self._desk.count_tokens
-        try:
-            prompt = prose(text, limits)
-            prompt = kept_to[0].prompt(prompt) if kept_to and prompt else prompt
-            if over := TokenLimit(count, limits.prompt_tokens_max).over([prompt]):
-                raise too_many_tokens(over[0], limits.prompt_tokens_max)
-        except BadValue as bad:
-            raise BadDecision(f"{bad.what}: {bad.remedy}") from None
-        return prompt
 
     def _check_frames(self, request: batch_pb.RetakeRequest) -> None:
         most = self._desk.row_limits.frames_max

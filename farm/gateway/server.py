@@ -20,13 +20,14 @@ from farm.gateway.batches import BatchService
 from farm.gateway.coordinator_link import CoordinatorLink
 from farm.gateway.deliveries import Deliveries
 from farm.gateway.desk import Desk
+from farm.gateway.economics_page import EconomicsPage
 from farm.gateway.exchange import Exchanger
 from farm.gateway.fleet import FleetService
 from farm.gateway.fleet_view import FleetView
 from farm.gateway.http import HttpServer, bound_socket
 from farm.gateway.inputs import InputDesk
 from farm.gateway.json_api import JsonApi
-from farm.gateway.metrics import FleetCollector, Meters
+from farm.gateway.metrics import FleetPage, Meters, metered
 from farm.gateway.notifier import Notifier
 from farm.gateway.pages import Pages
 from farm.gateway.quotes import rates_of
@@ -62,6 +63,7 @@ class Gateway:
         self.http_port = 0
         self._registry = CollectorRegistry()
         self._meters = Meters(self._registry)
+        objects = metered(objects, self._registry)
         self._threads = Threads(settings.limits.read_threads, "gateway")
         self._fleet = FleetView(settings, link, ledger, self._threads)
         row_limits = _row_limits(settings)
@@ -77,20 +79,20 @@ class Gateway:
             row_limits=row_limits,
             count_tokens=load_counter(settings.model_dir),
             rates=rates_of(settings),
+            comparators=settings.comparators,
             deliveries=settings.deliveries,
+            logs=settings.logs,
             places=asyncio.Semaphore(settings.limits.submissions_max),
         )
-        self._collector = FleetCollector()
-        self._registry.register(self._collector)
         self._batches = BatchService(self._desk, self._meters)
         self._operators = FleetService(self._desk)
         servicers = {"BatchService": self._batches, "FleetService": self._operators}
         self._pages = Pages(
-            self._registry,
-            self._collector,
+            FleetPage(self._registry, settings.tariff),
             self._fleet,
             self._threads,
             JsonApi(settings, self._threads, servicers),
+            EconomicsPage(self._desk, settings.api_token),
             settings.cors_origins,
         )
         self._exchanger = Exchanger(

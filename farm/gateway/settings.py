@@ -9,6 +9,7 @@ from farm.domain.roots import Root
 from farm.gateway.notifier import NoticeSettings
 from farm.gateway.retention import Retention
 from farm.plan.economics import H100, Baseline, ModelShape
+from farm.plan.money.comparators import DEFAULTS, Comparator
 from farm.plan.tariff import Tariff
 
 
@@ -87,12 +88,16 @@ class GatewaySettings:
     """Shared storage that clips may start from files of."""
     deliveries: tuple[Path, ...] = ()
     """Directories that takes may be delivered to; none: nothing is."""
+    logs: Path | None = None
+    """Where coordinator and gateways log, a file each; None: their logs cannot be asked for."""
     loras: bool = True
     """The farm has a directory of LoRAs."""
     model: ModelShape | None = None
     """What the fleet renders with; None for test cards."""
     baseline: Baseline = H100
     tariff: Tariff = field(default_factory=Tariff)
+    comparators: tuple[Comparator, ...] = DEFAULTS
+    """What else the fleet is compared with."""
     tls_key: Path | None = None
     """PEM file; with `tls_certificate` both ports speak TLS."""
     tls_certificate: Path | None = None

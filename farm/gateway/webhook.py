@@ -81,9 +81,12 @@ class Poster:
         }
         host = urlsplit(url).hostname or "?"
         try:
-            answer = self._http.request("POST", url, body=body, headers=headers, redirect=False)
+            answer = self._http.request(
+                "POST", url, body=body, headers=headers, redirect=False, preload_content=False
+            )
         except (urllib3.exceptions.HTTPError, ValueError) as error:
             raise NotTaken(f"{host} cannot be reached ({type(error).__name__})") from None
+        answer.close()  # what it says beside its status may have no end
         if answer.status == 410:
             raise NotTaken(f"{host} is gone (410)", for_good=True)
         if not 200 <= answer.status < 300:

@@ -49,19 +49,21 @@ def id_of_subject(ledger: Ledger, subject: str) -> str:
 def _history(ledger: Ledger, kind: str, target: str) -> list[str]:
     """What happened to a clip, or was decided of a card or node, the latest first."""
     if kind == "clip":
-        return [_event_line(event) for event in ledger.clip_events(target, limit=HISTORY)]
+        return [event_line(event) for event in ledger.clip_events(target, limit=HISTORY)]
     if kind in ("card", "node"):
-        return [_decision_line(row) for row in ledger.fleet_events(target, limit=HISTORY)]
+        return [decision_line(row) for row in ledger.fleet_events(target, limit=HISTORY)]
     return []
 
 
-def _event_line(event: EventRow) -> str:
+def event_line(event: EventRow) -> str:
+    """An event of a clip, for a person."""
     where = f" on {event.card_id}" if event.card_id else ""
     attempt = f" (attempt {event.attempt})" if event.attempt else ""
     return f"{_at(event.at)} {event.kind}{where}{attempt}" + _detail(event.detail)
 
 
-def _decision_line(row: FleetEventRow) -> str:
+def decision_line(row: FleetEventRow) -> str:
+    """What was decided of the fleet, for a person."""
     return f"{_at(row.at)} {row.event.kind}" + _detail(row.event.detail)
 
 

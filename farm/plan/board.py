@@ -70,6 +70,8 @@ class Entry:
     open: int = 0
     held: int = 0
     queued: int = 0
+    queued_chunks: int = 0
+    """That are left of the queued clips."""
     queues: dict[Kind, SortedList] = field(default_factory=dict)
     chunks_left: Counter[Work] = field(default_factory=Counter)
     """Chunks that are not recorded, of open clips."""
@@ -309,6 +311,7 @@ class Board:
 
     def _enqueue(self, entry: Entry, clip: Clip) -> None:
         entry.queued += 1
+        entry.queued_chunks += clip.chunks_left
         if clip.not_before > 0:
             self._sleepers.add(clip.clip_id)
             heapq.heappush(self._asleep, (clip.not_before, clip.clip_id))
@@ -325,6 +328,7 @@ class Board:
 
     def _dequeue(self, entry: Entry, clip: Clip) -> None:
         entry.queued -= 1
+        entry.queued_chunks -= clip.chunks_left
         if clip.clip_id in self._sleepers:
             self._sleepers.discard(clip.clip_id)
             return

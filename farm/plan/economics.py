@@ -38,6 +38,9 @@ class Basis(StrEnum):
     CALIBRATED = "calibrated"
     """Estimated, and corrected by measurements."""
     ESTIMATED = "estimated"
+    """By arithmetic."""
+    ASSUMED = "assumed"
+    """Somebody's choice: a price, a share, a number of clips."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

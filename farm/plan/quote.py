@@ -30,7 +30,7 @@ from farm.domain.quote import Quote, Range
 from farm.domain.spec import NewClip
 from farm.plan.card_table import card_of
 from farm.plan.card_time import Profile, Run, offloaded, predict
-from farm.plan.economics import H100, Basis, ModelShape, seconds_per_frame
+from farm.plan.economics import H100, Baseline, Basis, ModelShape, seconds_per_frame
 from farm.plan.forecast import Forecast
 from farm.plan.picture import BatchSeen, Picture, Sizes
 from farm.plan.seating import Paced, fits, forecast, paced, take_gap
@@ -78,6 +78,8 @@ class Rates:
     """Of a chunk, in the units of paces."""
     model: ModelShape | None
     """What the fleet renders with; None for test cards."""
+    baseline: Baseline = H100
+    """What the fleet is compared with, whose seconds are the units of cost."""
 
 
 class Tally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
 from farm.plan.card_table import CARDS
 
@@ -44,6 +44,9 @@ class Tariff:
     """Over which a card's price is spread, at work for all of their hours."""
     card_watts: float = 65.0
     """Of a card that does not say what it draws, nor is known by its type: a CPU slot."""
+    host_price: float = 350.0
+    """Of the machine around one card: board, CPU, RAM, power supply, its share where a machine
+    holds several. Assumed."""
     h100_hour_price: float = 2.5
     """Of one rented by the hour."""
     cloud_prices: tuple[float, float, float] = (2.0, 4.0, 8.0)
@@ -75,6 +78,44 @@ class Tariff:
         if self.cloud_second_price > 0:
             average = frames / CLOUD_FPS * self.cloud_second_price
         return average, min(low, average), max(high, average)
+
+
+class TariffSettings(Protocol):
+    """Settings that name prices, each as `Tariff` has it."""
+
+    @property
+    def currency(self) -> str: ...  # noqa: D102 - as in Tariff, here as below
+    @property
+    def electricity_price(self) -> float: ...  # noqa: D102
+    @property
+    def card_prices(self) -> str: ...  # noqa: D102
+    @property
+    def card_years(self) -> float: ...  # noqa: D102
+    @property
+    def card_watts(self) -> float: ...  # noqa: D102
+    @property
+    def host_price(self) -> float: ...  # noqa: D102
+    @property
+    def h100_hour_price(self) -> float: ...  # noqa: D102
+    @property
+    def cloud_prices(self) -> str: ...  # noqa: D102
+    @property
+    def cloud_second_price(self) -> float: ...  # noqa: D102
+
+
+def tariff_of(settings: TariffSettings) -> Tariff:
+    """The prices that settings name. Raises `ValueError` for what is no price."""
+    return Tariff(
+        currency=settings.currency,
+        electricity_price=settings.electricity_price,
+        card_prices=parse_prices(settings.card_prices),
+        card_years=settings.card_years,
+        card_watts=settings.card_watts,
+        host_price=settings.host_price,
+        h100_hour_price=settings.h100_hour_price,
+        cloud_prices=parse_cloud(settings.cloud_prices),
+        cloud_second_price=settings.cloud_second_price,
+    )
 
 
 def parse_prices(text: str) -> dict[str, float]:

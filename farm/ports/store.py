@@ -13,6 +13,7 @@ from farm.domain.ledger import (
     ChunkRow,
     ClipRow,
     Commit,
+    EventRow,
     Released,
     RequestRow,
     Steer,
@@ -63,6 +64,10 @@ class Store(Protocol):
 
     def totals(self) -> Totals:
         """The farm's counters."""
+        ...
+
+    def free_bytes(self) -> int | None:
+        """Room where the ledger's file lies; None for a database of another machine's."""
         ...
 
     def cards(self) -> list[CardRow]:
@@ -129,6 +134,10 @@ class Store(Protocol):
 
         Raises `Fenced`, or `StaleWrite` when a clip is no longer as `before` says.
         """
+        ...
+
+    def clip_events(self, clip_id: str, *, limit: int) -> list[EventRow]:
+        """The latest events of a clip, the newest first."""
         ...
 
     def release(

@@ -248,18 +248,6 @@ class SqlLedger(SmallReads):
         with self._engine.begin() as connection:
             return [read_batch(row) for row in connection.execute(query)]
 
-    def clip_events(self, clip_id: str, *, limit: int) -> list[EventRow]:
-        """The latest events of a clip, the newest first."""
-        query = (
-            select(t.events, t.clips.c.name)
-            .join(t.clips, t.clips.c.clip_id == t.events.c.clip_id)
-            .where(t.events.c.clip_id == clip_id)
-            .order_by(t.events.c.sequence.desc())
-            .limit(limit)
-        )
-        with self._engine.begin() as connection:
-            return [read_event(row) for row in connection.execute(query)]
-
     def fleet_events(self, target: str, *, limit: int) -> list[FleetEventRow]:
         """The latest decisions about a node or card (of all: ""), the newest first."""
         with self._engine.begin() as connection:

@@ -7,14 +7,14 @@ from collections.abc import Collection
 from sqlalchemy import Engine, select
 
 from farm.domain.fleet import Circuit, Node
-from farm.domain.ledger import RequestRow
+from farm.domain.ledger import EventRow, RequestRow
 from farm.domain.project import Limit, Look, Project
 from farm.domain.saved_look import SavedLook
 from farm.domain.usage import UsageRow
 from farm.domain.work import ClipWork
 from farm.store import plan_rows, usage, work
 from farm.store import tables as t
-from farm.store.rows import read_request
+from farm.store.rows import read_event, read_request
 
 
 class SmallReads:
@@ -87,3 +87,15 @@ class SmallReads:
         """What a request_id was answered with."""
         with self._reads.begin() as connection:
             return read_request(connection, request_id)
+
+    def clip_events(self, clip_id: str, *, limit: int) -> list[EventRow]:
+        """The latest events of a clip, the newest first."""
+        query = (
+            select(t.events, t.clips.c.name)
+            .join(t.clips, t.clips.c.clip_id == t.events.c.clip_id)
+            .where(t.events.c.clip_id == clip_id)
+            .order_by(t.events.c.sequence.desc())
+            .limit(limit)
+        )
+        with self._reads.begin() as connection:
+            return [read_event(row) for row in connection.execute(query)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
@@ -35,7 +35,10 @@ _URL: Final = make_url("sqlite://")
 _COMPILED: Final[LRUCache[Any, Any]] = LRUCache(1_000)
 """Statements as they were compiled, for all engines of this process: to compile each of them anew
 takes longer than a small ledger's whole life."""
-_OPTIONS: Final = {"compiled_cache": _COMPILED}
+_ENGINE: Final[Mapping[str, Any]] = {
+    "execution_options": {"compiled_cache": _COMPILED},
+    "hide_parameters": True,  # errors are logged, prompts are not
+}
 
 WAL_BYTES_MAX: Final = 64 << 20
 """A checkpoint cuts the log back to this size; a large batch makes it longer for a while."""
@@ -87,7 +90,7 @@ def reader_engine(path: Path) -> Engine:
 
 def reading(engine: Engine) -> Engine:
     """A writer's connections, with transactions that only read."""
-    return Engine(engine.pool, _dialect(_Reading), _URL, execution_options=_OPTIONS)
+    return Engine(engine.pool, _dialect(_Reading), _URL, **_ENGINE)
 
 
 @contextmanager
@@ -149,7 +152,7 @@ def _dialect(kind: type[SQLiteDialect_pysqlite]) -> SQLiteDialect_pysqlite:
 
 
 def _engine(connect: Callable[[], Any], dialect: Dialect) -> Engine:
-    return Engine(QueuePool(connect, dialect=dialect), dialect, _URL, execution_options=_OPTIONS)
+    return Engine(QueuePool(connect, dialect=dialect), dialect, _URL, **_ENGINE)
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

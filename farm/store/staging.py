@@ -222,6 +222,7 @@ def publish(
     versions.give_takes(connection, at, batch_id, 1)
     _submit_clips(connection, epoch, at, batch_id, 1)
     _insert_tallies.run(connection, _counted(connection, batch_id, 1))
+    versions.note_end(connection, epoch, at, batch_id)
 
 
 def delete_staged(connection: Connection, batch_id: str | None = None) -> int:
@@ -276,6 +277,7 @@ def _join(connection: Connection, epoch: int, at: float, batch_id: str, target: 
     versions.give_takes(connection, at, target, first)
     _submit_clips(connection, epoch, at, target, first)
     add_tallies(connection, _counted(connection, target, first))
+    versions.note_end(connection, epoch, at, target)
 
 
 def _text_values(clip_id: str, clip: NewClip) -> Values:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -33,7 +34,7 @@ from farm.failpoints import reach
 from farm.ports import Store
 from farm.store import commits, plan_rows, retention, staging
 from farm.store import tables as t
-from farm.store.engine import reading, writer_engine
+from farm.store.engine import place_of, reading, writer_engine
 from farm.store.ledger import SqlLedger
 from farm.store.notices import read_notices, write_outcomes
 from farm.store.rows import (
@@ -57,20 +58,23 @@ def open_store(url_or_path: str | Path, *, durable: bool = True) -> SqlStore:
     Raises `LedgerRefused` for what is not a ledger, or one from a newer version, and
     `LedgerUnavailable`.
     """
+    place = place_of(url_or_path)
     engine = writer_engine(url_or_path, durable=durable)
     try:
         upgrade(engine)
     except BaseException:
         engine.dispose()
         raise
-    return SqlStore(engine)
+    return SqlStore(engine, place if isinstance(place, Path) else None)
 
 
 class SqlStore(SmallReads):
     """`farm.ports.Store` over a SQL database. Calls may come from several threads."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, file: Path | None = None) -> None:
+        """`file` is None for a database of another machine's."""
         self._engine = engine
+        self._file = file
         self._reads = reading(engine)
         self._ledger = SqlLedger(self._reads)
 
@@ -128,6 +132,12 @@ class SqlStore(SmallReads):
         columns = [column for column in t.totals.c if column.name != "id"]
         with self._reads.begin() as connection:
             return Totals(**connection.execute(select(*columns)).one()._mapping)
+
+    def free_bytes(self) -> int | None:
+        """Room where the ledger's file lies; None where that is not known."""
+        with suppress(OSError):
+            return None if self._file is None else shutil.disk_usage(self._file.parent).free
+        return None
 
     def cards(self) -> list[CardRow]:
         """Every card that was ever heard of, by id."""

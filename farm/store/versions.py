@@ -8,6 +8,7 @@ object is still needed looks at the clip's relatives, and at nothing else.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -22,12 +23,13 @@ from sqlalchemy import (
     update,
 )
 
-from farm.domain.clip import ClipState
+from farm.domain.clip import ENDED, ClipState
 from farm.domain.errors import StaleWrite
-from farm.domain.ledger import AddedClip, Reusable
+from farm.domain.ledger import AddedClip, BatchChange, Reusable
+from farm.plan.promise import kept
 from farm.store import tables as t
-from farm.store.commits import BLOCK, blocks
-from farm.store.rows import CHUNK_OBJECTS
+from farm.store.commits import BLOCK, blocks, write_batches
+from farm.store.rows import CHUNK_OBJECTS, read_batch
 
 REUSE: Final = "reuse"
 
@@ -123,6 +125,26 @@ def give_takes(connection: Connection, at: float, batch_id: str, first: int) -> 
         .where(*reusing, ~take.exists())
         .values(origin_kind="", origin_clip=None, origin_chunks=0)
     )
+
+
+def note_end(connection: Connection, epoch: int, at: float, batch_id: str) -> None:
+    """Write down that a batch has ended where takes that were there make up all that it lacked.
+
+    Its event and its notice are those of a batch whose last clip has ended.
+    """
+    counted = select(t.tallies.c.state).where(
+        t.tallies.c.batch_id == batch_id, t.tallies.c.clips > 0
+    )
+    states = {ClipState(state) for state in connection.scalars(counted)}
+    if not states <= ENDED:
+        return
+    batch = read_batch(
+        connection.execute(select(t.batches).where(t.batches.c.batch_id == batch_id)).one()
+    )
+    kind = "failed" if ClipState.FAILED in states else "done"
+    detail = kept(batch.promise, batch.spent, at)
+    change = BatchChange(replace(batch, ended_at=at), kind, detail)
+    write_batches(connection, epoch, at, [change])
 
 
 def relatives(connection: Connection, clip_id: str) -> set[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Final
 
+from heliostat.logs.settings import LEVELS
 from node_agent.cluster.errors import JoinError
 from node_agent.cluster.ray_node import CardFacts, label_word
 from node_agent.cluster.settings import NodeSettings
@@ -42,6 +43,8 @@ DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType(
         "tags": (),
         "idle_unload_seconds": 0.0,
         "spool": "~/.heliostat/spool",
+        "log_level": "",
+        "traces_endpoint": "",
     }
 )
 """What neither a flag nor the node's file says."""
@@ -93,6 +96,8 @@ def settings_of(
         )
     if said["profile"] is not None and said["profile"] not in PROFILES:
         raise JoinError(f"there is no profile {said['profile']!r}: {', '.join(PROFILES)}")
+    if said["log_level"] not in ("", *LEVELS):
+        raise JoinError(f"there is no log_level {said['log_level']!r}: {', '.join(LEVELS)}")
     return NodeSettings(
         directory=directory,
         spool=absolute(said["spool"]),
@@ -112,6 +117,8 @@ def settings_of(
         tags=tuple(said["tags"]),
         idle_unload_seconds=said["idle_unload_seconds"],
         node_file=file,
+        log_level=said["log_level"],
+        traces_endpoint=said["traces_endpoint"],
     )
 
 

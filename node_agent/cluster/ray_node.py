@@ -86,7 +86,8 @@ class Head:
 
 def environment(settings: NodeSettings, token: str) -> dict[str, str]:
     """What this node's Ray, and with it its agents, have in their environment."""
-    return {**ENVIRONMENT, "RAY_AUTH_TOKEN": token, NODE_VARIABLE: str(settings.path)}
+    own = {"RAY_AUTH_TOKEN": token, NODE_VARIABLE: str(settings.path)}
+    return {**ENVIRONMENT, **settings.environment, **own}
 
 
 def command(

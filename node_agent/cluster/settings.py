@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Final
 
+from heliostat.logs.settings import ENDPOINT_VARIABLE, LEVEL_VARIABLE
 from node_agent.lane_widths import WIDTHS_NAME, lanes_for
 from node_agent.node_file import DEFAULT_PATH
 from node_agent.render.child import ChildOptions
@@ -52,11 +53,25 @@ class NodeSettings:
     """A card that is paused and holds nothing frees its GPU after so long."""
     node_file: Path = DEFAULT_PATH
     """What the operator says of the cards."""
+    log_level: str = ""
+    """Of its agents' logs; empty is as the environment says."""
+    traces_endpoint: str = ""
+    """Where OpenTelemetry's spans go, by OTLP over HTTP; empty is as the environment says."""
 
     @property
     def path(self) -> Path:
         """The file that these settings are kept in."""
         return self.directory / "node.json"
+
+    def log_file(self, card_id: str) -> Path:
+        """Where a card's agent and its render child log."""
+        return self.directory / "agents" / f"{card_id}.jsonl"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its agents are to have in their environment because of these settings."""
+        said = {LEVEL_VARIABLE: self.log_level, ENDPOINT_VARIABLE: self.traces_endpoint}
+        return {name: value for name, value in said.items() if value}
 
     def device(self, slot: int) -> str:
         """What card `slot` is: `cpu` or `cuda:N`."""

@@ -6,13 +6,13 @@ import asyncio
 import gc
 import logging
 import os
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
+from heliostat.logs.setup import configure
 from node_agent.agent import Agent
 from node_agent.burnin import FOLDER as GOLDEN_FOLDER
 from node_agent.card_settings import CardSettings
@@ -69,10 +69,8 @@ class AgentActor:
         thresholds: Mapping[str, Any],
     ) -> None:
         """What the farm says; all else is said by the node's own settings."""
-        logging.basicConfig(
-            level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr
-        )
         node = NodeSettings.of_this_node()
+        configure("agent", file=node.log_file(card_id), card_id=card_id)
         settings = CardSettings(
             card_id=card_id,
             node_id=node_id,
@@ -88,6 +86,7 @@ class AgentActor:
             node_file=node.node_file.expanduser(),
             idle_unload_seconds=node.idle_unload_seconds,
             golden=GOLDEN_FOLDER.expanduser(),
+            log_file=node.log_file(card_id),
         )
         self._agent = Agent(settings, RayLink(gateway, namespace))
         gc.freeze()  # full collections (0.3 s each) need not go through what start-up loaded

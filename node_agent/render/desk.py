@@ -59,6 +59,11 @@ class Rendering:
         return self.start.spec.clip_id, self.start.attempt
 
     @property
+    def ids(self) -> dict[str, str | int]:
+        """The same, as fields of what is logged about it."""
+        return {"clip_id": self.start.spec.clip_id, "attempt": self.start.attempt}
+
+    @property
     def chunks(self) -> int:
         """Chunks that this attempt has to report: those it decodes again, and those it renders."""
         start = self.start

@@ -203,7 +203,9 @@ class ChunkDone:
     vae: str = ""
     busy_seconds: float = 0.0
     idle_seconds: float = 0.0
-    """These three as `renderer.RenderedChunk` has them."""
+    passes: float = 0.0
+    pass_seconds: float = 0.0
+    """These five as `renderer.RenderedChunk` has them."""
     steered: tuple[PromptMark, ...] = ()
     """Changes of prompt that came while the clip rendered, up to and with this chunk."""
     changes: tuple[int, ...] = ()

@@ -13,7 +13,6 @@ import argparse
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,8 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     die_with_parent(options.parent)
     commands, reports = take_pipes()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the agent to answer
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s render-child %(message)s")
-    logging.getLogger("node_agent").setLevel(logging.INFO)
+    from heliostat.logs.setup import configure
+
+    configure("child")
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, str(options.threads))
     if options.stamps:  # what is compiled outlives a restart, and is nobody else's to write

@@ -189,6 +189,8 @@ class RenderedChunk:
     """What decoded it, one of `helios.recipe.VAES`; "" where that is not known."""
     busy_seconds: float = 0.0
     idle_seconds: float = 0.0
+    passes: float = 0.0
+    pass_seconds: float = 0.0
     """Its share of what `work_clock.Worked` calls so."""
     steered: tuple[PromptMark, ...] = ()
     """As of `Negative`, of a chunk that has none."""

@@ -116,7 +116,7 @@ class Scribe:
                 lambda: self._write(rendering, made, chunk), in_vain=lambda: rendering.abandoned
             )
         except Exception as error:
-            logger.warning("chunk %d of %s was lost", number, rendering.key, exc_info=True)
+            logger.warning("chunk %d was lost", number, exc_info=True, extra=rendering.ids)
             if is_fatal(error):
                 self._desk.condemn()
             if self._desk.fail(rendering):
@@ -147,6 +147,8 @@ class Scribe:
             vae=chunk.vae,
             busy_seconds=chunk.busy_seconds,
             idle_seconds=chunk.idle_seconds,
+            passes=chunk.passes,
+            pass_seconds=chunk.pass_seconds,
             segment=_write_bytes(directory / f"{stem}{suffix}", segment.media),
             init=_write_bytes(directory / "init.mp4", segment.init) if with_init else None,
             negative=self._write_negative(directory / f"{stem}.safetensors", chunk, rendering),

@@ -118,7 +118,7 @@ class Session:
             checkpoint = _checkpoint(start, rendering.model_digest)
             clip = self._renderer.start(start.spec, checkpoint)
         except Exception as error:
-            logger.warning("attempt %s cannot begin", rendering.key, exc_info=True)
+            logger.warning("cannot begin", exc_info=True, extra=rendering.ids)
             self._fail(rendering, error)
             return
         again = [(n, checkpoint.negatives[n]) for n in start.redecode] if checkpoint else []
@@ -151,13 +151,13 @@ class Session:
     def _step(self, group: list[Lane]) -> None:
         again = bool(group[0].redecode)
         for lane in group:
-            logger.info("%s attempt %d begins chunk %d", *lane.rendering.key, lane.next_chunk)
+            logger.info("begins chunk %d", lane.next_chunk, extra=lane.rendering.ids)
         try:
             with self._energy.of(len(group)) as spent:
                 chunks = [self._decode_again(group[0])] if again else self._render(group)
         except Exception as error:
-            logger.warning("a chunk failed", exc_info=True)
             for lane in group:
+                logger.warning("a chunk failed", exc_info=True, extra=lane.rendering.ids)
                 self._leave(lane, error=error)
             return
         for lane, chunk in zip(group, chunks, strict=True):
@@ -202,7 +202,7 @@ class Session:
             try:
                 lane.clip.steer(due[-1].prompt, due[-1].blend_chunks)
             except Exception as error:
-                logger.warning("%s cannot be steered", lane.rendering.key, exc_info=True)
+                logger.warning("cannot be steered", exc_info=True, extra=lane.rendering.ids)
                 self._leave(lane, error=error)
                 return False
         return True

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, Protocol
 
 Mark = Any
@@ -60,10 +60,14 @@ class Worked:
     """Out of work since the round before, or since clips came: between rounds while chunks wait to
     be recorded, while the host prepares or encodes prompts, and between two passes. What a
     schedule computes between passes, far below a thousandth, is taken for idle."""
+    passes: float = 0.0
+    """Denoising passes; whole but for a share of them."""
+    pass_seconds: float = 0.0
+    """Of `busy`, in passes."""
 
     def share(self, lanes: int) -> Worked:
         """An even part of it."""
-        return Worked(self.seconds / lanes, self.busy / lanes, self.idle / lanes)
+        return Worked(*(each / lanes for each in astuple(self)))
 
 
 class WorkClock:
@@ -75,7 +79,8 @@ class WorkClock:
         self._since: Mark = None
         """Until when all is counted: the last round's end, or when clips came."""
         self._began: Mark = None
-        self._work: list[tuple[Mark, Mark]] = []
+        self._work: list[tuple[Mark, Mark, bool]] = []
+        """Begins and ends, and which of them are passes."""
         self._last: Mark = None
 
     def start(self) -> None:
@@ -89,8 +94,8 @@ class WorkClock:
             self._since = self._began
 
     @contextmanager
-    def working(self) -> Iterator[None]:
-        """The block asks the card for one piece of work.
+    def working(self, *, is_pass: bool = False) -> Iterator[None]:
+        """The block asks the card for one piece of work: a denoising pass, or anything else.
 
         It leaves when the piece before is done. So the host is one piece ahead of the card, which
         then never waits for it, and no more: a cancel counts soon.
@@ -98,7 +103,7 @@ class WorkClock:
         began = self._marks.now()
         yield
         before, self._last = self._last, self._marks.now()
-        self._work.append((began, self._last))
+        self._work.append((began, self._last, is_pass))
         if before is not None:
             self._marks.reach(before)
 
@@ -112,8 +117,10 @@ class WorkClock:
         self._since, self._work = ended, []
 
         def worked() -> Worked:
-            busy = sum(marks.between(*piece) for piece in work)
-            whole = marks.between(since, ended)
-            return Worked(marks.between(began, ended), busy, max(0.0, whole - busy))
+            took = [(marks.between(begin, end), is_pass) for begin, end, is_pass in work]
+            busy = sum(seconds for seconds, _ in took)
+            passes = [seconds for seconds, is_pass in took if is_pass]
+            idle = max(0.0, marks.between(since, ended) - busy)
+            return Worked(marks.between(began, ended), busy, idle, len(passes), sum(passes))
 
         return worked

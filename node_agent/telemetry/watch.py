@@ -39,6 +39,7 @@ class CardSenses:
     throttled_seconds: float | None = None
     """Slowed down by heat or a lack of power, since the watch began."""
     host_ram_used_bytes: int | None = None
+    host_ram_bytes: int | None = None
 
 
 class CardWatch:
@@ -84,7 +85,7 @@ class CardWatch:
         sample = Sample()
         if self._nvml is not None and self._identity is not None:
             sample = self._nvml.sample(self._identity.index)
-        meter, now = self._meter, self._clock()
+        meter, now, memory = self._meter, self._clock(), psutil.virtual_memory()
         self._count_throttled(sample, now - self._at)
         self._latest = CardSenses(
             identity=self._identity,
@@ -92,7 +93,8 @@ class CardWatch:
             energy_joules=meter.read() if meter else None,
             energy_method=meter.method if meter else None,
             throttled_seconds=self._throttled,
-            host_ram_used_bytes=_host_ram_used_bytes(),
+            host_ram_used_bytes=memory.total - memory.available,
+            host_ram_bytes=memory.total,
         )
         self._at = now
 
@@ -123,8 +125,3 @@ class CardWatch:
         finally:
             if self._meter is not None:
                 self._meter.close()
-
-
-def _host_ram_used_bytes() -> int:
-    memory = psutil.virtual_memory()
-    return memory.total - memory.available

@@ -30,7 +30,7 @@ def test_only_what_is_away_is_tried_again() -> None:
 
 def test_every_call_that_changes_something_has_a_request_id() -> None:
     """By it the second copy of a call that was tried again changes nothing."""
-    reads = ("Get", "List", "Why", "Estimate", "Watch", "PrepareInputs", "Submit")
+    reads = ("Get", "List", "Read", "Why", "Estimate", "Watch", "PrepareInputs", "Submit")
     for service in SERVICES:
         for method in service.methods:
             if not method.name.startswith(reads):

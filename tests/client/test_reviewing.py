@@ -93,6 +93,30 @@ def test_all_takes_that_await_review(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no take waits for a review" in farm_("approve", "f", "--takes").stdout
 
 
+def test_takes_that_await_review_are_picked_by_their_columns() -> None:
+    odd = ("--takes", "--where", "sequence=sq1")
+    lines = farm_("review", "f", "--where", "sequence=sq1", "--json").stdout.splitlines()
+    assert [json.loads(line)["name"] for line in lines] == ["s1", "s3"]
+    farm_("reject", "f", "--takes", "--where", "shot=sh003")
+    assert json.loads(farm_("approve", "f", *odd, "--json").stdout)["takes"] == 1
+    assert list(clips_of("--approved")) == ["s1"]
+    assert list(clips_of("--rejected")) == ["s3"]
+    assert "no take waits for a review" in farm_("approve", "f", *odd).stdout
+    for arguments in (["--where", "shot=sh002"], ["s2", *odd]):
+        assert "say --takes with it" in farm_("approve", "f", *arguments, code=2).stderr
+    assert list(clips_of("--unreviewed")) == ["s2"]
+
+
+def test_a_clips_history_has_its_reviews_and_the_fleets_log_says_where_a_batchs_is() -> None:
+    farm_("reject", "f", "s1", "--by", "ann", "--note", "hands")
+    assert "rejected by ann: hands" in farm_("why", "f/s1").stdout
+    done = farm_("log", "f")
+    assert done.stdout == ""
+    assert "nothing was decided of f: " in done.stderr
+    assert "`farm watch f --events`" in done.stderr
+    assert farm_("log", "f", "--json").stdout == ""
+
+
 def test_without_names_first_looks_are_meant_as_ever() -> None:
     assert "1 clip approved, 0 held" in farm_("approve", "f").stdout
     assert [clip["review"] for clip in clips_of().values()] == [None] * 5

@@ -125,6 +125,7 @@ def test_a_stale_report_is_told_so_and_changes_nothing(ground: Ground) -> None:
     assert outcomes(slow.say(slow.chunk(FIRST, 0))) == [STALE]
     render(fast, ("b1-00001", 2))
     assert outcomes(slow.say(slow.take(FIRST))) == [STALE]
+    ground.coordinator.tick()
     view, _ = ground.coordinator.fleet()
     assert view.totals.stale_reports == 2
     assert view.totals.clips_delivered == 1

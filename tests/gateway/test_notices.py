@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -15,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -23,7 +25,7 @@ from farm.gateway.notifier import GIVEN_UP_SECONDS, NoticeSettings, Notifier, pa
 from farm.gateway.settings import GatewaySettings
 from farm.gateway.threads import Threads
 from heliostat.v1 import batch_service_pb2 as batch_pb
-from tests.fixtures.gateway import TOKEN, Rig
+from tests.fixtures.gateway import TOKEN, Rig, reason_of
 
 SECRET = "a-secret-for-tests-only"
 
@@ -36,6 +38,7 @@ class Listener:
         self.status = 204
         self.hangs = threading.Event()
         self.hangs.set()
+        self.has_end = True
         listener = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -46,8 +49,11 @@ class Listener:
                 listener.hangs.wait(20)
                 self.send_response(listener.status)
                 self.send_header("location", "/elsewhere")
-                self.send_header("content-length", "0")
+                self.send_header("content-length", "0" if listener.has_end else "1000000000000")
                 self.end_headers()
+                with contextlib.suppress(OSError):
+                    while not listener.has_end:
+                        self.wfile.write(bytes(10_000))
 
             def log_message(self, *_args: Any) -> None:
                 pass
@@ -70,9 +76,8 @@ class Listener:
 
 @pytest.fixture
 def listener() -> Iterator[Listener]:
-    listener = Listener()
-    yield listener
-    listener.close()
+    with contextlib.closing(Listener()) as listener:
+        yield listener
 
 
 @pytest.fixture
@@ -213,6 +218,58 @@ async def test_a_webhook_that_never_answers_keeps_nobody_waiting(
         await told(made)
     kinds = [event["type"].rpartition(".")[2] for event in listener.events()]
     assert sorted(kinds) == ["paused", "paused", "resumed"]
+
+
+async def test_a_batchs_webhook_that_never_answers_is_tried_again_and_the_others_hear(
+    rig: Rig, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "SECONDS_MAX", 0.5)
+    with contextlib.closing(Listener()) as silent:
+        silent.hangs.clear()
+        answer = await rig.submit("a fox", webhook=silent.url)
+        assert answer.batch.webhook == silent.url
+        await pause(rig)
+        async with notifier(rig, webhook=listener.url) as made:
+            await told(made)
+            assert (len(silent.heard), len(listener.heard)) == (1, 1)
+            silent.hangs.set()
+            rig.clock.seconds += 10
+            await told(made)
+        assert (len(silent.heard), len(listener.heard)) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://house.example/hook", "file:/notices.json", "javascript:alert(1)", "http://",
+        "house.example/hook", "https://ann:secret@house.example/", "https://house.example/a b",
+        "https://house.example/" + "h" * 2000,
+    ],
+)  # fmt: skip
+async def test_what_is_no_address_of_the_web_is_refused_and_nothing_is_left(
+    rig: Rig, url: str
+) -> None:
+    (problem,) = (await rig.submit("a fox", webhook=url, request_id="mine")).problems
+    assert (problem.row, problem.column) == (0, "--webhook")
+    assert rig.staged() == 0
+    assert (await rig.submit("a fox", request_id="mine")).clips == 1
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await rig.batches.Amend(
+            batch_pb.AmendRequest(request_id="a", batch_id="shots", priority=5, webhook=url)
+        )
+    assert reason_of(caught.value) == "BAD_DECISION"
+    batch = rig.ledger.find_batch("shots")
+    assert (batch.webhook, batch.priority) == ("", 0)
+
+
+async def test_an_answer_without_an_end_is_not_read(rig: Rig, listener: Listener) -> None:
+    await rig.submit("a fox")
+    await pause(rig)
+    listener.has_end, listener.status = False, 200
+    async with notifier(rig, webhook=listener.url) as made, asyncio.timeout(30):
+        await told(made)
+    listener.has_end = True
+    assert len(listener.heard) == 1
 
 
 async def test_of_two_gateways_one_tells_and_a_dead_ones_notices_are_told_later(

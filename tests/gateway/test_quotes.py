@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
-from farm.domain.batch import Budget
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import node_service_pb2 as node_pb
 from tests.fixtures.gateway import Rig
@@ -95,19 +92,6 @@ def batch_pb_artifact() -> object:
 
 
 class TestBudgets:
-    @pytest.fixture(autouse=True)
-    def _given(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from farm.gateway.header import HeaderCheck
-
-        own = HeaderCheck.batch
-
-        def batch(check: HeaderCheck, batch_id: str) -> object:
-            asked = check._header.budget
-            given = {field.name: value for field, value in asked.ListFields()}
-            return replace(own(check, batch_id), budget=Budget(**given))
-
-        monkeypatch.setattr(HeaderCheck, "batch", batch)
-
     async def test_a_budget_below_one_clip_is_refused_with_the_quotes_figures(
         self, rig: Rig
     ) -> None:
@@ -117,6 +101,16 @@ class TestBudgets:
         assert (problem.row, problem.column) == (0, "--budget")
         assert "below one clip, which takes" in problem.what
         assert rig.staged() == 0
+
+    async def test_what_was_refused_is_taken_with_a_larger_budget_under_the_same_request(
+        self, rig: Rig
+    ) -> None:
+        say(rig)
+        about = {"request_id": "mine", "webhook": "https://house.example/hook"}
+        assert (await rig.submit("one", budget={"kilowatt_hours": 1e-9}, **about)).problems
+        assert not (await rig.batches.List(batch_pb.ListRequest())).batches
+        answer = await rig.submit("one", budget={"kilowatt_hours": 10}, **about)
+        assert (answer.clips, answer.batch.budget.kilowatt_hours) == (1, 10)
 
     async def test_a_quote_above_the_budget_is_a_warning(self, rig: Rig) -> None:
         say(rig)

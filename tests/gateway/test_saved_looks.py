@@ -152,3 +152,50 @@ async def test_a_look_without_loras_is_another_than_one_that_leaves_them_open(ri
     assert [(look.name, look.pins_loras) for look in looks] == [("bare", True), ("open", False)]
     answer = await submit_to_default(rig, look="bare", set_fields={"lora": "film:0.5"})
     assert answer.problems[0].remedy == "leave it out"
+
+
+NOIR = {"prompt_prefix": "Film noir.", "negative_prompt": "colour"}
+
+
+async def test_every_prompt_of_a_schedule_keeps_to_the_look(rig: Rig) -> None:
+    await save(rig, **NOIR)
+    await lock(rig, "show", "noir")
+    row = {"prompt": "a fox", "frames": "99", "schedule": "1: it runs | 2: Film noir. it sleeps"}
+    assert not (await submit(rig, row)).problems
+    (clip,) = await listed(rig)
+    marks = [mark.prompt for mark in clip.spec.schedule]
+    assert marks == ["Film noir. it runs", "Film noir. it sleeps"]
+
+
+async def test_a_prompt_that_comes_later_keeps_to_the_look_too(rig: Rig) -> None:
+    await save(rig, **NOIR)
+    await lock(rig, "show", "noir")
+    await submit(rig, {"id": "fox", "prompt": "a fox"})
+    about = {"batch_id": "shots", "clips": ["fox"], "prompt": "a cat"}
+    (clip,) = (await rig.batches.Retake(batch_pb.RetakeRequest(request_id="r", **about))).clips
+    assert (clip.spec.prompt, clip.spec.negative_prompt) == ("Film noir. a cat", "colour")
+    await rig.batches.Steer(batch_pb.SteerRequest(request_id="s", chunk=1, **about))
+    assert [mark.prompt for mark in (await listed(rig))[1].steers] == ["Film noir. a cat"]
+
+
+async def test_the_prefix_counts_towards_the_tokens_of_what_is_set_for_all_rows(rig: Rig) -> None:
+    await save(rig, prompt_prefix="noir " * 100)
+    set_fields = {"prompt": "word " * 450}
+    answer = await rig.batches.Submit(
+        submission([{"id": "fox"}], look="noir", set_fields=set_fields)
+    )
+    assert "and the model reads 512" in answer.problems[0].what
+
+
+async def test_a_look_that_was_forgotten_is_missed_by_what_would_have_to_keep_to_it(
+    rig: Rig,
+) -> None:
+    await save(rig, **NOIR)
+    await submit_to_default(rig, look="noir")
+    await rig.fleet.ForgetLook(fleet_pb.ForgetLookRequest(request_id="f", name="noir"))
+    answer = await submit_to_default(rig, name="any", resubmit_of="shots")
+    assert 'there is no look "noir"' in answer.problems[0].what
+    about = {"request_id": "r", "batch_id": "shots", "clips": ["00001"]}
+    with pytest.raises(grpc.aio.AioRpcError, match='there is no look "noir"'):
+        await rig.batches.Retake(batch_pb.RetakeRequest(prompt="a cat", **about))
+    assert (await rig.batches.Retake(batch_pb.RetakeRequest(new_seed=True, **about))).clips

@@ -10,6 +10,7 @@ import pytest
 
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import types_pb2 as types_pb
+from tests.coordinator.conftest import CardVoice
 from tests.fixtures.gateway import Rig, reason_of, submission
 from tests.fixtures.simulated_card import SimulatedCard
 
@@ -48,6 +49,18 @@ def told(answer: batch_pb.SubmitResponse) -> list[str]:
     return [f"{problem.column}: {problem.what}" for problem in answer.problems]
 
 
+def render_all(card: CardVoice) -> list[str]:
+    """Have a card report all that there is as rendered; the ids of these clips."""
+    clips: list[str] = []
+    card.say()
+    while card.held:
+        held = list(card.held)
+        clips += (clip_id for clip_id, _ in held)
+        chunks = (card.chunk(key, chunk) for key in held for chunk in range(2))
+        card.say(*chunks, *(card.take(key) for key in held))
+    return clips
+
+
 class TestResubmit:
     async def test_only_rows_that_changed_become_next_versions(self, rig: Rig) -> None:
         first = await submit(rig, rows(250))
@@ -66,6 +79,25 @@ class TestResubmit:
         assert clips[250].file_name == "clip3_v002"
         assert versions(clips[:250]) == [(f"clip{n}", 1) for n in range(1, 251)]
         assert len((await rig.batches.List(batch_pb.ListRequest())).batches) == 1
+
+    async def test_of_500_rows_the_3_that_changed_are_rendered_and_all_takes_stay(
+        self, rig: Rig
+    ) -> None:
+        await submit(rig, rows(500))
+        card = CardVoice(rig.link.coordinator, "card", capacity=100)
+        assert len(render_all(card)) == 500
+        before = await listed(rig)
+        changed = {"clip7": "x", "clip250": "y", "clip499": "z"}
+        answer = await resubmit(rig, rows(500, **changed))
+        assert (answer.clips, answer.changed, answer.unchanged) == (3, 3, 497)
+        assert sorted(render_all(card)) == [clip.clip_id for clip in (await listed(rig))[500:]]
+        after = await listed(rig)
+        assert versions(after[500:]) == [(name, 2) for name in changed]
+        assert [clip.spec.prompt for clip in after[500:]] == list(changed.values())
+        assert {clip.state for clip in after} == {DONE}
+        for clip in before:
+            clip.latest = clip.name not in changed
+        assert after[:500] == before
 
     async def test_cards_get_the_new_versions_of_a_batch_that_had_ended(self, rig: Rig) -> None:
         await submit(rig, rows(1))
@@ -196,6 +228,10 @@ class TestRetake:
         assert rig.staged() == 1
 
 
+def watching(batch_id: str) -> batch_pb.WatchRequest:
+    return batch_pb.WatchRequest(batch_id=batch_id, until_ended=True)
+
+
 async def rendered(rig: Rig, given: Rows, **header: Any) -> SimulatedCard:
     """A batch rendered by a card to its end."""
     await submit(rig, given, **header)
@@ -246,6 +282,43 @@ class TestTakesThatAreThere:
         event = rig.ledger.clip_events(clips[0].clip_id, limit=5)[0]
         assert (event.kind, event.to_state) == ("submit", "done")
         assert first[0].clip_id in event.detail
+
+    async def test_a_batch_of_takes_that_are_there_ends_like_any_other(
+        self, stored_rig: Rig
+    ) -> None:
+        rig = stored_rig
+        await rendered(rig, rows(2))
+        batch = (await submit(rig, rows(2))).batch
+        assert batch.HasField("ended_at")
+        events = rig.ledger.events(after=0, limit=1000, batch_id=batch.batch_id)
+        assert [event.kind for event in events] == ["submit", "submit", "submit", "done"]
+        told = {notice.batch_id: notice.kind for notice in await rig.link.notices([])}
+        assert told[batch.batch_id] == "done"
+        async with asyncio.timeout(20):
+            watched = [event async for event in rig.batches.Watch(watching(batch.batch_id))]
+        assert watched[-1].kind == "done"
+
+    async def test_a_row_changed_back_ends_its_batch_once_more(self, stored_rig: Rig) -> None:
+        rig = stored_rig
+        await rendered(rig, rows(1))
+        card = CardVoice(rig.link.coordinator, "node-0", report={"stack_id": "stack"})
+        await resubmit(rig, rows(1, clip1="x"))
+        render_all(card)
+        answer = await resubmit(rig, rows(1))
+        assert (answer.reused, answer.batch.HasField("ended_at")) == (1, True)
+        events = rig.ledger.events(after=0, limit=1000, batch_id=answer.batch.batch_id)
+        assert [event.kind for event in events if not event.clip_id] == [
+            "submit", "done", "resubmit", "done", "resubmit", "done",
+        ]  # fmt: skip
+        assert versions(await listed(rig)) == [("clip1", 1), ("clip1", 2), ("clip1", 3)]
+
+    async def test_a_batch_that_still_renders_something_has_not_ended(
+        self, stored_rig: Rig
+    ) -> None:
+        rig = stored_rig
+        await rendered(rig, rows(1))
+        answer = await submit(rig, rows(2))
+        assert (answer.reused, answer.batch.HasField("ended_at")) == (1, False)
 
     @pytest.mark.parametrize("fresh", [True, False])
     async def test_fresh_renders_it_all_the_same(self, stored_rig: Rig, fresh: bool) -> None:

@@ -128,6 +128,8 @@ async def test_an_attempt_that_has_its_chunks_already_begins_none(cards: Cards):
     told = farm.agent.request().telemetry
     assert told.busy_seconds > 0
     assert told.idle_seconds > 0
+    assert told.encode_seconds > 0
+    assert told.passes == 0, "a test card denoises nothing"
 
 
 async def test_a_yield_is_through_within_a_chunk_and_asks_one_lane_only(cards: Cards):

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import pynvml
+import pytest
 
 from heliostat.v1 import node_service_pb2 as node_pb
 from node_agent.agent import Agent
+from node_agent.card_report import telemetry_report
 from node_agent.card_settings import CardSettings
+from node_agent.engine import Engine
 from node_agent.links.local import LocalLink
 from node_agent.render.child import ChildOptions
 from node_agent.render.messages import Ready
-from node_agent.telemetry import CardWatch, SystemNvml
+from node_agent.telemetry import CardSenses, CardWatch, SystemNvml
+from node_agent.workbench import Counters
 from tests.fixtures.simulated_nvml import SimulatedGpu, SimulatedLibrary
 
 
@@ -67,7 +73,7 @@ def test_a_cpu_slot_says_nothing_of_a_card_that_is_not_there(tmp_path: Path) -> 
     assert request.card.device == "cpu"
     assert request.card.vram_bytes == 0
     given = {field.name for field, _ in request.telemetry.ListFields()}
-    assert given == {"host_ram_used_bytes"}
+    assert given == {"host_ram_used_bytes", "host_ram_bytes"}, "its spool is not made yet"
 
 
 def test_a_card_says_what_the_plan_matches_it_by(tmp_path: Path, monkeypatch) -> None:
@@ -112,3 +118,25 @@ def test_a_model_can_be_asked_for_by_every_name_that_it_has(tmp_path: Path) -> N
         assert list(card.models) == expected
         assert (card.profile, card.lanes) == ("exact", 3)
         assert list(card.profiles) == ["exact", "fast"]
+
+
+def test_a_card_in_a_rack_is_tagged_so_and_its_clock_is_told(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    node_file = tmp_path / "node.toml"
+    node_file.write_text('[card."GPU-aaaa"]\nrack = "a3"\ntags = ["quiet"]\n')
+    began = time.time()
+    request = told(tmp_path, SimulatedGpu(), node_file=node_file)
+    assert list(request.card.tags) == ["quiet", "rack=a3"]
+    assert began - 1 <= request.sent_at.ToNanoseconds() / 1e9 <= time.time() + 1
+    without = told(tmp_path, None, tags=("rack=b1",), node_file=node_file).card
+    assert list(without.tags) == ["rack=b1"]
+
+
+def test_seconds_and_passes_of_chunks_and_room_for_the_spool(tmp_path: Path) -> None:
+    counters = Counters(encode_seconds=1.5, passes=11.9999999, pass_seconds=30.5)
+    engine = Engine(ChildOptions(renderer="testcard"), lambda: None)
+    telemetry = telemetry_report(counters, engine, CardSenses(), tmp_path)
+    assert (telemetry.encode_seconds, telemetry.pass_seconds) == (1.5, 30.5)
+    assert telemetry.passes == 12, "shares of lanes add up"
+    assert telemetry.spool_free_bytes == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.1)
+    assert not telemetry.HasField("host_ram_bytes")

@@ -81,6 +81,8 @@ async def test_a_clip_resumed_after_others_failed_is_the_same_film_to_the_byte(
     assert isinstance(done, Done)
     assert [chunk.chunk for chunk in whole] == [0, 1, 2]
     assert all(chunk.negative is not None for chunk in whole)
+    assert [chunk.passes for chunk in whole[1:]] == [3, 3], "one step in each of three stages"
+    assert all(0 < chunk.pass_seconds < chunk.busy_seconds for chunk in whole)
 
     torn = tmp_path / "torn.safetensors"
     torn.write_bytes(b"not a negative")

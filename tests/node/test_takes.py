@@ -16,11 +16,9 @@ import pytest
 from node_agent.encode import Take, TakeError, assemble, encode_segment
 from node_agent.render.renderer import CHUNK_FRAMES, RenderSpec
 from node_agent.render.testcard import TestCardRenderer, card_of, read_card
+from tests.fixtures.browser import chromium
 
 COUNTS = [1, 33, 34, 120, 240]
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-)
 
 
 class Film:
@@ -194,18 +192,8 @@ async ([type, parts]) => {
 
 @pytest.fixture(scope="module")
 def page():
-    if not CHROMIUM:
-        pytest.skip("no Chromium is installed")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"],
-        )
-        try:
-            yield browser.new_page()
-        finally:
-            browser.close()
+    with chromium("--autoplay-policy=no-user-gesture-required") as browser:
+        yield browser.new_page()
 
 
 @pytest.mark.parametrize("frames", [1, 34, 120])

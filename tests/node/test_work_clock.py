@@ -91,5 +91,17 @@ def test_the_host_is_one_piece_of_work_ahead(clock: WorkClock, hands: Hands) -> 
     assert hands.reached == [1, 2, 3]
 
 
+def test_passes_are_counted_apart_from_decodes(clock: WorkClock, hands: Hands) -> None:
+    clock.begin()
+    for seconds in (3, 4):
+        with clock.working(is_pass=True):
+            hands.time += seconds
+    with clock.working():
+        hands.time += 2
+    assert clock.end()() == Worked(9, busy=9, idle=0, passes=2, pass_seconds=7)
+    assert a_round(clock, hands, (0, 1)).passes == 0
+
+
 def test_lanes_share_evenly() -> None:
-    assert Worked(8, busy=6, idle=2).share(4) == Worked(2, busy=1.5, idle=0.5)
+    whole = Worked(8, busy=6, idle=2, passes=6, pass_seconds=5)
+    assert whole.share(4) == Worked(2, busy=1.5, idle=0.5, passes=1.5, pass_seconds=1.25)

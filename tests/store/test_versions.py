@@ -157,11 +157,20 @@ class TestReuse:
         assert reused.finished_at == farm.now
         assert (rendered.clip.state, rendered.origin) == (ClipState.QUEUED, None)
         assert keys(farm, reused.clip) == keys(farm, base)
+        assert farm.ledger.find_batch("b2").ended_at is None
         progress = farm.ledger.progress(["b2"])["b2"]
         assert progress.clips == {ClipState.DONE: 1, ClipState.QUEUED: 1}
         assert progress.frames_delivered == 33
         event = farm.ledger.clip_events(reused.clip.clip_id, limit=9)[0]
         assert (event.to_state, event.detail) == ("done", f"the take of clip {base.clip_id}")
+
+    def test_a_batch_of_nothing_else_has_ended_with_its_notice(self, farm: Farm):
+        given = replace(new_clip(1, frames=33), digest="same")
+        base = farm.deliver(farm.submit(given)[0])
+        farm.submit(replace(given, origin=Origin("reuse", base.clip_id, 1)), batch_id="b2")
+        assert farm.ledger.find_batch("b2").ended_at == farm.now
+        (notice,) = farm.store.notices(farm.now, 9)
+        assert (notice.batch_id, notice.kind) == ("b2", "done")
 
     def test_a_take_that_was_steered_is_not_what_its_digest_says(self, farm: Farm):
         clip = farm.submit(replace(new_clip(1, frames=33), digest="calm"))[0]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from farm.client import BadRequest
-from farm.client.times import deadline, memory_size, timestamp
+from farm.client.times import ago, deadline, memory_size, timestamp
 
 NOW = datetime(2026, 11, 24, 17, 30, tzinfo=UTC)
 
@@ -59,3 +59,24 @@ def test_a_time_without_a_zone_is_this_machines() -> None:
     stamp = timestamp(datetime.fromisoformat("2026-12-01T09:00"))
     assert stamp is not None
     assert stamp.ToJsonString() == "2026-12-01T08:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("90s", "2026-11-24T17:28:30"),
+        ("10m", "2026-11-24T17:20"),
+        ("2h", "2026-11-24T15:30"),
+        ("1d", "2026-11-23T17:30"),
+        ("2026-11-24T12:00", "2026-11-24T11:00"),
+        ("2026-11-24T12:00Z", "2026-11-24T12:00"),
+    ],
+)
+def test_a_time_in_the_past(text: str, expected: str):
+    assert ago(text, NOW) == datetime.fromisoformat(expected).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["", "10", "m", "10x", "-5m", "999999d", "yesterday"])
+def test_no_time_in_the_past(text: str):
+    with pytest.raises(BadRequest, match="10m"):
+        ago(text, NOW)

@@ -16,8 +16,10 @@ from farm.client import watch as watching
 from farm.client.aio import connection as aio_connection
 from farm.client.aio.connection import AsyncConnection
 from farm.client.aio.deciding import AsyncDeciding
+from farm.client.aio.economics import AsyncEconomics
 from farm.client.aio.estimating import AsyncEstimating
 from farm.client.aio.fleet_calls import AsyncFleetCalls
+from farm.client.aio.log_calls import AsyncLogCalls
 from farm.client.aio.reels import AsyncReels
 from farm.client.aio.retaking import AsyncRetaking
 from farm.client.aio.reviewing import AsyncReviewing
@@ -39,8 +41,10 @@ from heliostat.v1 import types_pb2 as types
 
 class AsyncFarm(
     AsyncDeciding,
+    AsyncEconomics,
     AsyncEstimating,
     AsyncFleetCalls,
+    AsyncLogCalls,
     AsyncReels,
     AsyncRetaking,
     AsyncReviewing,

@@ -5,7 +5,7 @@ Made of its twin in farm/client by tools/async_sdk.py: change that one.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from farm.client.aio.base import AsyncCalls
 from farm.client.base import new_request_id
@@ -39,10 +39,15 @@ class AsyncReviewing(AsyncCalls):
         )
         return await self._connection.call(self._batches.Review, request)
 
-    async def awaiting_review(self, batch_id: str) -> AsyncIterator[types.Clip]:
-        """Finished clips, of each name the latest version, whose takes nobody has reviewed."""
+    async def awaiting_review(
+        self, batch_id: str, where: Mapping[str, Sequence[str]] | None = None
+    ) -> AsyncIterator[types.Clip]:
+        """Finished clips, of each name the latest version, whose takes nobody has reviewed.
+
+        `where`: only those whose columns have one of these values (`ClipFilter.where`).
+        """
         async for each in self._connection.each_in_thread(
-            lambda farm: farm.awaiting_review(batch_id)
+            lambda farm: farm.awaiting_review(batch_id, where)
         ):
             yield each
 

@@ -90,7 +90,7 @@ class Company:
         return unconditional + self._guidance_scale * (conditional - unconditional)
 
     def _pass(self, latents: Tensor, time: Tensor, prompts: Sequence[PromptKeys]) -> Tensor:
-        with self._clock.working():
+        with self._clock.working(is_pass=True):
             velocity: Tensor = self._transformer(
                 latents.to(self._transformer.dtype),
                 time.expand(len(latents)),

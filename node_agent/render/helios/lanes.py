@@ -93,6 +93,8 @@ def _made(model: HeliosModel, clip: HeliosClip, latents: Tensor, noise: ClipNois
             vae=vae,
             busy_seconds=worked.busy,
             idle_seconds=worked.idle,
+            passes=worked.passes,
+            pass_seconds=worked.pass_seconds,
         )
 
     return make

@@ -1252,6 +1252,358 @@ class ForgetLookResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class GetEconomicsRequest(message.Message):
+    """Figures in the place of the farm's own; what is absent is as the farm has it. Money is in the
+    farm's currency.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    @typing.final
+    class CardPricesEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.float
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ADD_CARDS_FIELD_NUMBER: builtins.int
+    ADD_TYPE_FIELD_NUMBER: builtins.int
+    ELECTRICITY_PRICE_FIELD_NUMBER: builtins.int
+    CARD_PRICES_FIELD_NUMBER: builtins.int
+    HOST_PRICE_FIELD_NUMBER: builtins.int
+    CLOUD_PRICE_FIELD_NUMBER: builtins.int
+    H100_HOUR_PRICE_FIELD_NUMBER: builtins.int
+    UTILIZATION_FIELD_NUMBER: builtins.int
+    MONTHLY_GENERATIONS_FIELD_NUMBER: builtins.int
+    CLIP_SECONDS_FIELD_NUMBER: builtins.int
+    add_cards: builtins.int
+    """More cards, and of which type."""
+    add_type: builtins.str
+    electricity_price: builtins.float
+    """Of a kWh."""
+    host_price: builtins.float
+    """Of the machine around a card."""
+    cloud_price: builtins.float
+    """Of a generation in a cloud, on average."""
+    h100_hour_price: builtins.float
+    utilization: builtins.float
+    """Part of their time that cards render, 0.001 to 1."""
+    monthly_generations: builtins.float
+    clip_seconds: builtins.float
+    """Of video in a generation."""
+    @builtins.property
+    def card_prices(self) -> containers.ScalarMap[builtins.str, builtins.float]:
+        """Of cards by type."""
+
+    def __init__(
+        self,
+        *,
+        add_cards: builtins.int = ...,
+        add_type: builtins.str = ...,
+        electricity_price: builtins.float | None = ...,
+        card_prices: abc.Mapping[builtins.str, builtins.float] | None = ...,
+        host_price: builtins.float | None = ...,
+        cloud_price: builtins.float | None = ...,
+        h100_hour_price: builtins.float | None = ...,
+        utilization: builtins.float | None = ...,
+        monthly_generations: builtins.float | None = ...,
+        clip_seconds: builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_clip_seconds", b"_clip_seconds", "_cloud_price", b"_cloud_price", "_electricity_price", b"_electricity_price", "_h100_hour_price", b"_h100_hour_price", "_host_price", b"_host_price", "_monthly_generations", b"_monthly_generations", "_utilization", b"_utilization", "clip_seconds", b"clip_seconds", "cloud_price", b"cloud_price", "electricity_price", b"electricity_price", "h100_hour_price", b"h100_hour_price", "host_price", b"host_price", "monthly_generations", b"monthly_generations", "utilization", b"utilization"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_clip_seconds", b"_clip_seconds", "_cloud_price", b"_cloud_price", "_electricity_price", b"_electricity_price", "_h100_hour_price", b"_h100_hour_price", "_host_price", b"_host_price", "_monthly_generations", b"_monthly_generations", "_utilization", b"_utilization", "add_cards", b"add_cards", "add_type", b"add_type", "card_prices", b"card_prices", "clip_seconds", b"clip_seconds", "cloud_price", b"cloud_price", "electricity_price", b"electricity_price", "h100_hour_price", b"h100_hour_price", "host_price", b"host_price", "monthly_generations", b"monthly_generations", "utilization", b"utilization"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__clip_seconds: _TypeAlias = typing.Literal["clip_seconds"]  # noqa: Y015
+    _WhichOneofArgType__clip_seconds: _TypeAlias = typing.Literal["_clip_seconds", b"_clip_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__cloud_price: _TypeAlias = typing.Literal["cloud_price"]  # noqa: Y015
+    _WhichOneofArgType__cloud_price: _TypeAlias = typing.Literal["_cloud_price", b"_cloud_price"]  # noqa: Y015
+    _WhichOneofReturnType__electricity_price: _TypeAlias = typing.Literal["electricity_price"]  # noqa: Y015
+    _WhichOneofArgType__electricity_price: _TypeAlias = typing.Literal["_electricity_price", b"_electricity_price"]  # noqa: Y015
+    _WhichOneofReturnType__h100_hour_price: _TypeAlias = typing.Literal["h100_hour_price"]  # noqa: Y015
+    _WhichOneofArgType__h100_hour_price: _TypeAlias = typing.Literal["_h100_hour_price", b"_h100_hour_price"]  # noqa: Y015
+    _WhichOneofReturnType__host_price: _TypeAlias = typing.Literal["host_price"]  # noqa: Y015
+    _WhichOneofArgType__host_price: _TypeAlias = typing.Literal["_host_price", b"_host_price"]  # noqa: Y015
+    _WhichOneofReturnType__monthly_generations: _TypeAlias = typing.Literal["monthly_generations"]  # noqa: Y015
+    _WhichOneofArgType__monthly_generations: _TypeAlias = typing.Literal["_monthly_generations", b"_monthly_generations"]  # noqa: Y015
+    _WhichOneofReturnType__utilization: _TypeAlias = typing.Literal["utilization"]  # noqa: Y015
+    _WhichOneofArgType__utilization: _TypeAlias = typing.Literal["_utilization", b"_utilization"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__clip_seconds) -> _WhichOneofReturnType__clip_seconds | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cloud_price) -> _WhichOneofReturnType__cloud_price | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__electricity_price) -> _WhichOneofReturnType__electricity_price | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__h100_hour_price) -> _WhichOneofReturnType__h100_hour_price | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__host_price) -> _WhichOneofReturnType__host_price | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__monthly_generations) -> _WhichOneofReturnType__monthly_generations | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__utilization) -> _WhichOneofReturnType__utilization | None: ...
+
+@typing.final
+class GetEconomicsResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    CURRENCY_FIELD_NUMBER: builtins.int
+    TABLES_FIELD_NUMBER: builtins.int
+    currency: builtins.str
+    """ISO 4217."""
+    @builtins.property
+    def tables(self) -> containers.RepeatedCompositeFieldContainer[EconomicsTable]: ...
+    def __init__(
+        self,
+        *,
+        currency: builtins.str = ...,
+        tables: abc.Iterable[EconomicsTable] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["currency", b"currency", "tables", b"tables"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class EconomicsTable(message.Message):
+    """Keys of tables, columns and rows stay the same: programs look figures up by them."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: builtins.int
+    TITLE_FIELD_NUMBER: builtins.int
+    COLUMNS_FIELD_NUMBER: builtins.int
+    ROWS_FIELD_NUMBER: builtins.int
+    NOTES_FIELD_NUMBER: builtins.int
+    key: builtins.str
+    title: builtins.str
+    @builtins.property
+    def columns(self) -> containers.RepeatedCompositeFieldContainer[EconomicsColumn]: ...
+    @builtins.property
+    def rows(self) -> containers.RepeatedCompositeFieldContainer[EconomicsRow]: ...
+    @builtins.property
+    def notes(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Formulas, and what to bear in mind."""
+
+    def __init__(
+        self,
+        *,
+        key: builtins.str = ...,
+        title: builtins.str = ...,
+        columns: abc.Iterable[EconomicsColumn] | None = ...,
+        rows: abc.Iterable[EconomicsRow] | None = ...,
+        notes: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["columns", b"columns", "key", b"key", "notes", b"notes", "rows", b"rows", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class EconomicsColumn(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: builtins.int
+    TITLE_FIELD_NUMBER: builtins.int
+    key: builtins.str
+    title: builtins.str
+    def __init__(
+        self,
+        *,
+        key: builtins.str = ...,
+        title: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class EconomicsRow(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    @typing.final
+    class FiguresEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        @builtins.property
+        def value(self) -> Figure: ...
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: Figure | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    KEY_FIELD_NUMBER: builtins.int
+    LABEL_FIELD_NUMBER: builtins.int
+    FIGURES_FIELD_NUMBER: builtins.int
+    NOTE_FIELD_NUMBER: builtins.int
+    key: builtins.str
+    label: builtins.str
+    note: builtins.str
+    @builtins.property
+    def figures(self) -> containers.MessageMap[builtins.str, Figure]:
+        """By column; what is not known is left out."""
+
+    def __init__(
+        self,
+        *,
+        key: builtins.str = ...,
+        label: builtins.str = ...,
+        figures: abc.Mapping[builtins.str, Figure] | None = ...,
+        note: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["figures", b"figures", "key", b"key", "label", b"label", "note", b"note"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Figure(message.Message):
+    """A number that says where it comes from."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: builtins.int
+    UNIT_FIELD_NUMBER: builtins.int
+    BASIS_FIELD_NUMBER: builtins.int
+    SOURCE_FIELD_NUMBER: builtins.int
+    value: builtins.float
+    unit: builtins.str
+    """FPS, USD, W, ...; empty is a plain number."""
+    basis: builtins.str
+    """measured, published, calibrated, estimated or assumed."""
+    source: builtins.str
+    """Who says so, or the formula."""
+    def __init__(
+        self,
+        *,
+        value: builtins.float = ...,
+        unit: builtins.str = ...,
+        basis: builtins.str = ...,
+        source: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["basis", b"basis", "source", b"source", "unit", b"unit", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReadLogsRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: builtins.int
+    LINES_MAX_FIELD_NUMBER: builtins.int
+    SINCE_FIELD_NUMBER: builtins.int
+    target: builtins.str
+    """A clip's id or BATCH/NAME, a card's id, a node's hostname, `coordinator` or `gateway`."""
+    lines_max: builtins.int
+    """The newest; 0 is 200, 2000 is the most."""
+    @builtins.property
+    def since(self) -> timestamp_pb2.Timestamp:
+        """Only lines after it."""
+
+    def __init__(
+        self,
+        *,
+        target: builtins.str = ...,
+        lines_max: builtins.int = ...,
+        since: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["lines_max", b"lines_max", "since", b"since", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReadLogsResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    LINES_FIELD_NUMBER: builtins.int
+    SOURCES_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def lines(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """One JSON object each, by time, the oldest first."""
+
+    @builtins.property
+    def sources(self) -> containers.RepeatedCompositeFieldContainer[LogSource]: ...
+    def __init__(
+        self,
+        *,
+        lines: abc.Iterable[builtins.str] | None = ...,
+        sources: abc.Iterable[LogSource] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["lines", b"lines", "sources", b"sources"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class LogSource(message.Message):
+    """Whose log was asked for."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    PROBLEM_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
+    CUT_FIELD_NUMBER: builtins.int
+    KNOWN_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """A card's id, `coordinator` or `gateway`."""
+    problem: builtins.str
+    """Why there is nothing of it; empty where it answered."""
+    lines: builtins.int
+    cut: builtins.bool
+    """Older ones were there, but are more than was asked for."""
+    @builtins.property
+    def known(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What the farm knows of a card that did not answer, the latest first."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        problem: builtins.str = ...,
+        lines: builtins.int = ...,
+        cut: builtins.bool = ...,
+        known: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["cut", b"cut", "known", b"known", "lines", b"lines", "name", b"name", "problem", b"problem"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class ListUsageRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 

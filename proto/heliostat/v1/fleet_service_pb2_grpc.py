@@ -114,6 +114,16 @@ class FleetServiceStub:
                 request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ForgetLookRequest.SerializeToString,
                 response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ForgetLookResponse.FromString,
                 _registered_method=True)
+        self.GetEconomics = channel.unary_unary(
+                '/heliostat.v1.FleetService/GetEconomics',
+                request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.GetEconomicsRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.GetEconomicsResponse.FromString,
+                _registered_method=True)
+        self.ReadLogs = channel.unary_unary(
+                '/heliostat.v1.FleetService/ReadLogs',
+                request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ReadLogsRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ReadLogsResponse.FromString,
+                _registered_method=True)
         self.ListUsage = channel.unary_unary(
                 '/heliostat.v1.FleetService/ListUsage',
                 request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ListUsageRequest.SerializeToString,
@@ -229,6 +239,21 @@ class FleetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetEconomics(self, request, context):
+        """What the fleet is worth beside an H100, clouds and other models, and what would change that.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadLogs(self, request, context):
+        """Lines of the logs of head and nodes. Cards answer at their next exchange, within seconds; the
+        call waits for them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListUsage(self, request, context):
         """What was rendered, made and used on days that are over and today, in UTC.
         """
@@ -318,6 +343,16 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.ForgetLook,
                     request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ForgetLookRequest.FromString,
                     response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ForgetLookResponse.SerializeToString,
+            ),
+            'GetEconomics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEconomics,
+                    request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.GetEconomicsRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.GetEconomicsResponse.SerializeToString,
+            ),
+            'ReadLogs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadLogs,
+                    request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ReadLogsRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ReadLogsResponse.SerializeToString,
             ),
             'ListUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.ListUsage,
@@ -757,6 +792,60 @@ class FleetService:
             '/heliostat.v1.FleetService/ForgetLook',
             heliostat_dot_v1_dot_fleet__service__pb2.ForgetLookRequest.SerializeToString,
             heliostat_dot_v1_dot_fleet__service__pb2.ForgetLookResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEconomics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.FleetService/GetEconomics',
+            heliostat_dot_v1_dot_fleet__service__pb2.GetEconomicsRequest.SerializeToString,
+            heliostat_dot_v1_dot_fleet__service__pb2.GetEconomicsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.FleetService/ReadLogs',
+            heliostat_dot_v1_dot_fleet__service__pb2.ReadLogsRequest.SerializeToString,
+            heliostat_dot_v1_dot_fleet__service__pb2.ReadLogsResponse.FromString,
             options,
             channel_credentials,
             insecure,

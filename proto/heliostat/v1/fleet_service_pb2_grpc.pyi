@@ -56,6 +56,12 @@ class FleetServiceStub:
     """Saves a look, once: a name that is taken is refused, for clips were made by it."""
     ForgetLook: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.ForgetLookRequest, fleet_service_pb2.ForgetLookResponse]
     """Forgets a look that no project is locked to."""
+    GetEconomics: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.GetEconomicsRequest, fleet_service_pb2.GetEconomicsResponse]
+    """What the fleet is worth beside an H100, clouds and other models, and what would change that."""
+    ReadLogs: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.ReadLogsRequest, fleet_service_pb2.ReadLogsResponse]
+    """Lines of the logs of head and nodes. Cards answer at their next exchange, within seconds; the
+    call waits for them.
+    """
     ListUsage: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.ListUsageRequest, fleet_service_pb2.ListUsageResponse]
     """What was rendered, made and used on days that are over and today, in UTC."""
 
@@ -87,6 +93,12 @@ class FleetServiceAsyncStub(FleetServiceStub):
     """Saves a look, once: a name that is taken is refused, for clips were made by it."""
     ForgetLook: aio.UnaryUnaryMultiCallable[fleet_service_pb2.ForgetLookRequest, fleet_service_pb2.ForgetLookResponse]  # type: ignore[assignment]
     """Forgets a look that no project is locked to."""
+    GetEconomics: aio.UnaryUnaryMultiCallable[fleet_service_pb2.GetEconomicsRequest, fleet_service_pb2.GetEconomicsResponse]  # type: ignore[assignment]
+    """What the fleet is worth beside an H100, clouds and other models, and what would change that."""
+    ReadLogs: aio.UnaryUnaryMultiCallable[fleet_service_pb2.ReadLogsRequest, fleet_service_pb2.ReadLogsResponse]  # type: ignore[assignment]
+    """Lines of the logs of head and nodes. Cards answer at their next exchange, within seconds; the
+    call waits for them.
+    """
     ListUsage: aio.UnaryUnaryMultiCallable[fleet_service_pb2.ListUsageRequest, fleet_service_pb2.ListUsageResponse]  # type: ignore[assignment]
     """What was rendered, made and used on days that are over and today, in UTC."""
 
@@ -211,6 +223,24 @@ class FleetServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[fleet_service_pb2.ForgetLookResponse, abc.Awaitable[fleet_service_pb2.ForgetLookResponse]]:
         """Forgets a look that no project is locked to."""
+
+    @abc_1.abstractmethod
+    def GetEconomics(
+        self,
+        request: fleet_service_pb2.GetEconomicsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[fleet_service_pb2.GetEconomicsResponse, abc.Awaitable[fleet_service_pb2.GetEconomicsResponse]]:
+        """What the fleet is worth beside an H100, clouds and other models, and what would change that."""
+
+    @abc_1.abstractmethod
+    def ReadLogs(
+        self,
+        request: fleet_service_pb2.ReadLogsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[fleet_service_pb2.ReadLogsResponse, abc.Awaitable[fleet_service_pb2.ReadLogsResponse]]:
+        """Lines of the logs of head and nodes. Cards answer at their next exchange, within seconds; the
+        call waits for them.
+        """
 
     @abc_1.abstractmethod
     def ListUsage(
