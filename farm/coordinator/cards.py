@@ -37,6 +37,8 @@ class Card:
     """As it says itself: "ready", or why it takes no clips."""
     online: bool = False
     """False until it is heard of, and after its agent died."""
+    capacity: int = 0
+    """Clips that it could hold when it was last heard of."""
     telemetry: types_pb.CardTelemetry = field(default_factory=types_pb.CardTelemetry)
     examination: node_pb.Examination = field(default_factory=node_pb.Examination)
     """The last one that it reported."""
@@ -151,7 +153,7 @@ class Cards:
         self.roster += not card.online
         card.meter.hear(request.telemetry, now - card.seen)
         card.seen, card.online = now, True
-        card.condition = said.condition
+        card.condition, card.capacity = said.condition, request.capacity
         card.telemetry.CopyFrom(request.telemetry)
         if request.HasField("sent_at"):
             card.clock_ahead = request.sent_at.ToNanoseconds() / 1e9 - unix_now

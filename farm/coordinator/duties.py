@@ -109,7 +109,8 @@ class Duties:
             books.policy,
             unix_now=books.clock.now(),
         ):
-            books.clips.leases[each.clip_id].yield_reason = each.reason
+            lease = books.clips.leases[each.clip_id]
+            lease.yield_reason, lease.asked = each.reason, now
             books.stats.yields_asked += 1
             if each.to_card:
                 books.clips.reserve(each.clip_id, each.to_card, now + each.kept_seconds)

@@ -55,6 +55,8 @@ class Lease:
     """Cost that its project was charged with when it was given."""
     yield_reason: str = ""
     """Why the card is asked to give it up at the next chunk boundary; empty: it is not."""
+    asked: float = 0.0
+    """Monotonic seconds at which that was decided."""
 
 
 @dataclass(slots=True)

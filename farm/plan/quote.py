@@ -32,7 +32,7 @@ from farm.plan.card_table import card_of
 from farm.plan.card_time import Profile, Run, offloaded, predict
 from farm.plan.economics import H100, Baseline, Basis, ModelShape, seconds_per_frame
 from farm.plan.forecast import Forecast
-from farm.plan.picture import BatchSeen, Picture, Sizes
+from farm.plan.picture import ORDERED_MAX, BatchSeen, Picture, Sizes
 from farm.plan.seating import Paced, fits, forecast, paced, take_gap
 from farm.plan.tariff import Tariff
 from farm.plan.words import count
@@ -55,6 +55,8 @@ class Ask:
     sizes: Sizes
     """(work, chunks left) → clips, those that cards hold counted in."""
     frames: int
+    order: tuple[tuple[Work, int], ...] = ()
+    """The same one by one in the order of the file, where they are few."""
     reused: int = 0
     qualities: tuple[str, ...] = ()
 
@@ -88,6 +90,7 @@ class Tally:
     def __init__(self) -> None:
         self._sizes: Counter[tuple[Work, int]] = Counter()
         self._qualities: dict[str, None] = {}
+        self._order: list[tuple[Work, int]] = []
         self._frames = self._reused = 0
 
     def add(self, clips: Iterable[NewClip]) -> None:
@@ -98,7 +101,10 @@ class Tally:
                 self._reused += 1
                 continue
             left = max(0, chunks_of(spec.frames) - (origin.chunks if origin else 0))
-            self._sizes[Work(spec.height, spec.width, spec.steps), left] += 1
+            size = Work(spec.height, spec.width, spec.steps), left
+            self._sizes[size] += 1
+            if len(self._order) <= ORDERED_MAX:
+                self._order.append(size)
             self._qualities[spec.quality] = None
             self._frames += spec.frames
 
@@ -108,6 +114,7 @@ class Tally:
             batch=batch,
             sizes=dict(self._sizes),
             frames=self._frames,
+            order=tuple(self._order) if len(self._order) <= ORDERED_MAX else (),
             reused=self._reused,
             qualities=tuple(self._qualities),
         )
@@ -137,7 +144,9 @@ def rest_of(picture: Picture, batch: Batch) -> Ask:
 def quote(ask: Ask, picture: Picture, rates: Rates) -> Quote:
     """The quote. A batch that is not in the picture comes after all that are."""
     if picture.batch(ask.batch.batch_id) is None:
-        seen = BatchSeen(batch=ask.batch, waiting=ask.sizes, qualities=ask.qualities)
+        seen = BatchSeen(
+            batch=ask.batch, waiting=ask.sizes, order=ask.order, qualities=ask.qualities
+        )
         picture = replace(picture, batches=(*picture.batches, seen))
     cards = paced(picture.cards, _predictor(ask, rates))
     of_batch = picture.batch(ask.batch.batch_id)

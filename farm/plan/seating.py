@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
+from statistics import fmean, median
 from typing import Final
 
-from farm.domain.batch import Batch, BatchState
+from farm.domain.batch import BatchState
 from farm.domain.clip import Work
 from farm.domain.fleet import CardFacts, Standing
 from farm.domain.hours import Hours
 from farm.plan.economics import Basis
-from farm.plan.forecast import Forecast, Forecaster, Seat
-from farm.plan.line import Job, Line
+from farm.plan.forecast import TICK_SECONDS, Forecast, Forecaster
+from farm.plan.line import Job, Line, Size
 from farm.plan.match import matches
-from farm.plan.picture import BatchSeen, CardSeen, Held, Picture
+from farm.plan.picture import ORDERED_MAX, BatchSeen, CardSeen, Held, Kept, Picture
+from farm.plan.seat import Bench, Seat
 from farm.plan.timing import Timing
 
 POLL_SECONDS: Final = 1.0
-"""An idle card asks so often; which of several comes first is chance."""
-GOLDEN: Final = 0.618
-"""Spreads the idle cards evenly over that second, the fast ones not before the slow ones."""
+"""An idle card asks so often."""
+MESSAGE_SECONDS: Final = 0.05
+"""An exchange takes so long at most, more or less: who asks first by less does so by chance."""
+GOLDEN: Final = (5**0.5 - 1) / 2
 FUTURES: Final = 9
-"""Orders of the cards that are looked at: of a small batch who asks first decides much."""
-CHUNKS_MANY: Final = 20_000
-"""In a farm with more chunks to render, one order is as good as any."""
+"""Courses that are looked at where few clips wait: of a small batch chance decides much."""
+OVERDUE: Final = 0.98
+"""A chunk that takes longer than it should is this part done."""
 CLIP_GAP: Final = 1.0
 """Gaps in seconds where no card has shown them; assumed."""
 FIRST_GAP: Final = 2.0
@@ -108,15 +110,12 @@ def forecast(
 ) -> Forecast:
     """What becomes of a batch that is in the picture; `cards` are all of the picture's.
 
-    Of several orders in which idle cards may ask, the mean end.
+    Of several courses that chance may give it, the end in the middle.
     """
-    chunks = sum(n * left for each in picture.batches for (_, left), n in each.waiting.items())
-    futures = FUTURES if chunks <= CHUNKS_MANY else 1
-    found = [
-        _forecast(picture, cards, batch_id, cost, phase=number / futures)
-        for number in range(futures)
-    ]
-    found[0].end = fmean([each.end for each in found])
+    clips = sum(n for each in picture.batches for n in each.waiting.values())
+    futures = FUTURES if clips <= ORDERED_MAX else 1
+    found = [_forecast(picture, cards, batch_id, cost, course=number) for number in range(futures)]
+    found[0].end = median([each.end for each in found])
     return found[0]
 
 
@@ -126,118 +125,139 @@ def _forecast(
     batch_id: str,
     cost: Callable[[Work], float],
     *,
-    phase: float,
+    course: int,
 ) -> Forecast:
-    """The same for one order: `phase` shifts who asks first, 0 to 1."""
-    seen = picture.batch(batch_id)
-    assert seen is not None
+    """The same for one course, by its number: who asks first, when the plan looks, how long chunks
+    take within their spread."""
     may = {
         each.batch.batch_id: [fits(each, paced_card.card) for paced_card in cards]
         for each in picture.batches
     }
-    displaced = _displaced(picture, seen, cards, may[batch_id])
-    back: dict[str, Counter[tuple[Work, int]]] = {}
-    seats: list[Seat] = []
-    for index, each in enumerate(cards):
-        held = list(each.card.held)
-        if index in displaced:
-            for clip in held:
-                left = clip.chunks_left - clip.started
-                back.setdefault(clip.batch_id, Counter())[clip.work, left] += 1
-        if usable(each.card):
-            asks_at = (index * (GOLDEN + phase) + phase) % 1.0 * POLL_SECONDS
-            seats += _seats(each, held, picture.timing, cost, index in displaced, index, asks_at)
-    startable = [
-        replace(each, waiting=Counter(each.waiting) + back.get(each.batch.batch_id, Counter()))
-        for each in picture.batches
-        if each.batch.batch_id == batch_id or each.batch.state is BatchState.OPEN
+    online = sum(each.card.silent <= picture.policy.lease_seconds for each in cards)
+    numbers = {each.card.facts.card_id: index for index, each in enumerate(cards)}
+    benches = [
+        _bench(each, picture, cost, index, numbers, course) for index, each in enumerate(cards)
     ]
-    absent = {clip.batch_id for each in cards for clip in each.card.held}
-    absent -= {each.batch.batch_id for each in startable}
-    startable += [replace(b, waiting={}) for b in picture.batches if b.batch.batch_id in absent]
+    kept = [each for each in picture.kept if each.card_id in numbers]
     line = Line(
-        startable,
+        _startable(picture, cards, batch_id, kept),
         cost=cost,
-        seats=len(seats),
+        seats=sum(len(bench.seats) for bench in benches),
         may_have=lambda batch, card: may[batch][card],
         projects=picture.projects,
         limits=picture.limits,
         half_life_seconds=picture.policy.share_half_life_seconds,
         now=picture.at,
+        shift=_chance(course),
     )
+    for clip in kept:
+        job = Job(clip.batch_id, clip.work, cost(clip.work), clip.chunks_left)
+        line.give_back(job, numbers[clip.card_id])
     return Forecaster(
-        seats,
+        benches,
         line,
         batch_id=batch_id,
         now=picture.at,
-        resume_seconds=picture.policy.resume_seconds,
-        resumes_in=POLL_SECONDS + take_gap(picture.timing),
+        policy=picture.policy,
+        cards_online=online,
+        tick_at=_chance(course) * TICK_SECONDS,
     ).run()
 
 
-def _seats(
+def _startable(
+    picture: Picture, cards: Sequence[Paced], batch_id: str, kept: Sequence[Kept]
+) -> list[BatchSeen]:
+    """Batches whose clips may go out, with those that wait for any card; of others that cards
+    hold clips of, nothing waits."""
+    apart: dict[str, Counter[Size]] = {}
+    for clip in kept:
+        apart.setdefault(clip.batch_id, Counter())[clip.work, clip.chunks_left] += 1
+    found = []
+    held = {clip.batch_id for each in cards for clip in each.card.held} | set(apart)
+    for each in picture.batches:
+        name = each.batch.batch_id
+        if name == batch_id or each.batch.state is BatchState.OPEN:
+            found.append(_without(each, apart.get(name, Counter())))
+        elif name in held:
+            found.append(replace(each, waiting={}, order=()))
+    return found
+
+
+def _without(seen: BatchSeen, clips: Counter[Size]) -> BatchSeen:
+    order = list(seen.order)
+    for size in clips.elements():
+        if size in order:
+            order.remove(size)
+    return replace(seen, waiting=Counter(seen.waiting) - clips, order=tuple(order))
+
+
+def _bench(
     each: Paced,
-    held: Sequence[Held],
-    fleet: Timing,
+    picture: Picture,
     cost: Callable[[Work], float],
-    is_displaced: bool,
     index: int,
-    asks_at: float,
-) -> list[Seat]:
-    """A card's lanes; what it holds is spread over them."""
-    own, lanes = each.card.timing, each.card.facts.lanes
+    numbers: Mapping[str, int],
+    course: int,
+) -> Bench:
+    """A card's lanes with what it holds; none where it takes no clips."""
+    card, fleet, own = each.card, picture.timing, each.card.timing
+    lanes = card.facts.lanes
     clip_gap = _known(own.clip_gap, fleet.clip_gap, CLIP_GAP)
-    first = asks_at + max(0.0, _known(own.first_gap, fleet.first_gap, FIRST_GAP) - clip_gap)
-    hours = Hours.parse(each.card.schedule)
-    seats = []
-    for lane in range(lanes):
-        seat = Seat(
-            card=index,
-            pace=each.pace * lanes,
-            share=1 / lanes,
-            chunk_gap=_known(own.chunk_gap, fleet.chunk_gap, 0.0),
-            clip_gap=clip_gap,
-            free_at=first,
-            hours=hours,
-        )
-        mine = held[lane::lanes]
-        if is_displaced:
-            seat.free_at += max(
-                (seat.boundary(cost(c.work), c.seconds) for c in mine if c.started), default=0.0
-            )
-        else:
-            seat.backlog = [
-                Job(c.batch_id, c.work, cost(c.work), c.chunks_left) for c in mine if c.chunks_left
-            ]
-        if seat.backlog:
-            # Its first clip began a while ago, with its gap before that.
-            begun = min(mine[0].seconds, seat.chunk_seconds(cost(mine[0].work)))
-            seat.free_at = -seat.clip_gap - begun if mine[0].started else first - seat.clip_gap
-        seats.append(seat)
-    return seats
+    first_gap = _known(own.first_gap, fleet.first_gap, FIRST_GAP)
+    bench = Bench(
+        card=index,
+        pace=card.facts.pace,
+        chunk_gap=_known(own.chunk_gap, fleet.chunk_gap, 0.0),
+        clip_gap=clip_gap,
+        first_gap=first_gap,
+        take_gap=_known(own.take_gap, fleet.take_gap, TAKE_GAP),
+        spare=card.spare,
+        spoke=-card.silent,
+        late=max(0.0, first_gap - clip_gap),
+        hours=Hours.parse(card.schedule),
+    )
+    if not usable(card):
+        return bench
+    chance = _chance(course * (index + 1))
+    pace = each.pace * (1 + (2 * chance - 1) * (own.spread or 0.0))
+    bench.seats = [Seat(bench, pace * lanes, 1 / lanes) for _ in range(lanes)]
+    ended = [clip for clip in card.held if not clip.chunks_left]
+    for seat in bench.seats:
+        seat.free_at = max(0.0, POLL_SECONDS - card.silent) + chance * MESSAGE_SECONDS
+        if ended:
+            seat.free_at = max(0.0, bench.take_gap - min(clip.seconds for clip in ended))
+    left = [clip for clip in card.held if clip.chunks_left]
+    begun = sorted(left, key=lambda clip: not clip.started)
+    for seat, clip in zip(bench.seats, begun, strict=False):
+        _seat(seat, clip, cost, numbers)
+    bench.backlog = [_job(clip, cost) for clip in begun[lanes:]]
+    return bench
+
+
+def _seat(
+    seat: Seat, clip: Held, cost: Callable[[Work], float], numbers: Mapping[str, int]
+) -> None:
+    """Have a seat render what its card has in render, or begins."""
+    seat.job, seat.whole = _job(clip, cost), clip.chunks_left
+    gap = seat.bench.first_gap if clip.is_new else 0.0
+    seat.began = max(gap - clip.seconds, -OVERDUE * seat.each)
+    done = seat.boundary(0.0)
+    if clip.heard:
+        # Where a chunk was recorded just now, it is given up, and that is being said.
+        done = int(clip.is_new or clip.seconds > 2 * MESSAGE_SECONDS)
+    if clip.yielding and done < seat.whole:
+        seat.rest, seat.job = seat.job.cut(seat.whole - done), seat.job.cut(done)
+        seat.kept_for = numbers.get(clip.kept_for)
+
+
+def _job(clip: Held, cost: Callable[[Work], float]) -> Job:
+    return Job(clip.batch_id, clip.work, cost(clip.work), clip.chunks_left)
+
+
+def _chance(number: int) -> float:
+    """0 to 1, evenly spread; of 0 the middle."""
+    return (0.5 + number * GOLDEN) % 1.0
 
 
 def _known(own: float | None, fleet: float | None, assumed: float) -> float:
     return next((gap for gap in (own, fleet) if gap is not None), assumed)
-
-
-def _displaced(
-    picture: Picture, seen: BatchSeen, cards: Sequence[Paced], may: Sequence[bool]
-) -> set[int]:
-    """Cards, by index, that give their clips up for a batch of higher rank that waits."""
-    ranks = {each.batch.batch_id: rank(each.batch, each.urgent) for each in picture.batches}
-    own = rank(seen.batch, seen.urgent)
-    idle = sum(ok and not each.card.held for ok, each in zip(may, cards, strict=True))
-    most = sum(seen.waiting.values()) - idle
-    lower = [
-        (max(ranks.get(c.batch_id, own) for c in each.card.held), -each.pace, index)
-        for index, each in enumerate(cards)
-        if may[index] and each.card.held
-    ]
-    lower = [each for each in sorted(lower, reverse=True) if each[0] > own]
-    return {index for _, _, index in lower[: max(0, most)]}
-
-
-def rank(batch: Batch, urgent: float | None) -> tuple[float, float]:
-    """What lets a batch displace another (`Lineup.rank`); the smaller goes first."""
-    return (-batch.priority, math.inf if urgent is None else urgent)

@@ -13,6 +13,8 @@ from statistics import fmean, median
 from typing import Final
 
 KEPT: Final = 24
+ENOUGH: Final = 8
+"""Of fewer gaps a card's own median says less than that of all cards."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,11 @@ class Timings:
         elif lanes == 1 and clip.leased < card.ended:
             card.clip_gaps.append(began - card.ended)
 
+    def is_new(self, clip_id: str) -> bool:
+        """The card that has a clip has recorded no chunk of it."""
+        clip = self._clips.get(clip_id)
+        return clip is not None and clip.first is None
+
     def take(self, clip_id: str, now: float) -> None:
         """A clip's take was recorded."""
         clip = self._clips.pop(clip_id, None)
@@ -129,20 +136,21 @@ class Timings:
     def of(self, card_id: str) -> Timing:
         """What a card has shown itself."""
         card = self._cards.get(card_id)
-        return _timing([card]) if card is not None else Timing()
+        return _timing([card], enough=ENOUGH) if card is not None else Timing()
 
     def of_all(self) -> Timing:
         """What all cards have shown together."""
         return _timing(list(self._cards.values()))
 
 
-def _timing(cards: Iterable[_Card]) -> Timing:
+def _timing(cards: Iterable[_Card], enough: int = 1) -> Timing:
+    """`enough`: gaps without which there is no median of them."""
     known = list(cards)
     spreads = [_spread(card.paces) for card in known if len(card.paces) > 2]
 
     def middle(name: str) -> float | None:
         values = [value for card in known for value in getattr(card, name)]
-        return max(0.0, median(values)) if values else None
+        return max(0.0, median(values)) if len(values) >= enough else None
 
     watts = [value for card in known for value in card.watts]
     return Timing(
