@@ -175,10 +175,7 @@ class Agent:
                 tags=(*self._settings.tags, *self._place(senses.identity).all_tags),
                 examination=self._examination,
             ),
-            held=[
-                node_pb.HeldAttempt(clip_id=a.key[0], attempt=a.key[1], started=a.started)
-                for a in attempts
-            ],
+            held=[attempt.held for attempt in attempts],
             capacity=capacity if self._engine.ready and not self._leaving else 0,
             telemetry=telemetry_report(self._counters, self._engine, senses, self._spool),
         )

@@ -83,6 +83,14 @@ class Attempt:
         self._out_of_memory = ""
         """What was said when it ran out of memory for the first time."""
 
+    @property
+    def held(self) -> node_pb.HeldAttempt:
+        """What the farm is told of it with each exchange."""
+        made = max(len(self._order.recorded), len(self._files.records))
+        return node_pb.HeldAttempt(
+            clip_id=self.key[0], attempt=self.key[1], started=self.started, chunks_made=made
+        )
+
     async def run(self) -> None:
         """Work until the farm has recorded how it ended, or wants it no more."""
         recorded, frames = len(self._order.recorded), self._order.spec.frames

@@ -21,6 +21,7 @@ from farm.cli import (
     pictures,
     purge,
     reels,
+    report,
     retaking,
     shares,
     simulate,
@@ -28,6 +29,7 @@ from farm.cli import (
     steer,
     submit,
     top,
+    usage,
     watch,
     why,
 )
@@ -58,6 +60,8 @@ for body in (
     estimate.estimate,
     fleet.status,
     top.top,
+    usage.usage,
+    report.report,
     watch.watch,
     batches.clips,
     batches.fetch,
@@ -120,6 +124,7 @@ for verb, body in (
     ("amend", deciding.amend),
     ("looks", looks.looks),
     ("review", looks.review),
+    ("report", report.report),
     ("why", why.why),
 ):
     _BATCH.command(verb)(body)

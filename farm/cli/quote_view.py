@@ -42,11 +42,11 @@ def _rows(quote: types.Quote) -> Iterator[tuple[str, str, str, str]]:
         yield "energy", f"{energy.likely:.3g} kWh", _numbers(energy), "cards' boards alone"
         power = quote.electricity_money
         money = quote.currency
-        yield "electricity", f"{_number(power.likely)} {money}", _numbers(power), "your tariff"
+        yield "electricity", f"{number(power.likely)} {money}", _numbers(power), "your tariff"
         whole = quote.money
-        likely = f"{_number(whole.likely)} {money}"
+        likely = f"{number(whole.likely)} {money}"
         yield "with the cards' wear", likely, _numbers(whole), "your prices"
-        yield "of a clip", f"{_number(quote.money_per_clip)} {money}", "", ""
+        yield "of a clip", f"{number(quote.money_per_clip)} {money}", "", ""
     else:
         yield "done at", "cannot be foreseen", "", ""
     yield from _elsewhere(quote)
@@ -73,7 +73,7 @@ def line(quote: types.Quote) -> str:
     basis = _BASIS.get(quote.basis, quote.basis)
     return (
         f"should be done {at} ({early} to {late}), {quote.kilowatt_hours.likely:.3g} kWh, "
-        f"{_number(quote.money.likely)} {quote.currency} ({_numbers(quote.money)}); {basis}"
+        f"{number(quote.money.likely)} {quote.currency} ({_numbers(quote.money)}); {basis}"
     )
 
 
@@ -109,9 +109,9 @@ def _spans(each: types.Range) -> str:
 
 
 def _numbers(each: types.Range) -> str:
-    return f"{_number(each.low)} to {_number(each.high)}"
+    return f"{number(each.low)} to {number(each.high)}"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """`1,204.50`, `0.00312`: no small amount is shown as nothing."""
     return f"{value:,.2f}" if value >= 1 or not value else f"{value:.3g}"

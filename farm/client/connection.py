@@ -35,6 +35,7 @@ _RETRIED: Final = (
         (
             "Get", "List", "ListClips", "Cancel", "Retry", "Pause", "Resume", "Amend", "Look",
             "Score", "ListChunks", "Retake", "Steer", "Review", "Estimate", "PrepareInputs",
+            "ListWork",
         ),
     ),
     (
@@ -42,7 +43,7 @@ _RETRIED: Final = (
         (
             "ListNodes", "ListCards", "GetFleet", "Why", "SetStanding", "SetNode", "ListProjects",
             "SetProject", "ListLimits", "SetLimit", "ListCircuits", "SetCircuit", "ListFleetEvents",
-            "ListSavedLooks", "SaveLook", "ForgetLook", "GetEconomics", "ReadLogs",
+            "ListSavedLooks", "SaveLook", "ForgetLook", "GetEconomics", "ReadLogs", "ListUsage",
         ),
     ),
 )  # fmt: skip

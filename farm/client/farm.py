@@ -36,6 +36,8 @@ from farm.client.saved_looks import SavedLooks
 from farm.client.steering import Steering
 from farm.client.submitting import Submitted, Submitting
 from farm.client.times import timestamp
+from farm.client.usage import UsageCalls
+from farm.client.working import Working
 from heliostat.v1 import batch_service_pb2 as pb
 from heliostat.v1 import batch_service_pb2_grpc as batch_rpc
 from heliostat.v1 import fleet_service_pb2_grpc as fleet_rpc
@@ -59,6 +61,8 @@ class Farm(
     SavedLooks,
     Steering,
     Submitting,
+    UsageCalls,
+    Working,
 ):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from farm.coordinator import shares, spending
+from farm.coordinator import rendered, shares, spending, usage
 from farm.coordinator.cards import Cards
 from farm.coordinator.journal import Journal
 from farm.coordinator.settings_book import Decided
@@ -26,6 +26,7 @@ from farm.domain.clip import (
     Clip,
     ClipState,
     Event,
+    EventKind,
     Leased,
     Ready,
     Work,
@@ -128,6 +129,7 @@ class Books:
         self._spent: dict[str, Spent] = {}
         self._due: deque[tuple[str, Event, str]] = deque()
         self.totals = self.totals_written = store.totals()
+        self.usage = usage.UsageBook(store, self.clock)
         self.pending = Commit()
         for batch in store.open_batches():
             self.load_batch(batch)
@@ -164,9 +166,12 @@ class Books:
         try:
             yield
             self.settle()
-            if self.pending or (counters and self.totals != self.totals_written):
+            counted = counters and self.totals != self.totals_written
+            if self.pending or self.usage.is_due or counted:
+                usage.waste_given_up(self)
                 commit, self.pending = self.pending, Commit()
                 commit.totals = self.totals
+                commit.usage = self.usage.take()
                 commit.cards = self.cards.rows_changed()
                 self.journal.commit(self.epoch, commit)
                 self.totals_written = commit.totals
@@ -180,12 +185,17 @@ class Books:
         board = self.clips
         if clip.state is ClipState.LEASED and after.state is not ClipState.LEASED:
             self.timings.given_up(clip.clip_id)
+            if event.kind is EventKind.CANCEL:
+                spending.lost(self, clip)
             shares.refund(self, after, board.leases.get(clip.clip_id))
             if after.chunks_done and clip.holder is not None:
                 self._note_home(after, clip.holder.card_id)
         entry = board.entry(clip.batch_id)
         board.put(after)
         self.pending.clips.append(ClipChange(clip, after, event.kind, detail, card_id))
+        if clip.holder is not None and after.state is not ClipState.LEASED:
+            rendered.given_back(self, clip, clip.holder.card_id)
+        usage.stepped(self, clip, after, event.kind)
         if after.ended:
             self._ended(after, entry)
         return after
@@ -242,7 +252,7 @@ class Books:
         started = self.clips.leases[clip.clip_id].started
         outcome = after_loss(clip, reason, started=started, now=now, policy=self.policy)
         text = f"card {card_id}: {reason}"
-        spending.wasted(self, clip, self.clips.leases[clip.clip_id], card_id, now)
+        spending.lost(self, clip)
         self.step(clip, AttemptLost(text, outcome, started), detail=text, card_id=card_id)
         self.count(attempts_lost=int(started))
         self.stats.leases_expired += 1

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from farm.coordinator.card_meter import CardMeter
 from farm.domain.clip import Holder
 from farm.domain.fleet import CardFacts, Node, Standing, rack_of, stricter
 from farm.domain.hours import Hours
@@ -52,9 +53,11 @@ class Card:
     """Seconds by which its clock was ahead when it was last heard of, at least: what it said may
     have been under way for a while."""
     rendered: RateMeter = field(init=False)
+    meter: CardMeter = field(init=False)
 
     def __post_init__(self) -> None:
         self.rendered = RateMeter(self.seen)
+        self.meter = CardMeter(self.row.frames_open)
 
     def is_here(self, now: float, seconds: float) -> bool:
         """Heard of within the last `seconds`, and not known to be dead."""
@@ -142,12 +145,13 @@ class Cards:
             row = _row(said, card.row if card is not None else None)
             if card is not None:
                 self._retire(said.card_id, card.row.incarnation)
-                row = replace(row, frames_rendered=0)
+                row = replace(row, frames_rendered=0, frames_open=card.meter.frames_open)
             card = self._cards[said.card_id] = Card(row, _facts(row), seen=now)
             self.put(row)
             self.roster += 1
         self._listen(card, said)
         self.roster += not card.online
+        card.meter.hear(request.telemetry, now - card.seen)
         card.seen, card.online = now, True
         card.condition, card.capacity = said.condition, request.capacity
         card.telemetry.CopyFrom(request.telemetry)
@@ -241,6 +245,10 @@ class Cards:
         self._changed[card.row.card_id] = None
         return new
 
+    def note(self, card_id: str) -> None:
+        """What is counted of a card has changed: its row is to be written."""
+        self._changed[card_id] = None
+
     def online(self, now: float, seconds: float) -> set[str]:
         """Cards heard of within the last `seconds`, and not known to be dead."""
         return {i for i, card in self._cards.items() if card.is_here(now, seconds)}
@@ -256,7 +264,10 @@ class Cards:
     def rows_changed(self) -> list[CardRow]:
         """Rows to write with the next commit; each is given out once."""
         changed, self._changed = self._changed, {}
-        return [self._cards[card_id].row for card_id in changed]
+        return [
+            replace(card.row, frames_open=card.meter.frames_open)
+            for card in map(self._cards.__getitem__, changed)
+        ]
 
 
 def _row(said: node_pb.CardReport, before: CardRow | None) -> CardRow:
@@ -285,6 +296,7 @@ def _row(said: node_pb.CardReport, before: CardRow | None) -> CardRow:
     return replace(
         row,
         frames_rendered=before.frames_rendered,
+        frames_open=before.frames_open,
         pace=before.pace,
         standing=before.standing,
         standing_reason=before.standing_reason,

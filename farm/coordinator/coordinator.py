@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
+from farm.coordinator import rendered
 from farm.coordinator.books import Books, Unmet
 from farm.coordinator.cards import Card
 from farm.coordinator.decisions import Decisions
@@ -103,14 +104,14 @@ class Coordinator:
         replaced = cards.hear(request, now, self.clock.now())
         if replaced:
             books.lose_all(request.card.card_id, "its card's agent was started anew")
+            rendered.forgotten(books, request.card.card_id)
         response = node_pb.ExchangeResponse(
             verdicts=reports.absorb(request),
             lease_seconds=int(self.policy.lease_seconds),
         )
+        rendered.heard(books, request, now)
         self._questions.absorb(request.card.card_id, request.logs)
         response.logs.extend(self._questions.of(request.card.card_id, now))
-        if frames := cards.count_rendered(request, now):
-            books.count(frames_rendered=frames)
         return response
 
     def lost(self, card_id: str, incarnation: str, reason: str, *, for_good: bool = False) -> int:

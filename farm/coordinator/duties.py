@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from farm.coordinator import spending
 from farm.coordinator.books import Books
+from farm.coordinator.idling import Idling
 from farm.coordinator.queues import Queues
 from farm.coordinator.sickness import read_examinations
 from farm.domain.batch import Batch
@@ -28,6 +29,7 @@ class Duties:
         self._warned: dict[str, bool] = {}
         self._saved_at = books.clock.now()
         self._saved: Mapping[str, float] = {}
+        self._idling = Idling(books)
 
     def run(self) -> int:
         """Within a transaction; returns how many leases have expired."""
@@ -45,6 +47,7 @@ class Duties:
         self.queues.look(books.clips.entries(), books.clock.now())
         self._ask_for_yields(now)
         self._save_usage()
+        self._idling.look(now)
         return len(over)
 
     def outlook(self, entry: Entry) -> Outlook | None:

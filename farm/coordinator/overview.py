@@ -10,6 +10,7 @@ from typing import Final
 from farm.coordinator.alarms import alarms
 from farm.coordinator.books import Books
 from farm.coordinator.duties import Duties
+from farm.coordinator.usage import usage_view
 from farm.domain.clip import CHUNK_FRAMES
 from farm.domain.ledger import Totals
 from farm.plan.board import Entry
@@ -53,6 +54,7 @@ def overview(
         if entry.is_open and entry.queued:
             for card_type in entry.batch.needs.card_types or (ANY_CARD,):
                 view.cards_wanted[card_type] += entry.queued
+    view.usage.CopyFrom(usage_view(books.usage.total, books.tariff.currency))
     for name in Totals.__dataclass_fields__:
         setattr(view.totals, name, getattr(books.totals_written, name))
     return view

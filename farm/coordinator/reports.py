@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from farm.coordinator import spending
+from farm.coordinator import rendered, spending, usage
 from farm.coordinator.artifacts import KINDS, check_shape
 from farm.coordinator.books import Books
 from farm.coordinator.sickness import after_report
@@ -119,6 +119,7 @@ class Reports:
         lease = books.clips.leases[clip.clip_id]
         lease.started, lease.since = True, self._now
         self._measure(after, card.card_id, report)
+        rendered.recorded(books, after, card.card_id)
         books.strikes.clear(card.card_id)
         books.pending.chunks.append(
             ChunkRow(
@@ -167,7 +168,14 @@ class Reports:
             joules=joules,
             ends=not clip.chunks_left,
         )
-        spending.chunk(books, clip, card_id, seconds=report.render_seconds, joules=joules)
+        spending.chunk(
+            books,
+            clip,
+            card_id,
+            seconds=report.render_seconds,
+            joules=joules,
+            lanes=report.lanes or 1,
+        )
 
     def _take(self, clip: Clip, card: node_pb.CardReport, report: node_pb.TakeReport) -> Answer:
         if clip.chunks_done < clip.chunks:
@@ -200,6 +208,7 @@ class Reports:
             clips_delivered=1,
             bytes_delivered=report.video.size_bytes,
         )
+        usage.delivered(books, clip)
         books.cards.delivered.add(self._now, clip.frames)
         return RECORDED, ""
 

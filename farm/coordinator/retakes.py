@@ -120,4 +120,6 @@ def _clip(base: Clip, new: NewClip) -> Clip:
         chunks_done=new.origin.chunks if new.origin else 0,
         loras=base.loras,
         quality=base.quality,
+        fps=base.fps,
+        taken_over=new.origin.chunks if new.origin else 0,
     )

@@ -19,18 +19,30 @@ NEAR: Final = 0.9
 
 
 def chunk(
-    books: Books, clip: Clip, card_id: str, *, seconds: float, joules: float | None = None
+    books: Books,
+    clip: Clip,
+    card_id: str,
+    *,
+    seconds: float,
+    joules: float | None = None,
+    lanes: int = 1,
 ) -> None:
-    """Count `seconds` of a card for a clip; without joules, its power cap over that time."""
+    """Count `seconds` of a card for a clip; without joules, its power cap over that time.
+
+    Of 0 `lanes` is what came to nothing.
+    """
     card = books.cards.get(card_id)
     if card is None or seconds <= 0:
         return
-    row = card.row
+    row, measured = card.row, joules or 0.0
     if joules is None:
         joules = seconds * books.tariff.watts_of(row.card_type, row.power_cap_watts)
-    books.spend(
-        clip.batch_id, Spent(seconds, joules, books.tariff.money(row.card_type, seconds, joules))
-    )
+    money = books.tariff.money(row.card_type, seconds, joules)
+    card.meter.claim(joules, lanes)
+    books.spend(clip.batch_id, Spent(seconds, joules, money))
+    books.usage.of(clip, card_seconds=seconds, joules=joules, measured_joules=measured, money=money)
+    if not lanes:
+        books.usage.of(clip, waste_card_seconds=seconds, waste_joules=joules, waste_money=money)
 
 
 def wasted(books: Books, clip: Clip, lease: Lease | None, card_id: str, now: float) -> None:
@@ -42,7 +54,8 @@ def wasted(books: Books, clip: Clip, lease: Lease | None, card_id: str, now: flo
         for held in books.clips.held_by(card_id)
         if held.clip_id in books.clips.leases
     )
-    chunk(books, clip, card_id, seconds=max(0.0, now - lease.since) / max(1, lanes))
+    seconds = max(0.0, now - lease.since) / max(1, lanes)
+    chunk(books, clip, card_id, seconds=seconds, lanes=0)
 
 
 def budget_used(books: Books, batch: Batch) -> float:
@@ -64,6 +77,13 @@ def _caps(books: Books, batch: Batch) -> Iterator[tuple[str, str, float, float]]
     ):
         if cap is not None:
             yield name, what, cap, used
+
+
+def lost(books: Books, clip: Clip) -> None:
+    """Count the same of a clip that is taken back from the card that holds it."""
+    lease, holder = books.clips.leases.get(clip.clip_id), clip.holder
+    if holder is not None:
+        wasted(books, clip, lease, holder.card_id, books.clock.monotonic())
 
 
 def over_budget(books: Books, batch: Batch) -> str:

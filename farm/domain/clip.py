@@ -142,6 +142,9 @@ class Clip:
     """The LoRAs that it renders with, as one word: part of what a card has loaded."""
     quality: str = "standard"
     """Decides which profiles it may be rendered with (`farm.domain.profiles`)."""
+    fps: int = 24
+    taken_over: int = 0
+    """Chunks at its beginning that were recorded for another clip."""
 
     @property
     def chunks_left(self) -> int:
@@ -152,6 +155,11 @@ class Clip:
     def chunks(self) -> int:
         """Chunks of the whole clip."""
         return chunks_of(self.frames)
+
+    @property
+    def own_frames(self) -> int:
+        """Frames of the chunks that were recorded for it, before any are trimmed."""
+        return CHUNK_FRAMES * (self.chunks_done - self.taken_over)
 
     @property
     def ended(self) -> bool:

@@ -16,6 +16,7 @@ from farm.domain.quote import Spent
 from farm.domain.review import Review
 from farm.domain.saved_look import SavedLook
 from farm.domain.spec import ClipSpec, NewClip, Origin, PromptMark
+from farm.domain.usage import More
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +191,8 @@ class CardRow:
     standing_reason: str = ""
     examination: int = 0
     """The number of the examination that opens it once it is passed; 0: a person opens it."""
+    frames_open: int = 0
+    """Of `frames_rendered`: in chunks that are not recorded yet and may still be."""
 
 
 @dataclass(slots=True)
@@ -203,6 +206,8 @@ class Commit:
     takes: list[TakeRow] = field(default_factory=list)
     spent: dict[str, Spent] = field(default_factory=dict)
     """Batch id → what it has cost more."""
+    usage: dict[tuple[str, str], More] = field(default_factory=dict)
+    """(UTC day, project) → what was rendered, made and used more; follows `totals`."""
     totals: Totals | None = None
     """The counters after this commit; None leaves them as they are."""
     requests: list[RequestRow] = field(default_factory=list)

@@ -17,6 +17,7 @@ from farm.gateway.retaking import Retaking
 from farm.gateway.submission import submit
 from farm.gateway.views import STATES_BY_NUMBER, add_preview, batch_views, clip_views
 from farm.gateway.watch import watch
+from farm.gateway.work import list_work
 from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import types_pb2 as types_pb
 
@@ -111,6 +112,13 @@ class BatchService(Retaking, Quotes):
     ) -> batch_pb.ListChunksResponse:
         """Recorded chunks of a clip."""
         return await list_chunks(self._desk, request, self._page_size(request.page_size))
+
+    @unary
+    async def ListWork(  # noqa: N802
+        self, request: batch_pb.ListWorkRequest, _context: Context
+    ) -> batch_pb.ListWorkResponse:
+        """What was done for each clip."""
+        return await list_work(self._desk, request, self._page_size(request.page_size))
 
     @streaming
     async def Watch(  # noqa: N802

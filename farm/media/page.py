@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from farm.media.files import appearing
-from farm.media.sheet import Look, lines_of, middle
+from farm.media.sheet import Look, lines_of
 from farm.media.takes import Take
+from farm.media.thumbnails import picture_uri
 from farm.media.wedges import Grid, grids
 
 _STYLE: Final = """
@@ -49,12 +48,10 @@ def _table(grid: Grid, look: Look) -> str:
 def _cell(take: Take | None, look: Look) -> str:
     if take is None:
         return "<td></td>"
-    buffer = io.BytesIO()
-    middle(take, look.width).save(buffer, "JPEG", quality=85)
-    picture = base64.b64encode(buffer.getvalue()).decode("ascii")
+    picture = picture_uri(take, look.width, quality=85)
     first, *more = map(html.escape, lines_of(take, look.labels))
     small = "".join(f"<small>{line}</small>" for line in more)
     return (
-        f'<td><figure><img alt="" src="data:image/jpeg;base64,{picture}">'
+        f'<td><figure><img alt="" src="{picture}">'
         f"<figcaption>{first}{small}</figcaption></figure></td>"
     )

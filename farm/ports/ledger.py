@@ -22,6 +22,8 @@ from farm.domain.project import Limit, Look, Project
 from farm.domain.query import ClipQuery
 from farm.domain.review import Review, ReviewCounts
 from farm.domain.saved_look import SavedLook
+from farm.domain.usage import UsageRow
+from farm.domain.work import ClipWork
 
 EVERY_CLIP: Final = ClipQuery()
 
@@ -138,6 +140,25 @@ class Ledger(Protocol):
 
     def saved_looks(self) -> list[SavedLook]:
         """All saved looks, by name."""
+        ...
+
+    def usage(
+        self,
+        *,
+        first: str = "",
+        last: str = "",
+        project: str | None = None,
+        by: Collection[str] = (),
+    ) -> list[UsageRow]:
+        """Sums from a UTC day to another, by a subset of `day`, `month` and `project`."""
+        ...
+
+    def work(self, batch_id: str, *, limit: int, after: int = 0) -> list[ClipWork]:
+        """What was done for a batch's clips, in the order of the file, after ordinal `after`."""
+        ...
+
+    def usage_since(self) -> str:
+        """The first UTC day of which usage is known; empty where none is."""
         ...
 
     def circuits(self) -> list[Circuit]:

@@ -24,6 +24,7 @@ from farm.domain.project import Limit, Look, Project
 from farm.domain.quote import Quote
 from farm.domain.saved_look import SavedLook
 from farm.domain.spec import NewClip
+from farm.domain.usage import ChunkCosts, UsageRow
 
 
 class Clock(Protocol):
@@ -83,6 +84,21 @@ class Store(Protocol):
 
     def saved_looks(self) -> list[SavedLook]:
         """All saved looks, by name."""
+        ...
+
+    def usage(
+        self,
+        *,
+        first: str = "",
+        last: str = "",
+        project: str | None = None,
+        by: Collection[str] = (),
+    ) -> list[UsageRow]:
+        """Sums from a UTC day to another, by a subset of `day`, `month` and `project`."""
+        ...
+
+    def chunk_costs(self, clip_ids: Sequence[str]) -> Sequence[ChunkCosts]:
+        """What chunks took that were recorded for these clips since they were given up last."""
         ...
 
     def circuits(self) -> list[Circuit]:

@@ -99,7 +99,10 @@ class SimAgent:
         request.CopyFrom(said)
         for attempt in attempts:
             request.held.add(
-                clip_id=attempt.key[0], attempt=attempt.key[1], started=attempt.started
+                clip_id=attempt.key[0],
+                attempt=attempt.key[1],
+                started=attempt.started,
+                chunks_made=attempt.next_chunk,
             )
         request.outbox.extend(entry for entry, _, _ in self._outbox.values())
         request.intents.extend(intent for intent, _ in self._intents.values())

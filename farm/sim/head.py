@@ -21,7 +21,7 @@ from farm.plan.tariff import Tariff
 from farm.sim.card import SimCard
 from farm.sim.gateway import SimGateway
 from farm.sim.ledger import failing
-from farm.sim.oracle import books_problems
+from farm.sim.oracle import books_problems, usage_problems, waste_problems
 from farm.sim.outcome import Outcome, Submission
 from farm.sim.storm import Storm
 from farm.sim.timeline import Timeline
@@ -72,6 +72,8 @@ class SimHead:
         self._open = dict.fromkeys(self._names)
         self._epoch = 0
         self._stuck = ""
+        self._usage_problems: list[str] = []
+        """Of the ledger, as each coordinator found it."""
         self._submitted: set[str] = set()
         self._ended_at: dict[str, float] = {}
         self._quotes: dict[str, tuple[float, Quote]] = {}
@@ -134,6 +136,9 @@ class SimHead:
         problems = books_problems(
             self._reader, dict(zip(self._names, sizes, strict=True)), self._sql.totals()
         )
+        problems += self._usage_problems
+        problems += usage_problems(self._sql.totals(), usage := self._sql.usage()[0].usage)
+        problems += waste_problems(usage, sum(card.frames_open for card in self._sql.cards()))
         coordinator = self._gateway.coordinator
         if coordinator is not None and coordinator.books.clips.leases:
             problems.append(f"leases in memory: {sorted(coordinator.books.clips.leases)}")
@@ -149,6 +154,7 @@ class SimHead:
             partial(seconds_per_frame, model=self.world.model),
         )
         self._gateway.coordinator, self._epoch = coordinator, coordinator.epoch
+        self._usage_problems += usage_problems(self._sql.totals(), self._sql.usage()[0].usage)
 
     def restart_coordinator(self) -> None:
         """See `farm.sim.storm.Head`. The old one does not know that it is over."""

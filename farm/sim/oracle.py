@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from farm.domain.clip import ENDED, TRANSITIONS, ClipState, EventKind, chunks_of
 from farm.domain.ledger import ChunkRow, ClipRow, EventRow, Totals
+from farm.domain.usage import Usage
 from farm.ports import Ledger
 
 ROWS_MAX = 10_000_000
@@ -136,6 +137,28 @@ def totals_problems(totals: Totals, seen: Mapping[str, int]) -> Iterator[str]:
         told = getattr(totals, name)
         if told != counted:
             yield f"the farm's total of {name} is {told}, its rows have {counted}"
+
+
+def usage_problems(totals: Totals, usage: Usage) -> Iterator[str]:
+    """What was counted by day and project says at any time what the farm's counters say."""
+    for name in ("frames_rendered", "frames_delivered", "clips_delivered"):
+        told, summed = getattr(totals, name), getattr(usage, name)
+        if told != summed:
+            yield f"the farm's total of {name} is {told}, its usage has {summed}"
+
+
+def waste_problems(usage: Usage, frames_open: int) -> Iterator[str]:
+    """Once every clip has ended: what was rendered was delivered, or is accounted for.
+
+    `frames_open` are those of chunks that cards may still report.
+    """
+    between = usage.frames_rendered - usage.frames_delivered
+    lost = usage.waste_frames + usage.trimmed_frames - usage.reused_frames
+    if between != lost + frames_open:
+        yield (
+            f"{between} frames were rendered and not delivered: waste, trimmed and reused make "
+            f"{lost} of them, {frames_open} may still be reported"
+        )
 
 
 def _is_reused(row: ClipRow) -> bool:

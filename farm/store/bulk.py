@@ -83,6 +83,17 @@ def putting(table: Table) -> Bulk:
     return Bulk(statements, [column.name for column in table.c])
 
 
+def adding(table: Table) -> Bulk:
+    """INSERT into all columns of `table`; to a row with the same key the numbers are added."""
+    keys = list(table.primary_key.columns)
+    statements = {}
+    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql)):
+        put = dialect.insert(table).inline()
+        sums = {c.name: c + put.excluded[c.name] for c in table.c if not c.primary_key}
+        statements[name] = put.on_conflict_do_update(index_elements=keys, set_=sums)
+    return Bulk(statements, [column.name for column in table.c])
+
+
 def json_text(value: object) -> str | None:
     """What a JSON column takes; NULL for what is empty."""
     return json.dumps(value, ensure_ascii=False) if value else None

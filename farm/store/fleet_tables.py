@@ -1,4 +1,4 @@
-"""The ledger's tables of the fleet and of what batches share: cards, nodes, projects, limits."""
+"""The ledger's tables of the fleet, of what batches share, and of what was used."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy import BigInteger, CheckConstraint, Column, Double, Integer, Table, Text
 
 from farm.domain.fleet import Standing
+from farm.domain.usage import Usage
 from farm.store.metadata import JSON_TYPE, SEQUENCE, metadata, one_of
 
 cards: Final = Table(
@@ -34,6 +35,7 @@ cards: Final = Table(
     Column("standing_reason", Text, nullable=False, server_default=""),
     Column("examination", BigInteger, nullable=False, server_default="0"),
     Column("profiles", JSON_TYPE),
+    Column("frames_open", BigInteger, nullable=False, server_default="0"),
 )
 """Cards as they were last heard of, and what was decided of them. `profile` is the first of
 `profiles`, which the version before them asks for."""
@@ -92,6 +94,23 @@ saved_looks: Final = Table(
     Column("saved_at", Double, nullable=False),
 )
 """What the clips of a project have in common, by name; never changed, for clips were made by it."""
+
+usage: Final = Table(
+    "usage",
+    metadata,
+    Column("day", Text, primary_key=True),
+    Column("project", Text, primary_key=True),
+    *(
+        Column(
+            name,
+            Double if isinstance(field.default, float) else BigInteger,
+            nullable=False,
+            server_default="0",
+        )
+        for name, field in Usage.__dataclass_fields__.items()
+    ),
+)
+"""What was rendered, made and used on each UTC day, by project; a project of "" is nobody's."""
 
 fleet_events: Final = Table(
     "fleet_events",

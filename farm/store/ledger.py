@@ -331,7 +331,6 @@ def _whole_clips() -> Select[Any]:
             t.clips.c.name,
             t.clips.c.version,
             t.clips.c.file_row,
-            t.clips.c.fps,
             t.clips.c.seed,
             t.clips.c.guidance_scale,
             t.clips.c.quality,

@@ -24,7 +24,9 @@ from farm.store.schema import config_of, known_revisions, revision_of
 ROWS_AT_ONCE: Final = 2_000
 REASON: Final = "the ledger was restored from a backup"
 
-_OF_ANY_FARM: Final = frozenset({"alembic_version", "cards", "farm", "fleet_events", "totals"})
+_OF_ANY_FARM: Final = frozenset(
+    {"alembic_version", "cards", "farm", "fleet_events", "totals", "usage"}
+)
 """Tables that hold rows as soon as a farm was started."""
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Text, cast, select
+from sqlalchemy import ColumnElement, Connection, Row, Text, case, cast, select
 
 from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import Clip, ClipState, Holder, Work
@@ -35,6 +35,11 @@ CHUNK_OBJECTS: Final = ("segment", "init", "negative", "embeddings")
 _OF_CARD: Final = [f.name for f in dataclasses.fields(CardRow)]
 _STATES: Final = {state.value: state for state in ClipState}
 
+TAKEN_OVER: Final = case(
+    (t.clips.c.origin_kind == "reuse", 0), else_=t.clips.c.origin_chunks
+).label("taken_over")
+"""Chunks that a clip has of another one. Who was to have a take that was gone has none."""
+
 CLIP_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = (
     t.clips.c.clip_id,
     t.clips.c.batch_id,
@@ -56,6 +61,8 @@ CLIP_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = (
     t.clips.c.reason,
     t.clips.c.loras,
     t.clips.c.quality,
+    t.clips.c.fps,
+    TAKEN_OVER,
 )
 """What a `Clip` is made of, in the order in which `read_clips` takes it."""
 
@@ -68,7 +75,7 @@ def read_clips(rows: Iterable[Sequence[Any]]) -> Iterator[Clip]:
         (
             clip_id, batch_id, ordinal, frames, height, width, steps, state, attempt, chunks_done,
             losses, failures, storage_failures, blocked, input_failed, card, incarnation, reason,
-            loras, quality,
+            loras, quality, fps, taken_over,
         ) = row  # fmt: skip
         work = works.get((height, width, steps))
         if work is None:
@@ -91,6 +98,8 @@ def read_clips(rows: Iterable[Sequence[Any]]) -> Iterator[Clip]:
             reason=reason,
             loras=words.setdefault(loras, loras),
             quality=words.setdefault(quality, quality),
+            fps=fps,
+            taken_over=taken_over,
         )
 
 

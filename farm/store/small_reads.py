@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import Engine, select
 
 from farm.domain.fleet import Circuit, Node
 from farm.domain.ledger import EventRow, RequestRow
 from farm.domain.project import Limit, Look, Project
 from farm.domain.saved_look import SavedLook
-from farm.store import plan_rows
+from farm.domain.usage import UsageRow
+from farm.domain.work import ClipWork
+from farm.store import plan_rows, usage, work
 from farm.store import tables as t
 from farm.store.rows import read_event, read_request
 
@@ -38,6 +42,31 @@ class SmallReads:
         """All saved looks, by name."""
         with self._reads.begin() as connection:
             return plan_rows.read_saved_looks(connection)
+
+    def usage(
+        self,
+        *,
+        first: str = "",
+        last: str = "",
+        project: str | None = None,
+        by: Collection[str] = (),
+    ) -> list[UsageRow]:
+        """Sums from a UTC day to another, by a subset of `day`, `month` and `project`, in order.
+
+        By nothing it is one row.
+        """
+        with self._reads.begin() as connection:
+            return usage.read_usage(connection, first=first, last=last, project=project, by=by)
+
+    def work(self, batch_id: str, *, limit: int, after: int = 0) -> list[ClipWork]:
+        """What was done for a batch's clips, in the order of the file, after ordinal `after`."""
+        with self._reads.begin() as connection:
+            return work.read_work(connection, batch_id, limit=limit, after=after)
+
+    def usage_since(self) -> str:
+        """The first UTC day of which usage is known; empty where none is."""
+        with self._reads.begin() as connection:
+            return usage.first_day(connection)
 
     def circuits(self) -> list[Circuit]:
         """All circuits, by name."""

@@ -29,6 +29,7 @@ from farm.domain.ledger import (
 from farm.domain.notices import Notice
 from farm.domain.quote import Quote
 from farm.domain.spec import NewClip
+from farm.domain.usage import ChunkCosts
 from farm.failpoints import reach
 from farm.ports import Store
 from farm.store import commits, plan_rows, retention, staging
@@ -45,6 +46,7 @@ from farm.store.rows import (
 )
 from farm.store.schema import upgrade
 from farm.store.small_reads import SmallReads
+from farm.store.usage import read_costs, write_usage
 
 ROWS_AT_ONCE: Final = 2_000  # in memory while clips are streamed
 
@@ -202,6 +204,7 @@ class SqlStore(SmallReads):
             commits.write_spent(connection, commit.spent)
             commits.write_reviews(connection, epoch, at, commit.reviews)
             commits.write_totals(connection, commit.totals)
+            write_usage(connection, commit.usage)
             commits.write_cards(connection, commit.cards)
             plan_rows.write_plan(connection, epoch, at, commit)
             write_outcomes(connection, at, commit.notices)
@@ -304,6 +307,11 @@ class SqlStore(SmallReads):
     def last_ordinal(self, batch_id: str) -> int:
         """The place of a batch's last clip; 0 where it has none."""
         return self._ledger.last_ordinal(batch_id)
+
+    def chunk_costs(self, clip_ids: Sequence[str]) -> list[ChunkCosts]:
+        """What chunks took that were recorded for these clips since they were given up last."""
+        with self._reads.begin() as connection:
+            return read_costs(connection, clip_ids)
 
     def notices(self, at: float, limit: int) -> list[Notice]:
         """Notices that are due at a time and that somebody is still to be told of, in order."""

@@ -34,6 +34,7 @@ from farm.store.fleet_tables import (
     nodes,
     projects,
     saved_looks,
+    usage,
 )
 from farm.store.metadata import JSON_TYPE, SEQUENCE, metadata, one_of
 
@@ -41,7 +42,7 @@ __all__ = [
     "batch_columns", "batches", "cards", "chunks", "circuits", "clip_values", "clips",
     "dependencies", "events", "farm", "fleet_events", "limits", "looks", "metadata", "nodes",
     "notices", "projects", "requests", "reviews", "saved_looks", "steers", "takes", "tallies",
-    "texts", "totals",
+    "texts", "totals", "usage",
 ]  # fmt: skip
 
 _CLIP_STATES: Final = one_of("state", [state.value for state in ClipState])

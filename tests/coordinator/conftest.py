@@ -48,6 +48,10 @@ class CardVoice:
     """That it says a chunk takes it."""
     report: dict[str, object] = field(default_factory=dict)
     """What else it says of itself."""
+    made: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Chunks of a clip that it says are rendered; it does not say it of those left out."""
+    joules: float | None = None
+    """That its board has used."""
     yields: list[tuple[str, int]] = field(default_factory=list)
     """What it was asked to give up at the last exchange."""
 
@@ -62,12 +66,19 @@ class CardVoice:
                 **{"hostname": "host", "stack_id": "stack", **self.report},  # type: ignore[arg-type]
             ),
             held=[
-                node_pb.HeldAttempt(clip_id=clip_id, attempt=attempt, started=started)
+                node_pb.HeldAttempt(
+                    clip_id=clip_id,
+                    attempt=attempt,
+                    started=started,
+                    chunks_made=self.made.get((clip_id, attempt)),
+                )
                 for (clip_id, attempt), started in self.held.items()
             ],
             outbox=outbox,
             capacity=self.capacity,
-            telemetry=types_pb.CardTelemetry(frames_rendered=self.frames_rendered),
+            telemetry=types_pb.CardTelemetry(
+                frames_rendered=self.frames_rendered, energy_joules=self.joules
+            ),
         )
 
     def say(self, *outbox: node_pb.OutboxEntry) -> node_pb.ExchangeResponse:
@@ -81,6 +92,12 @@ class CardVoice:
     def give_up(self) -> None:
         """Yield all that it was asked to, and exchange."""
         self.say(*(self.entry(key, yielded=node_pb.YieldReport()) for key in self.yields))
+
+    def make(self, clip: tuple[str, int], chunks: int = 1) -> None:
+        """Render chunks of a clip, and say so."""
+        self.made[clip] = self.made.get(clip, 0) + chunks
+        self.frames_rendered += 33 * chunks
+        self.say()
 
     def render(self, clip: tuple[str, int], chunks: int = 2, first: int = 0) -> None:
         """Render a clip to its end."""

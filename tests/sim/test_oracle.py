@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from farm.sim.ledger import simulated_ledger
-from farm.sim.oracle import books_problems
+from farm.sim.oracle import books_problems, usage_problems, waste_problems
 from farm.store import open_ledger, open_store
 from tests.sim.conftest import Simulate
 
@@ -24,7 +24,12 @@ def books(simulate: Simulate) -> Path:
 def problems(path: Path) -> list[str]:
     store, ledger = open_store(path), open_ledger(path)
     try:
-        return books_problems(ledger, {"b0001": CLIPS}, store.totals())
+        totals, usage = store.totals(), store.usage()[0].usage
+        return [
+            *books_problems(ledger, {"b0001": CLIPS}, totals),
+            *usage_problems(totals, usage),
+            *waste_problems(usage, sum(card.frames_open for card in store.cards())),
+        ]
     finally:
         ledger.close()
         store.close()
@@ -56,6 +61,11 @@ DONE_AGAIN = (
         ("UPDATE tallies SET clips = clips + 1 WHERE state = 'done'", "tallies and clips differ"),
         ("UPDATE tallies SET clips = 1 WHERE state = 'leased'", "a lease is left"),
         ("UPDATE totals SET clips_delivered = 1", "total of clips_delivered is 1"),
+        (
+            "UPDATE usage SET frames_delivered = 1",
+            "total of frames_delivered is 990, its usage has 2",
+        ),
+        ("UPDATE usage SET waste_frames = waste_frames + 33", "rendered and not delivered"),
     ],
 )
 def test_damage_to_the_books_is_seen(books: Path, damage: str, said: str) -> None:

@@ -32,7 +32,7 @@ def add(farm: Farm, base: Clip, chunks: int, ordinal: int, kind: str = "branch")
     )  # fmt: skip
     clip = Clip(
         clip_id=f"b1-{ordinal:05d}", batch_id="b1", ordinal=ordinal, frames=base.frames,
-        work=base.work, chunks_done=chunks,
+        work=base.work, chunks_done=chunks, taken_over=chunks,
     )  # fmt: skip
     farm.commit(Commit(added=[AddedClip(clip=clip, row=new, detail="why")]))
     return clip

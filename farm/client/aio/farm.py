@@ -26,6 +26,8 @@ from farm.client.aio.reviewing import AsyncReviewing
 from farm.client.aio.saved_looks import AsyncSavedLooks
 from farm.client.aio.steering import AsyncSteering
 from farm.client.aio.submitting import AsyncSubmitting
+from farm.client.aio.usage import AsyncUsageCalls
+from farm.client.aio.working import AsyncWorking
 from farm.client.base import new_request_id
 from farm.client.clip_filter import ALL_CLIPS, ClipFilter
 from farm.client.farm import PAGE
@@ -49,6 +51,8 @@ class AsyncFarm(
     AsyncSavedLooks,
     AsyncSteering,
     AsyncSubmitting,
+    AsyncUsageCalls,
+    AsyncWorking,
 ):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 

@@ -1662,3 +1662,131 @@ class InputPart(message.Message):
     _ClearFieldArgType: _TypeAlias = typing.Literal["headers", b"headers", "number", b"number", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListWorkRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    BATCH_ID_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    batch_id: builtins.str
+    page_size: builtins.int
+    page_token: builtins.str
+    def __init__(
+        self,
+        *,
+        batch_id: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListWorkResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    WORKS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Empty after the last page."""
+    @builtins.property
+    def works(self) -> containers.RepeatedCompositeFieldContainer[ClipWork]: ...
+    def __init__(
+        self,
+        *,
+        works: abc.Iterable[ClipWork] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["next_page_token", b"next_page_token", "works", b"works"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ClipWork(message.Message):
+    """Sums over a clip's chunks and events. Chunks that it took over from another one are not in it."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CLIP_ID_FIELD_NUMBER: builtins.int
+    CREATED_AT_FIELD_NUMBER: builtins.int
+    ENDED_AT_FIELD_NUMBER: builtins.int
+    MODEL_DIGEST_FIELD_NUMBER: builtins.int
+    STACK_ID_FIELD_NUMBER: builtins.int
+    CHUNKS_FIELD_NUMBER: builtins.int
+    RENDER_SECONDS_FIELD_NUMBER: builtins.int
+    ENCODE_SECONDS_FIELD_NUMBER: builtins.int
+    JOULES_FIELD_NUMBER: builtins.int
+    CHUNKS_MEASURED_FIELD_NUMBER: builtins.int
+    FIRST_CHUNK_AT_FIELD_NUMBER: builtins.int
+    LAST_CHUNK_AT_FIELD_NUMBER: builtins.int
+    CARD_IDS_FIELD_NUMBER: builtins.int
+    LEASES_FIELD_NUMBER: builtins.int
+    LOST_FIELD_NUMBER: builtins.int
+    FAILED_FIELD_NUMBER: builtins.int
+    YIELDED_FIELD_NUMBER: builtins.int
+    FIRST_LEASED_AT_FIELD_NUMBER: builtins.int
+    clip_id: builtins.str
+    model_digest: builtins.str
+    stack_id: builtins.str
+    chunks: builtins.int
+    """Recorded ones."""
+    render_seconds: builtins.float
+    encode_seconds: builtins.float
+    joules: builtins.float
+    """Of the chunks whose energy was measured, and how many these are."""
+    chunks_measured: builtins.int
+    leases: builtins.int
+    """Tries, and what became of those that did not end it; 0 where its events were let go."""
+    lost: builtins.int
+    failed: builtins.int
+    yielded: builtins.int
+    @builtins.property
+    def created_at(self) -> timestamp_pb2.Timestamp: ...
+    @builtins.property
+    def ended_at(self) -> timestamp_pb2.Timestamp:
+        """Absent while it is open."""
+
+    @builtins.property
+    def first_chunk_at(self) -> timestamp_pb2.Timestamp: ...
+    @builtins.property
+    def last_chunk_at(self) -> timestamp_pb2.Timestamp: ...
+    @builtins.property
+    def card_ids(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """That rendered its chunks."""
+
+    @builtins.property
+    def first_leased_at(self) -> timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        clip_id: builtins.str = ...,
+        created_at: timestamp_pb2.Timestamp | None = ...,
+        ended_at: timestamp_pb2.Timestamp | None = ...,
+        model_digest: builtins.str = ...,
+        stack_id: builtins.str = ...,
+        chunks: builtins.int = ...,
+        render_seconds: builtins.float = ...,
+        encode_seconds: builtins.float = ...,
+        joules: builtins.float = ...,
+        chunks_measured: builtins.int = ...,
+        first_chunk_at: timestamp_pb2.Timestamp | None = ...,
+        last_chunk_at: timestamp_pb2.Timestamp | None = ...,
+        card_ids: abc.Iterable[builtins.str] | None = ...,
+        leases: builtins.int = ...,
+        lost: builtins.int = ...,
+        failed: builtins.int = ...,
+        yielded: builtins.int = ...,
+        first_leased_at: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["created_at", b"created_at", "ended_at", b"ended_at", "first_chunk_at", b"first_chunk_at", "first_leased_at", b"first_leased_at", "last_chunk_at", b"last_chunk_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["card_ids", b"card_ids", "chunks", b"chunks", "chunks_measured", b"chunks_measured", "clip_id", b"clip_id", "created_at", b"created_at", "encode_seconds", b"encode_seconds", "ended_at", b"ended_at", "failed", b"failed", "first_chunk_at", b"first_chunk_at", "first_leased_at", b"first_leased_at", "joules", b"joules", "last_chunk_at", b"last_chunk_at", "leases", b"leases", "lost", b"lost", "model_digest", b"model_digest", "render_seconds", b"render_seconds", "stack_id", b"stack_id", "yielded", b"yielded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...

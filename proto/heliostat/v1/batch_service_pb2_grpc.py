@@ -124,6 +124,11 @@ class BatchServiceStub:
                 request_serializer=heliostat_dot_v1_dot_batch__service__pb2.PrepareInputsRequest.SerializeToString,
                 response_deserializer=heliostat_dot_v1_dot_batch__service__pb2.PrepareInputsResponse.FromString,
                 _registered_method=True)
+        self.ListWork = channel.unary_unary(
+                '/heliostat.v1.BatchService/ListWork',
+                request_serializer=heliostat_dot_v1_dot_batch__service__pb2.ListWorkRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_batch__service__pb2.ListWorkResponse.FromString,
+                _registered_method=True)
 
 
 class BatchServiceServicer:
@@ -255,6 +260,13 @@ class BatchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListWork(self, request, context):
+        """What was done for each clip of a batch: tries, times, cards, energy. In the order of the file.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BatchServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -347,6 +359,11 @@ def add_BatchServiceServicer_to_server(servicer, server):
                     servicer.PrepareInputs,
                     request_deserializer=heliostat_dot_v1_dot_batch__service__pb2.PrepareInputsRequest.FromString,
                     response_serializer=heliostat_dot_v1_dot_batch__service__pb2.PrepareInputsResponse.SerializeToString,
+            ),
+            'ListWork': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWork,
+                    request_deserializer=heliostat_dot_v1_dot_batch__service__pb2.ListWorkRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_batch__service__pb2.ListWorkResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -835,6 +852,33 @@ class BatchService:
             '/heliostat.v1.BatchService/PrepareInputs',
             heliostat_dot_v1_dot_batch__service__pb2.PrepareInputsRequest.SerializeToString,
             heliostat_dot_v1_dot_batch__service__pb2.PrepareInputsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWork(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.BatchService/ListWork',
+            heliostat_dot_v1_dot_batch__service__pb2.ListWorkRequest.SerializeToString,
+            heliostat_dot_v1_dot_batch__service__pb2.ListWorkResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -68,6 +68,8 @@ class BatchServiceStub:
     """What is left of a batch should take so long, and cost so much."""
     PrepareInputs: grpc.UnaryUnaryMultiCallable[batch_service_pb2.PrepareInputsRequest, batch_service_pb2.PrepareInputsResponse]
     """Says which of some files the farm has, and where to put the others."""
+    ListWork: grpc.UnaryUnaryMultiCallable[batch_service_pb2.ListWorkRequest, batch_service_pb2.ListWorkResponse]
+    """What was done for each clip of a batch: tries, times, cards, energy. In the order of the file."""
 
 @typing.type_check_only
 class BatchServiceAsyncStub(BatchServiceStub):
@@ -109,6 +111,8 @@ class BatchServiceAsyncStub(BatchServiceStub):
     """What is left of a batch should take so long, and cost so much."""
     PrepareInputs: aio.UnaryUnaryMultiCallable[batch_service_pb2.PrepareInputsRequest, batch_service_pb2.PrepareInputsResponse]  # type: ignore[assignment]
     """Says which of some files the farm has, and where to put the others."""
+    ListWork: aio.UnaryUnaryMultiCallable[batch_service_pb2.ListWorkRequest, batch_service_pb2.ListWorkResponse]  # type: ignore[assignment]
+    """What was done for each clip of a batch: tries, times, cards, energy. In the order of the file."""
 
 class BatchServiceServicer(metaclass=abc_1.ABCMeta):
     @abc_1.abstractmethod
@@ -255,5 +259,13 @@ class BatchServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[batch_service_pb2.PrepareInputsResponse, abc.Awaitable[batch_service_pb2.PrepareInputsResponse]]:
         """Says which of some files the farm has, and where to put the others."""
+
+    @abc_1.abstractmethod
+    def ListWork(
+        self,
+        request: batch_service_pb2.ListWorkRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[batch_service_pb2.ListWorkResponse, abc.Awaitable[batch_service_pb2.ListWorkResponse]]:
+        """What was done for each clip of a batch: tries, times, cards, energy. In the order of the file."""
 
 def add_BatchServiceServicer_to_server(servicer: BatchServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...

@@ -397,6 +397,12 @@ class FarmUsage(message.Message):
     DELIVERED_VIDEO_SECONDS_FIELD_NUMBER: builtins.int
     CURRENCY_FIELD_NUMBER: builtins.int
     WASTE_FRAMES_FIELD_NUMBER: builtins.int
+    FRAMES_RENDERED_FIELD_NUMBER: builtins.int
+    FRAMES_DELIVERED_FIELD_NUMBER: builtins.int
+    CLIPS_DELIVERED_FIELD_NUMBER: builtins.int
+    TRIMMED_FRAMES_FIELD_NUMBER: builtins.int
+    REUSED_FRAMES_FIELD_NUMBER: builtins.int
+    MEASURED_JOULES_FIELD_NUMBER: builtins.int
     card_seconds: builtins.float
     waste_card_seconds: builtins.float
     """Of these, for frames that are in no take: lost, failed or given up."""
@@ -413,6 +419,15 @@ class FarmUsage(message.Message):
     currency: builtins.str
     """ISO 4217."""
     waste_frames: builtins.int
+    frames_rendered: builtins.int
+    frames_delivered: builtins.int
+    clips_delivered: builtins.int
+    trimmed_frames: builtins.int
+    """From the ends of takes."""
+    reused_frames: builtins.int
+    """Of use once more: of retried clips, and of chunks that a delivered version took over."""
+    measured_joules: builtins.float
+    """Of the joules, those that sensors measured."""
     def __init__(
         self,
         *,
@@ -428,10 +443,16 @@ class FarmUsage(message.Message):
         delivered_video_seconds: builtins.float = ...,
         currency: builtins.str = ...,
         waste_frames: builtins.int = ...,
+        frames_rendered: builtins.int = ...,
+        frames_delivered: builtins.int = ...,
+        clips_delivered: builtins.int = ...,
+        trimmed_frames: builtins.int = ...,
+        reused_frames: builtins.int = ...,
+        measured_joules: builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["card_seconds", b"card_seconds", "currency", b"currency", "delivered_video_seconds", b"delivered_video_seconds", "idle_card_seconds", b"idle_card_seconds", "idle_joules", b"idle_joules", "idle_money", b"idle_money", "joules", b"joules", "money", b"money", "waste_card_seconds", b"waste_card_seconds", "waste_frames", b"waste_frames", "waste_joules", b"waste_joules", "waste_money", b"waste_money"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["card_seconds", b"card_seconds", "clips_delivered", b"clips_delivered", "currency", b"currency", "delivered_video_seconds", b"delivered_video_seconds", "frames_delivered", b"frames_delivered", "frames_rendered", b"frames_rendered", "idle_card_seconds", b"idle_card_seconds", "idle_joules", b"idle_joules", "idle_money", b"idle_money", "joules", b"joules", "measured_joules", b"measured_joules", "money", b"money", "reused_frames", b"reused_frames", "trimmed_frames", b"trimmed_frames", "waste_card_seconds", b"waste_card_seconds", "waste_frames", b"waste_frames", "waste_joules", b"waste_joules", "waste_money", b"waste_money"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1579,5 +1600,90 @@ class LogSource(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["cut", b"cut", "known", b"known", "lines", b"lines", "name", b"name", "problem", b"problem"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListUsageRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    FIRST_DAY_FIELD_NUMBER: builtins.int
+    LAST_DAY_FIELD_NUMBER: builtins.int
+    BY_FIELD_NUMBER: builtins.int
+    PROJECT_FIELD_NUMBER: builtins.int
+    first_day: builtins.str
+    """The first and the last day, as 2026-11-30; empty is no bound."""
+    last_day: builtins.str
+    project: builtins.str
+    """Empty is all, and what is nobody's."""
+    @builtins.property
+    def by(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Of these: "day" or "month", and "project". None: one row."""
+
+    def __init__(
+        self,
+        *,
+        first_day: builtins.str = ...,
+        last_day: builtins.str = ...,
+        by: abc.Iterable[builtins.str] | None = ...,
+        project: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["by", b"by", "first_day", b"first_day", "last_day", b"last_day", "project", b"project"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListUsageResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: builtins.int
+    TOTAL_FIELD_NUMBER: builtins.int
+    SINCE_FIELD_NUMBER: builtins.int
+    since: builtins.str
+    """The first day of which anything is known; empty where nothing is."""
+    @builtins.property
+    def rows(self) -> containers.RepeatedCompositeFieldContainer[UsageRow]:
+        """In the order of time and project. Days without anything are left out."""
+
+    @builtins.property
+    def total(self) -> FarmUsage: ...
+    def __init__(
+        self,
+        *,
+        rows: abc.Iterable[UsageRow] | None = ...,
+        total: FarmUsage | None = ...,
+        since: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["rows", b"rows", "since", b"since", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class UsageRow(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    PERIOD_FIELD_NUMBER: builtins.int
+    PROJECT_FIELD_NUMBER: builtins.int
+    USAGE_FIELD_NUMBER: builtins.int
+    period: builtins.str
+    """2026-11-30 or 2026-11, in UTC; empty where it is not parted by time."""
+    project: builtins.str
+    """Empty is nobody's (cards without a clip), or all where it is not parted by project."""
+    @builtins.property
+    def usage(self) -> FarmUsage: ...
+    def __init__(
+        self,
+        *,
+        period: builtins.str = ...,
+        project: builtins.str = ...,
+        usage: FarmUsage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["period", b"period", "project", b"project", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

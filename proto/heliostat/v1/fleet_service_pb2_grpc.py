@@ -124,6 +124,11 @@ class FleetServiceStub:
                 request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ReadLogsRequest.SerializeToString,
                 response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ReadLogsResponse.FromString,
                 _registered_method=True)
+        self.ListUsage = channel.unary_unary(
+                '/heliostat.v1.FleetService/ListUsage',
+                request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ListUsageRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ListUsageResponse.FromString,
+                _registered_method=True)
 
 
 class FleetServiceServicer:
@@ -249,6 +254,13 @@ class FleetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListUsage(self, request, context):
+        """What was rendered, made and used on days that are over and today, in UTC.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FleetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -341,6 +353,11 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.ReadLogs,
                     request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ReadLogsRequest.FromString,
                     response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ReadLogsResponse.SerializeToString,
+            ),
+            'ListUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsage,
+                    request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ListUsageRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ListUsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -829,6 +846,33 @@ class FleetService:
             '/heliostat.v1.FleetService/ReadLogs',
             heliostat_dot_v1_dot_fleet__service__pb2.ReadLogsRequest.SerializeToString,
             heliostat_dot_v1_dot_fleet__service__pb2.ReadLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.FleetService/ListUsage',
+            heliostat_dot_v1_dot_fleet__service__pb2.ListUsageRequest.SerializeToString,
+            heliostat_dot_v1_dot_fleet__service__pb2.ListUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -62,6 +62,8 @@ class FleetServiceStub:
     """Lines of the logs of head and nodes. Cards answer at their next exchange, within seconds; the
     call waits for them.
     """
+    ListUsage: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.ListUsageRequest, fleet_service_pb2.ListUsageResponse]
+    """What was rendered, made and used on days that are over and today, in UTC."""
 
 @typing.type_check_only
 class FleetServiceAsyncStub(FleetServiceStub):
@@ -97,6 +99,8 @@ class FleetServiceAsyncStub(FleetServiceStub):
     """Lines of the logs of head and nodes. Cards answer at their next exchange, within seconds; the
     call waits for them.
     """
+    ListUsage: aio.UnaryUnaryMultiCallable[fleet_service_pb2.ListUsageRequest, fleet_service_pb2.ListUsageResponse]  # type: ignore[assignment]
+    """What was rendered, made and used on days that are over and today, in UTC."""
 
 class FleetServiceServicer(metaclass=abc_1.ABCMeta):
     @abc_1.abstractmethod
@@ -237,5 +241,13 @@ class FleetServiceServicer(metaclass=abc_1.ABCMeta):
         """Lines of the logs of head and nodes. Cards answer at their next exchange, within seconds; the
         call waits for them.
         """
+
+    @abc_1.abstractmethod
+    def ListUsage(
+        self,
+        request: fleet_service_pb2.ListUsageRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[fleet_service_pb2.ListUsageResponse, abc.Awaitable[fleet_service_pb2.ListUsageResponse]]:
+        """What was rendered, made and used on days that are over and today, in UTC."""
 
 def add_FleetServiceServicer_to_server(servicer: FleetServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...

@@ -254,22 +254,28 @@ class HeldAttempt(message.Message):
     CLIP_ID_FIELD_NUMBER: builtins.int
     ATTEMPT_FIELD_NUMBER: builtins.int
     STARTED_FIELD_NUMBER: builtins.int
+    CHUNKS_MADE_FIELD_NUMBER: builtins.int
     clip_id: builtins.str
     attempt: builtins.int
     started: builtins.bool
     """The renderer has begun it; a clip that was only prefetched loses nothing when its card dies."""
+    chunks_made: builtins.int
+    """Of the clip's chunks: rendered, or recorded by earlier attempts."""
     def __init__(
         self,
         *,
         clip_id: builtins.str = ...,
         attempt: builtins.int = ...,
         started: builtins.bool = ...,
+        chunks_made: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_chunks_made", b"_chunks_made", "chunks_made", b"chunks_made"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "clip_id", b"clip_id", "started", b"started"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_chunks_made", b"_chunks_made", "attempt", b"attempt", "chunks_made", b"chunks_made", "clip_id", b"clip_id", "started", b"started"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__chunks_made: _TypeAlias = typing.Literal["chunks_made"]  # noqa: Y015
+    _WhichOneofArgType__chunks_made: _TypeAlias = typing.Literal["_chunks_made", b"_chunks_made"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__chunks_made) -> _WhichOneofReturnType__chunks_made | None: ...
 
 @typing.final
 class OutboxEntry(message.Message):

@@ -1,0 +1,36 @@
+"""What the farm rendered, made and used, as a method of a `Farm`, for asyncio.
+
+Made of its twin in farm/client by tools/async_sdk.py: change that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from farm.client.aio.base import AsyncCalls
+from heliostat.v1 import fleet_service_pb2 as pb
+
+
+class AsyncUsageCalls(AsyncCalls):
+    """Sums by day and project."""
+
+    async def usage(
+        self,
+        *,
+        by: Sequence[str] = ("day", "project"),
+        first: date | None = None,
+        last: date | None = None,
+        project: str = "",
+    ) -> pb.ListUsageResponse:
+        """Sums by "day" or "month" and "project", of the days from `first` to `last`, in UTC.
+
+        Without a project of all, with what is nobody's: cards without a clip.
+        """
+        request = pb.ListUsageRequest(
+            by=by,
+            first_day=first.isoformat() if first else "",
+            last_day=last.isoformat() if last else "",
+            project=project,
+        )
+        return await self._connection.call(self._fleet.ListUsage, request)
