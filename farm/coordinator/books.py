@@ -175,6 +175,7 @@ class Books:
                 commit.cards = self.cards.rows_changed()
                 self.journal.commit(self.epoch, commit)
                 self.totals_written = commit.totals
+                self.usage.written()
         except BaseException:
             self._load()
             raise

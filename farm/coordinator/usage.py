@@ -26,17 +26,14 @@ class UsageBook:
         self._clock = clock
         total = store.usage()[0].usage
         self._total = {name: getattr(total, name) for name in FIELDS}
+        self.total = total
+        """Of the whole life, as it is written down: what others were told never falls again."""
         self._projects: dict[str, str] = {}
         self._more: dict[tuple[str, str], dict[str, float]] = {}
         self._given_up: dict[str, None] = {}
         self._day = 0, day_of(0.0)
         self.is_due = False
         """What is not written yet is worth a commit of its own."""
-
-    @property
-    def total(self) -> Usage:
-        """Of the whole life, what is not written yet counted in."""
-        return Usage(**self._total)
 
     def of(self, clip: Clip, **more: float) -> None:
         """Count more for a clip's project, by name of the field."""
@@ -74,6 +71,10 @@ class UsageBook:
         """What is to be written with the next commit; each is given out once."""
         more, self._more, self.is_due = self._more, {}, False
         return dict(more)
+
+    def written(self) -> None:
+        """What was taken last is written down."""
+        self.total = Usage(**self._total)
 
 
 def stepped(books: Books, before: Clip, after: Clip, kind: EventKind) -> None:

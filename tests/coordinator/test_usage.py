@@ -41,7 +41,7 @@ def balanced(ground: Ground) -> Usage:
     lost = found.waste_frames + found.trimmed_frames - found.reused_frames
     assert found.frames_rendered - found.frames_delivered == lost + under_way(ground)
     books = ground.coordinator.books
-    assert books.usage.total.frames_rendered == books.totals.frames_rendered
+    assert books.usage.total.frames_rendered == books.totals_written.frames_rendered
     return found
 
 
@@ -339,3 +339,16 @@ def test_the_fleet_tells_the_sums_of_its_whole_life(ground: Ground) -> None:
     told = ground.coordinator.fleet()[0].usage
     assert (told.frames_rendered, told.frames_delivered, told.trimmed_frames) == (66, 40, 26)
     assert (told.card_seconds, told.currency) == (pytest.approx(4.0), "USD")
+
+
+def test_what_others_are_told_is_written_down_and_never_falls(ground: Ground) -> None:
+    ground.submit(1, frames=99)
+    card = ground.card("c1")
+    begin(card)
+    card.frames_rendered = 33
+    card.say()
+    told = ground.coordinator.fleet()[0]
+    assert told.usage.frames_rendered == usage(ground).frames_rendered == 0
+    ground.tick()
+    told = ground.coordinator.fleet()[0]
+    assert told.usage.frames_rendered == usage(ground).frames_rendered == 33
