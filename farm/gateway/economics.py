@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from farm.domain.clip import ClipState
 from farm.domain.fleet import CardFacts
+from farm.domain.usage import SECONDS_OF_DAY, day_of
 from farm.gateway.desk import Desk
 from farm.gateway.fleet_view import Fleet
 from farm.gateway.grpc_errors import BadRequest, Context, unary
@@ -24,8 +24,6 @@ from heliostat.v1 import fleet_service_pb2 as fleet_pb
 from heliostat.v1.fleet_service_pb2_grpc import FleetServiceServicer
 
 MONTH_SECONDS: Final = 30 * 86_400.0
-BATCHES_MAX: Final = 2_000
-"""Of the last month, whose clips are counted."""
 
 
 class Economics(FleetServiceServicer):
@@ -88,11 +86,10 @@ def _predicted(desk: Desk, facts: CardFacts) -> float | None:
 
 
 def _monthly(ledger: Ledger, now: float) -> Figure | None:
-    """Clips done of batches that were at work in the last 30 days; None where there are none."""
-    batches = ledger.batches(limit=BATCHES_MAX, active=True, ended_after=now - MONTH_SECONDS)
-    progress = ledger.progress([batch.batch_id for batch in batches])
-    done = sum(each.clips.get(ClipState.DONE, 0) for each in progress.values())
-    return _measured(done, "clips", "done, of batches of the last 30 days") if done else None
+    """Clips delivered in the last 30 days, today counted in; None where there are none."""
+    (month,) = ledger.usage(first=day_of(now - MONTH_SECONDS + SECONDS_OF_DAY))
+    clips = month.usage.clips_delivered
+    return _measured(clips, "clips", "delivered in the last 30 days") if clips else None
 
 
 def _utilisation(usage: fleet_pb.FarmUsage) -> Figure | None:
