@@ -1,35 +1,43 @@
-"""What metrics cost: the page of 2,000 cards, the coordinator's time, and a card's.
+"""What watching costs: the page of 2,000 cards, the coordinator's time, and a card's.
 
     python bench/metrics_overhead.py [--cards N] [--rounds N] [--out FILE]
 
 A real gateway answers GET /metrics of a view in which every field is set. A real coordinator hears
 each card once in 10 seconds, with and without what metrics need, by turns in the same run, and
-then with a chunk in every exchange; it is scraped every 15 seconds. A watch reads a simulated
-NVML, whose driver takes no time of its own. Shares are of one second, by CPU time, which other
+then with a chunk in every exchange; it is scraped every 15 seconds. What it counts for usage and
+waste, and tells to its log, is timed within that. A watch reads a simulated NVML, whose driver
+takes no time of its own. Shares are of one second, by CPU time, which other
 work on the machine does not lengthen.
 """
 
 import argparse
 import asyncio
 import json
+import logging
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from bench.about import about
 from bench.exchange_cards import SimulatedCard
-from farm.coordinator import Coordinator
+from farm.coordinator import Coordinator, rendered, usage
 from farm.coordinator.alarms import alarms
+from farm.coordinator.idling import Idling
+from farm.coordinator.journal import Journal
+from farm.coordinator.usage import UsageBook
 from farm.domain.batch import Batch, Budget
 from farm.domain.ledger import RequestRow
 from farm.domain.spec import ClipSpec, NewClip
 from farm.gateway.settings import Limits
 from farm.store import open_store
+from farm.store import store as ledger
+from heliostat.logs.setup import configure
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
 from node_agent.card_report import telemetry_report
@@ -50,6 +58,14 @@ GROUP = 25
 BATCHES, PROJECTS, CLIPS, CHUNKS = 50, 10, 100, 30
 """Open batches, a fifth of them with a deadline and a fifth with a budget; clips of each."""
 CHUNKS_OF = {f"bbbbbb{b:02}-{n:05}": CHUNKS for b in range(BATCHES) for n in range(1, CLIPS + 1)}
+USAGE = (
+    (rendered, "heard"), (rendered, "recorded"), (rendered, "given_back"), (usage, "stepped"),
+    (usage, "delivered"), (usage, "waste_given_up"), (UsageBook, "of"), (UsageBook, "add"),
+    (Idling, "look"), (ledger, "write_usage"),
+)  # fmt: skip
+LOG = ((Journal, "_tell"),)
+LINES_PER_CLIP = 2
+"""Its lease and its end."""
 OUT = Path(__file__).parent / "results" / "metrics_overhead.json"
 PACKAGES = ("prometheus-client", "protobuf", "sqlalchemy", "starlette", "uvicorn")
 
@@ -113,7 +129,18 @@ def coordinator(cards: int, rounds: int) -> Figures:
         fleet = [SimulatedCard(number, CHUNKS_OF) for number in range(cards)]
         work = [render(farm, fleet) for _ in range(rounds + 2)][2:]  # without the first leases
         books, duties, now = farm.books, farm._duties, farm.clock.now()
+        with timed(USAGE) as counting:
+            for _ in range(rounds):
+                render(farm, fleet)
+                farm.tick()
+        with timed(LOG) as telling:
+            for _ in range(rounds):
+                render(farm, fleet)
+        clips = cards / (EXCHANGE_SECONDS * CHUNKS)
         more = {
+            "usage": sum(counting) / rounds / EXCHANGE_SECONDS,
+            "log": sum(telling) / rounds / EXCHANGE_SECONDS
+            + clips * LINES_PER_CLIP * log_line_seconds(),
             "exchanges": exchanges,
             "queues": cpu_seconds(lambda: duties.queues.look(books.clips.entries(), now), 50),
             "scrapes": cpu_seconds(lambda: as_sent(*farm.fleet()), rounds) / SCRAPE_SECONDS,
@@ -150,6 +177,44 @@ def opened() -> Iterator[Coordinator]:
             submit(farm, clock, number)
         yield farm
         store.close()
+
+
+@contextmanager
+def timed(places: tuple[tuple[Any, str], ...]) -> Iterator[list[float]]:
+    """The CPU seconds of each call to these, calls within calls not counted again."""
+    found: list[float] = []
+    depth = 0
+
+    def watched(call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **named: Any) -> Any:
+            nonlocal depth
+            began, depth = time.thread_time(), depth + 1
+            try:
+                return call(*args, **named)
+            finally:
+                depth -= 1
+                if not depth:
+                    found.append(time.thread_time() - began)
+
+        return run
+
+    with ExitStack() as stack:
+        for place, name in places:
+            stack.enter_context(mock.patch.object(place, name, watched(getattr(place, name))))
+        yield found
+
+
+def log_line_seconds() -> float:
+    """CPU seconds of a line of the coordinator's log, into a file."""
+    logger = logging.getLogger("farm.coordinator.journal")
+    ids = {"clip_id": "b-00001", "attempt": 1, "batch_id": "b", "card_id": "c"}
+    with tempfile.TemporaryDirectory() as folder:
+        configure("coordinator", file=Path(folder) / "log.jsonl")
+        seconds = cpu_seconds(
+            lambda: logger.info("%s: %s, %d of %d chunks", "lease", "leased", 0, 3, extra=ids), 500
+        )
+        logging.basicConfig(level=logging.WARNING, force=True)
+    return seconds
 
 
 def submit(farm: Coordinator, clock: StoppedClock, number: int) -> None:
