@@ -100,9 +100,10 @@ def fill(store: Any, clips: int, columns: int) -> None:
                 f"UPDATE tallies SET {name} = coalesce((SELECT {total} FROM clips "
                 "WHERE clips.state = tallies.state), 0)"
             )
-    with contextlib.suppress(Exception), store._engine.connect() as connection:
-        connection.exec_driver_sql("ANALYZE")  # as PostgreSQL does by itself
-        connection.commit()
+    if store._engine.dialect.name == "postgresql":
+        engine = store._engine.execution_options(isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.exec_driver_sql("VACUUM ANALYZE")  # as it does by itself
 
 
 def _clip(n: int, columns: int) -> NewClip:
