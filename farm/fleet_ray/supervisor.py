@@ -47,8 +47,11 @@ class Supervisor:
         self._refused = False
         """The farm's own processes could not start: trying again would not help."""
 
-    def run(self) -> None:
-        """Start everything, start again what ends, stop everything when told to."""
+    def run(self) -> bool:
+        """Start everything, start again what ends, stop everything when told to.
+
+        False when the farm could not be started.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
         self._say("clearing up")
@@ -69,6 +72,7 @@ class Supervisor:
             sweep(self._settings.marker)
             self._keep_logs()
             self._settings.state_path.unlink(missing_ok=True)
+        return self._stop.is_set()
 
     def _keep_logs(self) -> None:
         """Move what Ray's processes wrote to the farm's own logs, and leave nothing elsewhere."""
@@ -168,10 +172,12 @@ def main() -> None:
         logger.error("this farm's head is running already")
         sys.exit(ALREADY_RUNNING)
     try:
-        Supervisor(settings).run()
+        served = Supervisor(settings).run()
     except Exception:
         logger.exception("the supervisor broke")
         raise
+    if not served:
+        sys.exit(1)
 
 
 if __name__ == "__main__":
