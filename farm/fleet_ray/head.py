@@ -60,7 +60,8 @@ def become(settings: HeadSettings) -> NoReturn:
     if (running := read_state(settings)) is not None:
         raise HeadError(f"this farm runs already, as process {running.pid}: farm down ends it")
     command = _supervisor(_prepared(settings))
-    os.execve(command[0], command, {**os.environ, MARKER_VARIABLE: settings.marker})
+    marked = {**os.environ, MARKER_VARIABLE: settings.marker}
+    os.execve(command[0], command, marked)  # noqa: S606 - no shell is wanted
 
 
 def _prepared(settings: HeadSettings) -> HeadSettings:

@@ -17,7 +17,7 @@ import yaml
 from farm import __version__
 from farm.fleet_ray.settings import HeadSettings
 from node_agent.cluster.ray_node import CardFacts, Head, label_word, resources_of
-from tests.helm.conftest import SETS, Render, Rendered
+from tests.helm.conftest import CPU_GROUP, REACHED, SETS, Render, Rendered, merged
 
 HERE = Path(__file__).parent
 OF_OPERATORS = {"RayCluster", "ServiceMonitor", "PodMonitor", "PrometheusRule"}
@@ -120,11 +120,13 @@ def test_rules_and_dashboards_come_whole(render: Render):
         assert each["metadata"]["labels"]["grafana_dashboard"] == "1"
 
 
-def test_pods_names_can_name_a_machine(render: Render):
+def test_the_longest_name_of_a_pod_can_name_a_machine(render: Render):
     """A node is called as its pod, and `farm-node join` takes 50 letters."""
-    cluster, group = "a" * 24, "b" * 12
-    name = f"{cluster}-{group}-worker-abcde"
-    assert name == label_word(name)
+    group = {**CPU_GROUP, "name": "g" * (36 - len("heliostat"))}
+    cluster = render(merged(REACHED, {"workers": [group]})).of("RayCluster")[0]
+    named = cluster["spec"]["workerGroupSpecs"][0]["groupName"]
+    name = f"{cluster['metadata']['name']}-{named}-worker-abcde"  # as KubeRay makes it
+    assert label_word(name) == name
 
 
 @pytest.mark.parametrize("name", ["trial", "production", "full"])
