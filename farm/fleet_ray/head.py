@@ -20,7 +20,7 @@ from farm.domain.errors import FarmError
 from farm.fleet_ray import ledger
 from farm.fleet_ray.model_shape import model_shape
 from farm.fleet_ray.processes import sweep
-from farm.fleet_ray.settings import MARKER_VARIABLE, PORTS, HeadSettings
+from farm.fleet_ray.settings import IN_FOREGROUND, MARKER_VARIABLE, PORTS, HeadSettings
 from farm.fleet_ray.state import FarmState, read_state
 from farm.fleet_ray.tls import ensure_certificate, own_addresses
 from heliostat.logs.reading import fields_of
@@ -59,7 +59,7 @@ def become(settings: HeadSettings) -> NoReturn:
     """
     if (running := read_state(settings)) is not None:
         raise HeadError(f"this farm runs already, as process {running.pid}: farm down ends it")
-    command = _supervisor(_prepared(settings))
+    command = [*_supervisor(_prepared(settings)), IN_FOREGROUND]
     marked = {**os.environ, MARKER_VARIABLE: settings.marker}
     os.execve(command[0], command, marked)  # noqa: S606 - no shell is wanted
 

@@ -22,7 +22,7 @@ from typing import IO
 
 from farm.fleet_ray.processes import Watched, end_group, sweep
 from farm.fleet_ray.ray_head import environment
-from farm.fleet_ray.settings import MARKER_VARIABLE, HeadSettings, Secrets
+from farm.fleet_ray.settings import IN_FOREGROUND, MARKER_VARIABLE, HeadSettings, Secrets
 from farm.fleet_ray.state import FarmState, write_state
 from farm.objects.embedded import EmbeddedSettings, EmbeddedStore
 from heliostat.logs.setup import configure
@@ -162,7 +162,8 @@ class Supervisor:
 def main() -> None:
     """Run a farm's head in the foreground; a second one for the same farm leaves at once."""
     settings = HeadSettings.load(Path(sys.argv[1]))
-    configure("supervisor", file=settings.log_file("supervisor"), level=settings.log_level)
+    file = None if IN_FOREGROUND in sys.argv[2:] else settings.log_file("supervisor")
+    configure("supervisor", file=file, level=settings.log_level)
     os.environ[MARKER_VARIABLE] = settings.marker
     settings.logs.mkdir(parents=True, exist_ok=True)
     lock = (settings.data_dir / "head.lock").open("w")

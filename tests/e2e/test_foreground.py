@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 
@@ -18,7 +19,8 @@ def test_it_serves_from_the_process_that_was_started_until_sigterm():
     farm = RealFarm()
     settings = HeadSettings(data_dir=farm.data_dir, port=farm.port)
     flags = ["--port", str(farm.port), "--cpu-cards", "1", "--renderer", "testcard"]
-    head = subprocess.Popen(farm.command("up", "--foreground", *flags), env=farm.environment)
+    command = farm.command("up", "--foreground", *flags)
+    head = subprocess.Popen(command, env=farm.environment, stderr=subprocess.PIPE, text=True)
     try:
         farm.wait_for("a farm that serves", lambda: (s := read_state(settings)) and s.serving)
         state = read_state(settings)
@@ -29,7 +31,10 @@ def test_it_serves_from_the_process_that_was_started_until_sigterm():
         batch_id = farm.submit([{"id": "a", "prompt": "p", "frames": "33", "size": "64x64"}], "b")
         farm.cli("watch", batch_id, "--json")
         head.send_signal(signal.SIGTERM)
-        assert head.wait(PATIENCE_SECONDS) == 0
+        said = head.communicate(timeout=PATIENCE_SECONDS)[1]
+        assert head.returncode == 0
+        events = [json.loads(line)["event"] for line in said.splitlines()]
+        assert events[-1] == "serving", "what its supervisor says is for who started it"
         assert_nothing_left(settings)
     finally:
         head.kill()
