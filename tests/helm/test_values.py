@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import helm_python
 import pytest
 import yaml
 
+from farm.client.connection import target_of
 from farm.config import FarmConfig
 from tests.helm.conftest import CPU_GROUP, PEER, REACHED, SETS, Render, merged
 from tools.chart import CHART, files, values
@@ -158,3 +160,10 @@ def test_the_notes_say_the_next_command(render: Render, name: str):
     notes = render.set(name).notes
     assert "kubectl --namespace farm wait pod" in notes
     assert "-- farm status" in notes
+
+
+def test_clients_are_told_to_speak_tls_to_a_farm_that_others_reach(render: Render):
+    for name, speaks_tls in (("trial", False), ("production", True), ("reached", True)):
+        said = re.findall(r"HELIOSTAT_ENDPOINT=(\S+)", render.set(name).notes)
+        assert len(said) == 1
+        assert (target_of(said[0], None)[1] is not None) == speaks_tls
