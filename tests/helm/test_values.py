@@ -159,7 +159,7 @@ def test_the_ray_it_names_is_the_locked_one():
 def test_the_notes_say_the_next_command(render: Render, name: str):
     notes = render.set(name).notes
     assert "kubectl --namespace farm wait pod" in notes
-    assert "-- farm status" in notes
+    assert re.search("(-- | )farm status$", notes, re.MULTILINE)
 
 
 def test_clients_are_told_to_speak_tls_to_a_farm_that_others_reach(render: Render):
