@@ -52,6 +52,10 @@ proto: install ## Generate Python from proto/heliostat/v1/*.proto
 dashboards: install ## Make the Grafana dashboards of farm/monitoring/grafana anew
 	@$(BIN)/python -m tools.dashboards
 
+.PHONY: chart
+chart: install ## Make anew what helm/heliostat has from elsewhere: rules, dashboards, README
+	@$(BIN)/python tools/chart.py
+
 .PHONY: lock
 lock: install ## Lock the dependencies anew, for CPU and for CUDA (LOCK_ARGS=--upgrade: the newest)
 	@LOCK_ARGS='$(LOCK_ARGS)' tools/lock.sh

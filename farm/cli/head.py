@@ -81,6 +81,12 @@ Redis = Annotated[
 RayDashboard = Annotated[
     bool | None, typer.Option("--ray-dashboard", help="Start Ray's dashboard.")
 ]
+Foreground = Annotated[
+    bool,
+    typer.Option(
+        "--foreground", help="Stay, and be the farm, until SIGTERM: for a service or a container."
+    ),
+]
 
 
 @command
@@ -105,6 +111,7 @@ def up(
     s3_region: S3Region = None,
     redis: Redis = None,
     ray_dashboard: RayDashboard = None,
+    foreground: Foreground = False,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> int:
@@ -139,14 +146,15 @@ def up(
     )
     if problems := start_problems(found):
         raise ConfigError(problems)
-    return _start(found, new_ledger=new_ledger, as_json=as_json)
+    return _start(found, new_ledger=new_ledger, foreground=foreground, as_json=as_json)
 
 
-def _start(found: FarmConfig, *, new_ledger: bool, as_json: bool) -> int:
-    """Keep the secrets, start the head, wait until it serves."""
+def _start(found: FarmConfig, *, new_ledger: bool, foreground: bool, as_json: bool) -> int:
+    """Keep the secrets, start the head, wait until it serves; in the foreground, become it."""
     from dataclasses import asdict
 
     require_head()
+    from farm.fleet_ray.head import become
     from farm.fleet_ray.head import up as start
     from farm.fleet_ray.ledger import keep_url, remember_farm
     from farm.fleet_ray.settings import ensure_secrets
@@ -159,6 +167,8 @@ def _start(found: FarmConfig, *, new_ledger: bool, as_json: bool) -> int:
     keep_url(head, found.ledger.get_secret_value() if found.ledger else "")
     if new_ledger:
         remember_farm(head, "")
+    if foreground:
+        become(head)
     state = start(head, on_stage=lambda stage: output.note(f"farm: {stage}"))
     if as_json:
         output.print_json(asdict(state))

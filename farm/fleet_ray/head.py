@@ -1,4 +1,4 @@
-"""`farm up` and `farm down`: start a farm's head in the background, and end it without a trace."""
+"""`farm up` and `farm down`: start a farm's head, and end it without a trace."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 
@@ -19,7 +20,7 @@ from farm.domain.errors import FarmError
 from farm.fleet_ray import ledger
 from farm.fleet_ray.model_shape import model_shape
 from farm.fleet_ray.processes import sweep
-from farm.fleet_ray.settings import MARKER_VARIABLE, PORTS, HeadSettings
+from farm.fleet_ray.settings import IN_FOREGROUND, MARKER_VARIABLE, PORTS, HeadSettings
 from farm.fleet_ray.state import FarmState, read_state
 from farm.fleet_ray.tls import ensure_certificate, own_addresses
 from heliostat.logs.reading import fields_of
@@ -47,16 +48,33 @@ def up(settings: HeadSettings, on_stage: Callable[[str], None] = lambda _stage: 
     if running is not None and running.serving:
         return running
     if running is None:
-        _check_model(settings)
-        _check_redis(settings)
-        ledger.check(settings)
-        sweep(settings.marker)  # what a killed supervisor left behind holds our ports
-        _check_ports(settings)
-        settings.logs.mkdir(parents=True, exist_ok=True)
-        settings = with_certificate(settings)
-        settings.save()
-        _start_supervisor(settings)
+        _start_supervisor(_prepared(settings))
     return _wait_until_serving(settings, on_stage)
+
+
+def become(settings: HeadSettings) -> NoReturn:
+    """This process becomes the farm's head, for whoever starts and ends services.
+
+    Secrets must be there (`ensure_secrets`). Raises `HeadError`, also where the farm is running.
+    """
+    if (running := read_state(settings)) is not None:
+        raise HeadError(f"this farm runs already, as process {running.pid}: farm down ends it")
+    command = [*_supervisor(_prepared(settings)), IN_FOREGROUND]
+    marked = {**os.environ, MARKER_VARIABLE: settings.marker}
+    os.execve(command[0], command, marked)  # noqa: S606 - no shell is wanted
+
+
+def _prepared(settings: HeadSettings) -> HeadSettings:
+    """The settings as a supervisor reads them, once nothing is in its way. Raises `HeadError`."""
+    _check_model(settings)
+    _check_redis(settings)
+    ledger.check(settings)
+    sweep(settings.marker)  # what a killed supervisor left behind holds our ports
+    _check_ports(settings)
+    settings.logs.mkdir(parents=True, exist_ok=True)
+    settings = with_certificate(settings)
+    settings.save()
+    return settings
 
 
 def with_certificate(settings: HeadSettings) -> HeadSettings:
@@ -85,13 +103,17 @@ def down(settings: HeadSettings) -> bool:
 def _start_supervisor(settings: HeadSettings) -> None:
     with (settings.logs / HEAD_OUTPUT).open("ab") as log:
         subprocess.Popen(
-            [sys.executable, "-P", "-m", "farm.fleet_ray.supervisor", str(settings.data_dir)],
+            _supervisor(settings),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env={**os.environ, MARKER_VARIABLE: settings.marker},
             start_new_session=True,  # a terminal's Ctrl-C is not for the farm
         )
+
+
+def _supervisor(settings: HeadSettings) -> list[str]:
+    return [sys.executable, "-P", "-m", "farm.fleet_ray.supervisor", str(settings.data_dir)]
 
 
 def _wait_until_serving(settings: HeadSettings, on_stage: Callable[[str], None]) -> FarmState:

@@ -24,6 +24,9 @@ from farm.plan.tariff import Tariff, tariff_of
 MARKER_VARIABLE: Final = "HELIOSTAT_FARM_MARKER"
 """Every process of a farm carries it in its environment, so that none is ever left behind."""
 
+IN_FOREGROUND: Final = "--foreground"
+"""Tells a supervisor to log to standard error, where who started it looks."""
+
 PORTS: Final = (
     "grpc", "http", "s3", "s3-object", "s3-container", "s3-account", "ray-gcs", "ray-dashboard",
     "ray-agent", "ray-agent-grpc", "ray-runtime-env", "ray-node-manager", "ray-object-manager",

@@ -22,7 +22,7 @@ from typing import IO
 
 from farm.fleet_ray.processes import Watched, end_group, sweep
 from farm.fleet_ray.ray_head import environment
-from farm.fleet_ray.settings import MARKER_VARIABLE, HeadSettings, Secrets
+from farm.fleet_ray.settings import IN_FOREGROUND, MARKER_VARIABLE, HeadSettings, Secrets
 from farm.fleet_ray.state import FarmState, write_state
 from farm.objects.embedded import EmbeddedSettings, EmbeddedStore
 from heliostat.logs.setup import configure
@@ -47,8 +47,11 @@ class Supervisor:
         self._refused = False
         """The farm's own processes could not start: trying again would not help."""
 
-    def run(self) -> None:
-        """Start everything, start again what ends, stop everything when told to."""
+    def run(self) -> bool:
+        """Start everything, start again what ends, stop everything when told to.
+
+        False when the farm could not be started.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
         self._say("clearing up")
@@ -69,6 +72,7 @@ class Supervisor:
             sweep(self._settings.marker)
             self._keep_logs()
             self._settings.state_path.unlink(missing_ok=True)
+        return self._stop.is_set()
 
     def _keep_logs(self) -> None:
         """Move what Ray's processes wrote to the farm's own logs, and leave nothing elsewhere."""
@@ -158,7 +162,8 @@ class Supervisor:
 def main() -> None:
     """Run a farm's head in the foreground; a second one for the same farm leaves at once."""
     settings = HeadSettings.load(Path(sys.argv[1]))
-    configure("supervisor", file=settings.log_file("supervisor"), level=settings.log_level)
+    file = None if IN_FOREGROUND in sys.argv[2:] else settings.log_file("supervisor")
+    configure("supervisor", file=file, level=settings.log_level)
     os.environ[MARKER_VARIABLE] = settings.marker
     settings.logs.mkdir(parents=True, exist_ok=True)
     lock = (settings.data_dir / "head.lock").open("w")
@@ -168,10 +173,12 @@ def main() -> None:
         logger.error("this farm's head is running already")
         sys.exit(ALREADY_RUNNING)
     try:
-        Supervisor(settings).run()
+        served = Supervisor(settings).run()
     except Exception:
         logger.exception("the supervisor broke")
         raise
+    if not served:
+        sys.exit(1)
 
 
 if __name__ == "__main__":
