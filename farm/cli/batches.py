@@ -89,6 +89,7 @@ def clips(
                 for clip in listed
             ),
             {0, 5, 6, 8},
+            empty="no clip of the batch is so",
         )
     return output.OK
 

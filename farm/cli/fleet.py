@@ -118,6 +118,7 @@ def cards(
             for card in listed
         ),
         {7},
+        empty="no card has joined: `farm-node join` on a machine with cards brings them",
     )
     return output.OK
 
@@ -154,6 +155,7 @@ def nodes(
             for n in listed
         ),
         {2, 3},
+        empty="no machine has joined: `farm-node join` on it brings its cards",
     )
     return output.OK
 

@@ -113,10 +113,12 @@ def print_table(
     right: set[int],
     *,
     narrow: bool = False,
+    empty: str = "",
 ) -> None:
     """A plain table; the columns numbered in `right` are numbers.
 
-    A narrow one has many of them: only its first column may wrap.
+    A narrow one has many of them: only its first column may wrap. `empty` is said in place of a
+    table without rows.
     """
     from rich import box
     from rich.table import Table
@@ -132,4 +134,7 @@ def print_table(
         )
     for row in rows:
         table.add_row(*(Text(one_line(cell)) for cell in row))
+    if empty and not table.row_count:
+        say(empty)
+        return
     console().print(table)

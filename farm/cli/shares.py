@@ -171,6 +171,7 @@ def list_limits(
         ("limit", "clips at once", "in use"),
         ((each.name, f"{each.most:,}", f"{each.used:,}") for each in listed),
         {1, 2},
+        empty="there is no limit: `farm limit set NAME MOST` makes one",
     )
     return output.OK
 
@@ -245,5 +246,6 @@ def list_circuits(
             for each in listed
         ),
         {1, 2},
+        empty="there is no circuit: `farm circuit set NAME WATTS` makes one",
     )
     return output.OK

@@ -207,6 +207,12 @@ class TestBatches:
         assert (node["node_id"], node["hostname"]) == ("node", "host")
         assert (node["cards"], node["cards_online"], node["standing"]) == (1, 1, "open")
 
+    def test_of_an_empty_fleet_it_is_said_what_would_fill_it(self) -> None:
+        assert "farm-node join" in farm_("cards").stdout
+        assert "farm-node join" in farm_("nodes").stdout
+        assert "farm limit set" in farm_("limit", "list").stdout
+        assert "farm circuit set" in farm_("circuit", "list").stdout
+
 
 def fail(running: RunningFarm) -> None:
     """Two cards in turn find that the clip cannot be rendered."""

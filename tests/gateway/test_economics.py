@@ -98,6 +98,17 @@ async def test_cards_that_have_not_rendered_are_estimated(rig: Rig, cards: int) 
     assert any("nothing renders now" in note for note in fleet.notes)
 
 
+async def test_of_cards_whose_speed_nobody_knows_no_rate_is_told(tmp_path: Path) -> None:
+    async with Rig(tmp_path) as rig:  # test cards: no model predicts them
+        join(rig, 2)
+        told = await asked(rig)
+        fleet = told.table("fleet")
+        assert fleet is not None
+        assert value(told, "fleet", "cards") == 2
+        assert fleet.cell("rate") is None
+        assert any("nothing is known of the speed of rtx-4060-ti" in each for each in fleet.notes)
+
+
 async def test_a_card_that_has_rendered_is_measured(tmp_path: Path) -> None:
     async with Rig(tmp_path) as rig:  # test cards, whose unit of work is a chunk
         join(rig, 1)

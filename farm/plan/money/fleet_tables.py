@@ -107,7 +107,8 @@ def _notes(machines: Machines, prices: Prices) -> list[str]:
         notes.append(f"no price is known of {', '.join(missing)}: set card_prices, or give --price")
     unknown = [group.card_type for group in machines.groups if group.rate is None]
     if unknown:
-        notes.append(f"nothing is known of the speed of {', '.join(unknown)}: give --fps")
+        remedy = "until they have rendered" if machines.is_there else "give --fps"
+        notes.append(f"nothing is known of the speed of {', '.join(unknown)}: {remedy}")
     notes.append("watts are of the boards alone: machines around them draw more")
     return notes
 

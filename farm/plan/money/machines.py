@@ -25,7 +25,7 @@ from farm.plan.economics import (
 )
 from farm.plan.money.figure import Figure, derived, weakest
 from farm.plan.money.scenario import Prices
-from farm.plan.seating import Paced
+from farm.plan.seating import GUESSED, Paced
 
 CARD_MODEL: Final = "the card model, profile exact (farm speed)"
 
@@ -184,13 +184,14 @@ def _group(
     work = reference_work(model, baseline)
     one = h100_equivalents(1.0, work, model, baseline)
     cost = one.value * CHUNK_FRAMES or 1.0  # of a chunk, in the units of paces
-    rates = [CHUNK_FRAMES / (each.pace * cost) for each in cards]
     told, count = [each.basis for each in cards], len(cards)
     basis = weakest(*told, Basis.ESTIMATED) if scaled else weakest(*told)
     source = f"paces of {count} cards, mean{', in proportion to TFLOP' if scaled else ''}"
-    rate = Figure(math.fsum(rates) / count, "FPS", basis, source)
-    equivalent = None
-    if model is not None:
+    rate = equivalent = None
+    if all(each.doubt < GUESSED for each in cards):
+        rates = [CHUNK_FRAMES / (each.pace * cost) for each in cards]
+        rate = Figure(math.fsum(rates) / count, "FPS", basis, source)
+    if model is not None and rate is not None:
         worth = rate.value * one.value
         how = weakest(basis, one.basis)
         equivalent = Figure(worth, "H100s", how, f"FPS / FPS of {baseline.name} at the same work")
