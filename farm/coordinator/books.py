@@ -167,7 +167,7 @@ class Books:
             yield
             self.settle()
             counted = counters and self.totals != self.totals_written
-            if self.pending or self.usage.is_due or counted:
+            if self.pending or self.usage.is_due or self.cards.is_due or counted:
                 usage.waste_given_up(self)
                 commit, self.pending = self.pending, Commit()
                 commit.totals = self.totals

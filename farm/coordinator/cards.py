@@ -19,6 +19,8 @@ from heliostat.v1 import types_pb2 as types_pb
 STANDINGS = {each: types_pb.Standing.Value(f"STANDING_{each.name}") for each in Standing}
 """Ours → the contract's number."""
 
+LEAVING = "its node leaves the farm"
+"""The condition by which an agent says so, and then the reason for its standing."""
 RETIRED_MAX = 10_000
 """Incarnations remembered as gone, over all cards."""
 PACE_KEPT = 0.05
@@ -115,6 +117,8 @@ class Cards:
             paces.put(card.row.card_id, card.row.card_type, card.row.pace)
         self._retired: dict[tuple[str, str], None] = {}
         self._changed: dict[str, None] = {}
+        self.is_due = False
+        """What has changed is worth a commit of its own."""
         self.rendered = RateMeter(now)
         self.delivered = RateMeter(now)
         self.h100 = RateMeter(now)
@@ -150,6 +154,7 @@ class Cards:
             self.put(row)
             self.roster += 1
         self._listen(card, said)
+        self._note_leaving(card, leaves=said.condition == LEAVING)
         self.roster += not card.online
         card.meter.hear(request.telemetry, now - card.seen)
         card.seen, card.online = now, True
@@ -213,6 +218,16 @@ class Cards:
         if said.HasField("examination"):
             card.examination.CopyFrom(said.examination)
 
+    def _note_leaving(self, card: Card, *, leaves: bool) -> None:
+        """A card whose node leaves is locked, so that nobody misses it; it comes back open."""
+        standing, reason = card.row.standing, card.row.standing_reason
+        if leaves and standing is Standing.OPEN:
+            self.stand(card.row.card_id, Standing.LOCKED, LEAVING)
+            self.is_due = True
+        elif not leaves and standing is Standing.LOCKED and reason == LEAVING:
+            self.stand(card.row.card_id, Standing.OPEN, "")
+            self.is_due = True
+
     def _retire(self, card_id: str, incarnation: str) -> None:
         self._retired[card_id, incarnation] = None
         if len(self._retired) > RETIRED_MAX:
@@ -263,7 +278,7 @@ class Cards:
 
     def rows_changed(self) -> list[CardRow]:
         """Rows to write with the next commit; each is given out once."""
-        changed, self._changed = self._changed, {}
+        changed, self._changed, self.is_due = self._changed, {}, False
         return [
             replace(card.row, frames_open=card.meter.frames_open)
             for card in map(self._cards.__getitem__, changed)

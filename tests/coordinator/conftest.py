@@ -62,8 +62,7 @@ class CardVoice:
                 node_id="node",
                 incarnation=self.incarnation,
                 renderer="testcard",
-                condition="ready",
-                **{"hostname": "host", "stack_id": "stack", **self.report},  # type: ignore[arg-type]
+                **{"condition": "ready", "hostname": "host", "stack_id": "stack", **self.report},  # type: ignore[arg-type]
             ),
             held=[
                 node_pb.HeldAttempt(
