@@ -20,6 +20,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter as Reformatter
 
+from heliostat.threads import ordinary_threads
 from node_agent.encode import EncodeError, bt709, say_bt709
 from node_agent.files import atomic_path
 from node_agent.render.renderer import Frames
@@ -156,6 +157,8 @@ class FilmWriter:
         """The next frames, (frames, height, width, 3) RGB. Raises OSError when the disk is full."""
         if self._stream is None:
             self._stream = _stream(self._film, self._codec, frames, self._rate, self._crf)
+            with ordinary_threads():
+                self._film.start_encoding()
         _encode(self._film, self._stream, frames, self.frames, self._rate)
         self.frames += len(frames)
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 from farm.media.errors import BadDelivery
 from farm.media.files import appearing
+from heliostat.threads import ordinary_threads
 
 # SVT-AV1 writes to stderr past every logger: let it tell of errors alone.
 os.environ.setdefault("SVT_LOG", "1")
@@ -152,6 +153,8 @@ def write_film(
         for frame in frames:
             if not count:
                 _describe(stream.codec_context, frame, encoding)
+                with ordinary_threads():
+                    film.start_encoding()
             frame.pts, frame.time_base = count, 1 / rate
             film.mux(stream.encode(_said_bt709(frame)))
             count += 1
