@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
@@ -137,6 +138,8 @@ def test_a_machine_leaves_and_nothing_is_spent(stage: Stage):
     node.leave()
     left = time.time() - at
     assert not list(node.machine.processes())
+    standings = Counter(card.standing for card in stage.farm.client.cards())
+    assert standings[types_pb.STANDING_LOCKED] == node.cards, "else somebody is called for them"
     stage.farm.wait_until_ended(batch_id)
     node.join()
     verdict = stage.check(batch_id, cards_hit=0)
