@@ -69,7 +69,7 @@ def _statement(
         backlog_seconds=view.backlog_seconds if view.HasField("backlog_seconds") else None,
         utilisation=_utilisation(usage),
         monthly=monthly,
-        joules_per_second=_joules(usage, all_measured=_all_measured(picture)),
+        joules_per_second=_joules(usage),
         money_per_second=_money(usage),
         is_testcard=rates.model is None,
     )
@@ -99,10 +99,12 @@ def _utilisation(usage: fleet_pb.FarmUsage) -> Figure | None:
     return _measured(usage.card_seconds / whole, "", "rendering / online, since the farm began")
 
 
-def _joules(usage: fleet_pb.FarmUsage, *, all_measured: bool) -> Figure | None:
+def _joules(usage: fleet_pb.FarmUsage) -> Figure | None:
+    """Idle joules are counted only where a sensor measures them."""
     joules, seconds = usage.joules + usage.idle_joules, usage.delivered_video_seconds
     if joules <= 0 or seconds <= 0:
         return None
+    all_measured = usage.measured_joules >= usage.joules
     basis = Basis.MEASURED if all_measured else Basis.ESTIMATED
     return Figure(joules / seconds, "J", basis, "joules / delivered seconds, since the farm began")
 
@@ -113,10 +115,6 @@ def _money(usage: fleet_pb.FarmUsage) -> Figure | None:
         return None
     source = "electricity and wear / delivered seconds, waste and idling in, since the farm began"
     return Figure(money / seconds, usage.currency, Basis.ASSUMED, source)
-
-
-def _all_measured(picture: Picture) -> bool:
-    return all(card.timing.watts is not None for card in picture.cards)
 
 
 def _measured(value: float, unit: str, source: str) -> Figure:

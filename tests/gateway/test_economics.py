@@ -218,8 +218,11 @@ async def test_programs_get_it_by_json(rig: Rig) -> None:
     assert added["figures"]["added"]["basis"] == "assumed"
 
 
+@pytest.mark.parametrize(
+    ("measured", "basis"), [(90_000, Basis.MEASURED), (89_000, Basis.ESTIMATED)]
+)
 async def test_what_the_farm_has_used_is_reckoned_with(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, measured: float, basis: Basis
 ) -> None:
     join(rig, 2)
     own = rig.link.fleet
@@ -231,6 +234,7 @@ async def test_what_the_farm_has_used_is_reckoned_with(
             fleet_pb.FarmUsage(
                 card_seconds=600, idle_card_seconds=400, joules=90_000, idle_joules=10_000,
                 money=2.0, idle_money=0.5, delivered_video_seconds=50, currency="USD",
+                measured_joules=measured,
             )
         )  # fmt: skip
         return view.SerializeToString(), cards
@@ -239,5 +243,9 @@ async def test_what_the_farm_has_used_is_reckoned_with(
     told = await asked(rig)
     assert value(told, "fleet", "utilisation") == pytest.approx(0.6)
     assert value(told, "fleet", "life_joules") == pytest.approx(2_000)
+    fleet_table = told.table("fleet")
+    life_joules = fleet_table.cell("life_joules") if fleet_table else None
+    assert life_joules is not None
+    assert life_joules.basis is basis
     assert value(told, "fleet", "joules") == pytest.approx(5 * 2_000)
     assert value(told, "fleet", "life_money") == pytest.approx(0.05)
