@@ -44,7 +44,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A place on an axis."""
+    """A place on an axis, and what stands at it."""
 
     at: float
     text: str

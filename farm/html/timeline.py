@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Final
 
+from farm.html.charts import Tick
+
 WIDTH, HEIGHT = 960.0, 280.0
 _RIGHT, _TOP, _BOTTOM = 16.0, 30.0, 34.0
 _CHARACTER: Final = 8.5
@@ -22,14 +24,6 @@ _STEPS: Final = tuple(
     )
 )  # fmt: skip
 _TICKS_MAX: Final = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """A place on an axis, and what stands at it."""
-
-    at: float
-    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
