@@ -163,6 +163,9 @@ class CardReport(message.Message):
     POWER_CAP_WATTS_FIELD_NUMBER: builtins.int
     EXAMINATION_FIELD_NUMBER: builtins.int
     PROFILES_FIELD_NUMBER: builtins.int
+    RELEASE_FIELD_NUMBER: builtins.int
+    RELEASES_FIELD_NUMBER: builtins.int
+    HOLDING_FIELD_NUMBER: builtins.int
     card_id: builtins.str
     node_id: builtins.str
     incarnation: builtins.str
@@ -181,6 +184,8 @@ class CardReport(message.Message):
     """What it has loaded: the first of `profiles`."""
     lanes: builtins.int
     power_cap_watts: builtins.float
+    release: builtins.str
+    """Version of Heliostat that it runs."""
     @builtins.property
     def tags(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
     @builtins.property
@@ -191,6 +196,14 @@ class CardReport(message.Message):
 
     @builtins.property
     def profiles(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    @builtins.property
+    def releases(self) -> containers.RepeatedCompositeFieldContainer[Release]:
+        """What its node could run as well."""
+
+    @builtins.property
+    def holding(self) -> ModelHolding:
+        """What its node has of the model that it was offered."""
+
     def __init__(
         self,
         *,
@@ -213,10 +226,114 @@ class CardReport(message.Message):
         power_cap_watts: builtins.float = ...,
         examination: Examination | None = ...,
         profiles: abc.Iterable[builtins.str] | None = ...,
+        release: builtins.str = ...,
+        releases: abc.Iterable[Release] | None = ...,
+        holding: ModelHolding | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["examination", b"examination"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["examination", b"examination", "holding", b"holding"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["card_id", b"card_id", "card_type", b"card_type", "condition", b"condition", "device", b"device", "examination", b"examination", "hostname", b"hostname", "incarnation", b"incarnation", "lanes", b"lanes", "model_digest", b"model_digest", "models", b"models", "node_id", b"node_id", "power_cap_watts", b"power_cap_watts", "profile", b"profile", "profiles", b"profiles", "renderer", b"renderer", "slot", b"slot", "stack_id", b"stack_id", "tags", b"tags", "vram_bytes", b"vram_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["card_id", b"card_id", "card_type", b"card_type", "condition", b"condition", "device", b"device", "examination", b"examination", "holding", b"holding", "hostname", b"hostname", "incarnation", b"incarnation", "lanes", b"lanes", "model_digest", b"model_digest", "models", b"models", "node_id", b"node_id", "power_cap_watts", b"power_cap_watts", "profile", b"profile", "profiles", b"profiles", "release", b"release", "releases", b"releases", "renderer", b"renderer", "slot", b"slot", "stack_id", b"stack_id", "tags", b"tags", "vram_bytes", b"vram_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Release(message.Message):
+    """A version of Heliostat that is installed on a node."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: builtins.int
+    PYTHON_FIELD_NUMBER: builtins.int
+    version: builtins.str
+    python: builtins.str
+    """Its interpreter, an absolute path there."""
+    def __init__(
+        self,
+        *,
+        version: builtins.str = ...,
+        python: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["python", b"python", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ModelHolding(message.Message):
+    """What a node has of a model that it was offered, and gives to its neighbours."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    @typing.final
+    class CorruptedEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.int
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    DIGEST_FIELD_NUMBER: builtins.int
+    BYTES_FIELD_NUMBER: builtins.int
+    BYTES_TOTAL_FIELD_NUMBER: builtins.int
+    COMPLETE_FIELD_NUMBER: builtins.int
+    URL_FIELD_NUMBER: builtins.int
+    CERTIFICATE_FIELD_NUMBER: builtins.int
+    PIECES_SHA256_FIELD_NUMBER: builtins.int
+    BYTES_FROM_SOURCE_FIELD_NUMBER: builtins.int
+    BYTES_FROM_NEIGHBOURS_FIELD_NUMBER: builtins.int
+    CORRUPTED_FIELD_NUMBER: builtins.int
+    PROBLEM_FIELD_NUMBER: builtins.int
+    digest: builtins.str
+    bytes: builtins.int
+    bytes_total: builtins.int
+    complete: builtins.bool
+    """Every file is the manifest's."""
+    url: builtins.str
+    """Where it gives pieces; empty while it gives none."""
+    certificate: builtins.str
+    """Certificate of that server, PEM; neighbours trust it and no other there."""
+    pieces_sha256: builtins.str
+    """SHA-256 of the table of pieces, by one that has checked it against the manifest."""
+    bytes_from_source: builtins.int
+    """Received so far, by this agent's start."""
+    bytes_from_neighbours: builtins.int
+    problem: builtins.str
+    """Why it does not go on; empty: it does."""
+    @builtins.property
+    def corrupted(self) -> containers.ScalarMap[builtins.str, builtins.int]:
+        """Who sent pieces that were not what they should be, and how many."""
+
+    def __init__(
+        self,
+        *,
+        digest: builtins.str = ...,
+        bytes: builtins.int = ...,
+        bytes_total: builtins.int = ...,
+        complete: builtins.bool = ...,
+        url: builtins.str = ...,
+        certificate: builtins.str = ...,
+        pieces_sha256: builtins.str = ...,
+        bytes_from_source: builtins.int = ...,
+        bytes_from_neighbours: builtins.int = ...,
+        corrupted: abc.Mapping[builtins.str, builtins.int] | None = ...,
+        problem: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["bytes", b"bytes", "bytes_from_neighbours", b"bytes_from_neighbours", "bytes_from_source", b"bytes_from_source", "bytes_total", b"bytes_total", "certificate", b"certificate", "complete", b"complete", "corrupted", b"corrupted", "digest", b"digest", "pieces_sha256", b"pieces_sha256", "problem", b"problem", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -591,6 +708,7 @@ class ExchangeResponse(message.Message):
     EXAMINE_FIELD_NUMBER: builtins.int
     STANDING_FIELD_NUMBER: builtins.int
     LOGS_FIELD_NUMBER: builtins.int
+    OUTFIT_FIELD_NUMBER: builtins.int
     next_exchange_seconds: builtins.int
     lease_seconds: builtins.int
     """The lease time, counted from this exchange."""
@@ -608,6 +726,8 @@ class ExchangeResponse(message.Message):
     def grants(self) -> containers.RepeatedCompositeFieldContainer[Grant]: ...
     @builtins.property
     def logs(self) -> containers.RepeatedCompositeFieldContainer[LogQuestion]: ...
+    @builtins.property
+    def outfit(self) -> Outfit: ...
     def __init__(
         self,
         *,
@@ -619,10 +739,112 @@ class ExchangeResponse(message.Message):
         examine: builtins.int = ...,
         standing: types_pb2.Standing.ValueType = ...,
         logs: abc.Iterable[LogQuestion] | None = ...,
+        outfit: Outfit | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["outfit", b"outfit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["examine", b"examine", "grants", b"grants", "lease_seconds", b"lease_seconds", "logs", b"logs", "next_exchange_seconds", b"next_exchange_seconds", "outfit", b"outfit", "standing", b"standing", "verdicts", b"verdicts", "wanted", b"wanted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Outfit(message.Message):
+    """What a card should run, once it holds nothing."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RELEASE_FIELD_NUMBER: builtins.int
+    MODEL_DIGEST_FIELD_NUMBER: builtins.int
+    OFFER_FIELD_NUMBER: builtins.int
+    release: builtins.str
+    """Version of Heliostat; empty: as it is."""
+    model_digest: builtins.str
+    """Of the model to render with; empty: the one of its node's settings."""
+    @builtins.property
+    def offer(self) -> ModelOffer:
+        """A model to bring to its node meanwhile; absent: none."""
+
+    def __init__(
+        self,
+        *,
+        release: builtins.str = ...,
+        model_digest: builtins.str = ...,
+        offer: ModelOffer | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["offer", b"offer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["model_digest", b"model_digest", "offer", b"offer", "release", b"release"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ModelOffer(message.Message):
+    """Where a node may get a model from."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    SOURCE_FIELD_NUMBER: builtins.int
+    TOKEN_FIELD_NUMBER: builtins.int
+    PIECES_SHA256_FIELD_NUMBER: builtins.int
+    SEEDS_FIELD_NUMBER: builtins.int
+    NEIGHBOURS_FIELD_NUMBER: builtins.int
+    digest: builtins.str
+    name: builtins.str
+    """Name of the directory that it gets."""
+    source: builtins.str
+    """As `farm-node model fetch` takes it. Only for what no neighbour has."""
+    token: builtins.str
+    """What neighbours ask of each other, and answer to."""
+    pieces_sha256: builtins.str
+    """SHA-256 of the table of pieces; empty until a node has all of it: fetch from the source then,
+    if `seeds`.
+    """
+    seeds: builtins.bool
+    """This node is one of those that begin."""
+    @builtins.property
+    def neighbours(self) -> containers.RepeatedCompositeFieldContainer[Neighbour]: ...
+    def __init__(
+        self,
+        *,
+        digest: builtins.str = ...,
+        name: builtins.str = ...,
+        source: builtins.str = ...,
+        token: builtins.str = ...,
+        pieces_sha256: builtins.str = ...,
+        seeds: builtins.bool = ...,
+        neighbours: abc.Iterable[Neighbour] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["examine", b"examine", "grants", b"grants", "lease_seconds", b"lease_seconds", "logs", b"logs", "next_exchange_seconds", b"next_exchange_seconds", "standing", b"standing", "verdicts", b"verdicts", "wanted", b"wanted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["digest", b"digest", "name", b"name", "neighbours", b"neighbours", "pieces_sha256", b"pieces_sha256", "seeds", b"seeds", "source", b"source", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Neighbour(message.Message):
+    """A node that has pieces of an offered model."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: builtins.int
+    URL_FIELD_NUMBER: builtins.int
+    CERTIFICATE_FIELD_NUMBER: builtins.int
+    node: builtins.str
+    """Its hostname."""
+    url: builtins.str
+    certificate: builtins.str
+    def __init__(
+        self,
+        *,
+        node: builtins.str = ...,
+        url: builtins.str = ...,
+        certificate: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["certificate", b"certificate", "node", b"node", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
