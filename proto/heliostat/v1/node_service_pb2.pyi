@@ -166,6 +166,7 @@ class CardReport(message.Message):
     RELEASE_FIELD_NUMBER: builtins.int
     RELEASES_FIELD_NUMBER: builtins.int
     HOLDING_FIELD_NUMBER: builtins.int
+    READY_FOR_FIELD_NUMBER: builtins.int
     card_id: builtins.str
     node_id: builtins.str
     incarnation: builtins.str
@@ -186,6 +187,10 @@ class CardReport(message.Message):
     power_cap_watts: builtins.float
     release: builtins.str
     """Version of Heliostat that it runs."""
+    ready_for: builtins.str
+    """The release of its outfit, once it has rendered the golden chunk with the one that runs: its
+    agent may be started anew with the other.
+    """
     @builtins.property
     def tags(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
     @builtins.property
@@ -229,10 +234,11 @@ class CardReport(message.Message):
         release: builtins.str = ...,
         releases: abc.Iterable[Release] | None = ...,
         holding: ModelHolding | None = ...,
+        ready_for: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["examination", b"examination", "holding", b"holding"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["card_id", b"card_id", "card_type", b"card_type", "condition", b"condition", "device", b"device", "examination", b"examination", "holding", b"holding", "hostname", b"hostname", "incarnation", b"incarnation", "lanes", b"lanes", "model_digest", b"model_digest", "models", b"models", "node_id", b"node_id", "power_cap_watts", b"power_cap_watts", "profile", b"profile", "profiles", b"profiles", "release", b"release", "releases", b"releases", "renderer", b"renderer", "slot", b"slot", "stack_id", b"stack_id", "tags", b"tags", "vram_bytes", b"vram_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["card_id", b"card_id", "card_type", b"card_type", "condition", b"condition", "device", b"device", "examination", b"examination", "holding", b"holding", "hostname", b"hostname", "incarnation", b"incarnation", "lanes", b"lanes", "model_digest", b"model_digest", "models", b"models", "node_id", b"node_id", "power_cap_watts", b"power_cap_watts", "profile", b"profile", "profiles", b"profiles", "ready_for", b"ready_for", "release", b"release", "releases", b"releases", "renderer", b"renderer", "slot", b"slot", "stack_id", b"stack_id", "tags", b"tags", "vram_bytes", b"vram_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -346,23 +352,38 @@ class Examination(message.Message):
     NUMBER_FIELD_NUMBER: builtins.int
     PASSED_FIELD_NUMBER: builtins.int
     DETAIL_FIELD_NUMBER: builtins.int
+    STACK_ID_FIELD_NUMBER: builtins.int
+    PSNR_DB_FIELD_NUMBER: builtins.int
+    EQUAL_FIELD_NUMBER: builtins.int
     number: builtins.int
     """Of the response that asked for it; 0 before the first."""
     passed: builtins.bool
     detail: builtins.str
     """For a person."""
+    stack_id: builtins.str
+    """The stack that rendered the chunk."""
+    psnr_db: builtins.float
+    """Against the chunk that another stack rendered of the same; absent where nothing could be
+    compared, or every byte was equal.
+    """
+    equal: builtins.bool
     def __init__(
         self,
         *,
         number: builtins.int = ...,
         passed: builtins.bool = ...,
         detail: builtins.str = ...,
+        stack_id: builtins.str = ...,
+        psnr_db: builtins.float | None = ...,
+        equal: builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_psnr_db", b"_psnr_db", "psnr_db", b"psnr_db"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["detail", b"detail", "number", b"number", "passed", b"passed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_psnr_db", b"_psnr_db", "detail", b"detail", "equal", b"equal", "number", b"number", "passed", b"passed", "psnr_db", b"psnr_db", "stack_id", b"stack_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__psnr_db: _TypeAlias = typing.Literal["psnr_db"]  # noqa: Y015
+    _WhichOneofArgType__psnr_db: _TypeAlias = typing.Literal["_psnr_db", b"_psnr_db"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__psnr_db) -> _WhichOneofReturnType__psnr_db | None: ...
 
 @typing.final
 class HeldAttempt(message.Message):

@@ -1250,6 +1250,8 @@ class Card(message.Message):
     CIRCUIT_FIELD_NUMBER: builtins.int
     CLOCK_AHEAD_SECONDS_FIELD_NUMBER: builtins.int
     CALIBRATED_FRAMES_PER_SECOND_FIELD_NUMBER: builtins.int
+    RELEASE_FIELD_NUMBER: builtins.int
+    PYTHON_WANTED_FIELD_NUMBER: builtins.int
     card_id: builtins.str
     node_id: builtins.str
     hostname: builtins.str
@@ -1290,6 +1292,10 @@ class Card(message.Message):
     """By how much its clock is ahead of the coordinator's, as of its last exchange; a lower bound."""
     calibrated_frames_per_second: builtins.float
     """What it should render, by its measured pace and the work it has; 0 without work or pace."""
+    release: builtins.str
+    """Version of Heliostat that it runs."""
+    python_wanted: builtins.str
+    """Interpreter of its node with which its agent should run; empty: the one of its node."""
     @builtins.property
     def clip_ids(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Clips that it holds a lease of."""
@@ -1339,10 +1345,12 @@ class Card(message.Message):
         circuit: builtins.str = ...,
         clock_ahead_seconds: builtins.float | None = ...,
         calibrated_frames_per_second: builtins.float = ...,
+        release: builtins.str = ...,
+        python_wanted: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_clock_ahead_seconds", b"_clock_ahead_seconds", "clock_ahead_seconds", b"clock_ahead_seconds", "telemetry", b"telemetry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_clock_ahead_seconds", b"_clock_ahead_seconds", "calibrated_frames_per_second", b"calibrated_frames_per_second", "card_id", b"card_id", "card_type", b"card_type", "circuit", b"circuit", "clip_ids", b"clip_ids", "clock_ahead_seconds", b"clock_ahead_seconds", "condition", b"condition", "device", b"device", "frames_per_second", b"frames_per_second", "hostname", b"hostname", "incarnation", b"incarnation", "lanes", b"lanes", "model_digest", b"model_digest", "models", b"models", "node_id", b"node_id", "online", b"online", "pace", b"pace", "power_cap_watts", b"power_cap_watts", "profile", b"profile", "profiles", b"profiles", "rack", b"rack", "renderer", b"renderer", "seen_seconds_ago", b"seen_seconds_ago", "slot", b"slot", "stack_id", b"stack_id", "standing", b"standing", "standing_reason", b"standing_reason", "tags", b"tags", "telemetry", b"telemetry", "vram_bytes", b"vram_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_clock_ahead_seconds", b"_clock_ahead_seconds", "calibrated_frames_per_second", b"calibrated_frames_per_second", "card_id", b"card_id", "card_type", b"card_type", "circuit", b"circuit", "clip_ids", b"clip_ids", "clock_ahead_seconds", b"clock_ahead_seconds", "condition", b"condition", "device", b"device", "frames_per_second", b"frames_per_second", "hostname", b"hostname", "incarnation", b"incarnation", "lanes", b"lanes", "model_digest", b"model_digest", "models", b"models", "node_id", b"node_id", "online", b"online", "pace", b"pace", "power_cap_watts", b"power_cap_watts", "profile", b"profile", "profiles", b"profiles", "python_wanted", b"python_wanted", "rack", b"rack", "release", b"release", "renderer", b"renderer", "seen_seconds_ago", b"seen_seconds_ago", "slot", b"slot", "stack_id", b"stack_id", "standing", b"standing", "standing_reason", b"standing_reason", "tags", b"tags", "telemetry", b"telemetry", "vram_bytes", b"vram_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__clock_ahead_seconds: _TypeAlias = typing.Literal["clock_ahead_seconds"]  # noqa: Y015
     _WhichOneofArgType__clock_ahead_seconds: _TypeAlias = typing.Literal["_clock_ahead_seconds", b"_clock_ahead_seconds"]  # noqa: Y015
