@@ -25,6 +25,7 @@ from farm.cli import (
     retaking,
     shares,
     simulate,
+    sizing,
     speed,
     steer,
     submit,
@@ -91,6 +92,7 @@ for body in (
     simulate.simulate,
     economics.economics,
     speed.speed,
+    sizing.sizing,
     head.version,
 ):
     app.command()(body)
