@@ -17,8 +17,10 @@ demo: install ## Render twelve prompts with a small Helios on two CPU cards, int
 	@$(BIN)/python tools/demo.py
 
 .PHONY: test
-test: install lint ## Everything that needs no GPU: lint and all tests (ARGS="-k name" picks)
-	@tools/system.sh
+test: ## Everything that needs no GPU: lint and all tests (ARGS="-k name" picks)
+	@tools/system.sh & system=$$!; \
+	  code=0; make --no-print-directory install lint || code=$$?; \
+	  wait $$system; exit $$code
 	@tools/tests.sh $(ARGS)
 
 .PHONY: lint
