@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Runs all tests that need no GPU, in three parts at once. Arguments pick, as they are pytest's.
+# Runs all tests that need no GPU, in four parts at once. Arguments pick, as they are pytest's.
 # Run by `make test`.
 #
 #   season  a farm that renders for five minutes and is counted: it mostly waits
-#   farms   all other whole farms, one after the other: they start, wait, are killed, and wait
-#   rest    what needs no farm, in a process for each core: it never waits
+#   chaos   farms of which something is killed, one after the other
+#   e2e     farms that are used as a user would, one after the other
+#   rest    what needs no farm, in a process for each core: it hardly waits
 #
-# Who mostly waits goes first when it need not wait any more, so the rest gets what others leave.
+# Farms are at work for a third of their time. They go first then, and the rest gets what they leave.
 # Each part has ports of its own. Where memory is short, one part runs after the other.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 farm_folders=(tests/chaos tests/cluster tests/e2e)
-memory_wanted_gib=10
+memory_wanted_gib=12
 memory_gib=$(awk '/^MemAvailable/ {print int($2 / 2 ^ 20)}' /proc/meminfo)
 cores=$(nproc)
 processes=$((cores > 4 ? 4 : cores))
@@ -43,9 +44,10 @@ wait_for() { # NAME
 
 where=("$@")
 [[ $# -gt 0 ]] || where=("${farm_folders[@]}")
-part season 0 29000-32000 season "${where[@]}"
-part farms 5 26000-29000 '(e2e or chaos) and not season' "${where[@]}"
-part rest 15 20000-26000 'not (e2e or chaos)' -n "$processes" --dist worksteal "$@"
+part season 0 31000-32000 season "${where[@]}"
+part chaos 5 30000-31000 'chaos and not season' "${where[@]}"
+part e2e 5 29000-30000 'e2e and not chaos and not season' "${where[@]}"
+part rest 15 20000-29000 'not (e2e or chaos or season)' -n "$processes" --dist worksteal "$@"
 for name in "${!running[@]}"; do
   wait_for "$name"
 done
