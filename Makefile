@@ -16,25 +16,12 @@ install: ## Make .venv with Heliostat and its locked dependencies (LOCK=cuda: wi
 demo: install ## Render twelve prompts with a small Helios on two CPU cards, into demo/
 	@$(BIN)/python tools/demo.py
 
-# First what needs no farm, with a process for each core: a test has one thread for arithmetic
-# (tests/conftest.py). Then what starts whole farms, one after the other: a farm is a dozen
-# processes, which fill the cores by themselves and should not wait for other tests' rendering.
-# pytest ends with 5 where ARGS picks nothing of a part.
-FARMS := e2e or chaos
-PROCESSES := $(shell n=$$(nproc); echo $$((n > 4 ? 4 : n)))
-
 .PHONY: test
-test: install lint ## Everything that needs no GPU: lint and all tests (ARGS="-k name" picks)
-	@tools/system.sh
-	@part() { \
-	  code=0; $(BIN)/pytest -m "$$@" $(ARGS) || code=$$?; \
-	  case $$code in 0) picked=yes ;; 5) ;; *) \
-	    echo "make test: stopped here. Failed tests alone: $(BIN)/pytest --last-failed" >&2; \
-	    exit $$code ;; esac; \
-	}; \
-	part 'not ($(FARMS))' -n $(PROCESSES) --dist worksteal; \
-	part '$(FARMS)'; \
-	[[ $${picked:-} ]] || { echo "make test: ARGS picks no test" >&2; exit 5; }
+test: ## Everything that needs no GPU: lint and all tests (ARGS="-k name" picks)
+	@tools/system.sh & system=$$!; \
+	  code=0; make --no-print-directory install lint || code=$$?; \
+	  wait $$system; exit $$code
+	@tools/tests.sh $(ARGS)
 
 .PHONY: lint
 lint: install ## Style, types, floors and licences

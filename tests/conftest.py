@@ -1,5 +1,6 @@
 """What all tests share: one thread for arithmetic, and how to ask for a program of the system."""
 
+import gc
 import os
 import shutil
 import signal
@@ -16,6 +17,15 @@ for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 # A shell that starts tests in the background has them ignore Ctrl-C, and so would the commands
 # whose Ctrl-C they test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Full collections of garbage need not go through what importing all tests loaded.
+
+    That is half a million objects and more; a renderer makes such a collection for each clip.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def require_program(name: str) -> str:

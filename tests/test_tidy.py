@@ -299,3 +299,15 @@ def test_docs_number_their_decisions_and_list_them_all():
 
 def test_changelog_has_a_place_for_what_comes():
     assert "\n## Unreleased\n" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_whole_farms_are_started_where_make_test_looks_for_them():
+    script = (ROOT / "tools" / "tests.sh").read_text(encoding="utf-8")
+    (folders,) = re.findall(r"^farm_folders=\((.*)\)$", script, re.MULTILINE)
+    marked = [
+        where(path)
+        for path in tracked("tests/*.py")
+        if re.search(r"mark\.(e2e|chaos|season)\b", path.read_text(encoding="utf-8"))
+    ]
+    assert marked
+    assert [place for place in marked if not place.startswith(tuple(folders.split()))] == []

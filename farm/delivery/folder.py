@@ -121,13 +121,16 @@ class Folder:
     def save(self, *, at_once: bool) -> None:
         """Write what is new into the manifest, to what others wrote there; if at all due.
 
-        Raises `FetchFailed` where another keeps hold of it.
+        `at_once`, at the end, leaves no lock of a dead process either. Raises `FetchFailed` where
+        another keeps hold of it.
         """
         self._locks.touch()
         if not at_once and time.monotonic() < self._next_save:
             return
         with self._saving:
             self._save()
+        if at_once:
+            self._locks.tidy()
 
     def _save(self) -> None:
         began = time.monotonic()

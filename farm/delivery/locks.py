@@ -59,6 +59,12 @@ class Locks:
                 with contextlib.suppress(OSError):
                     os.utime(path)
 
+    def tidy(self) -> None:
+        """Remove the locks of the dead: nobody else does, of what needs no work any more."""
+        for path in self._directory.glob("*.lock"):
+            with self.held(path.stem):
+                pass
+
     def still_ours(self, name: str) -> bool:
         """Nobody has taken the lock over because we seemed to be dead."""
         path = self._directory / f"{name}.lock"

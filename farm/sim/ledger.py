@@ -21,12 +21,12 @@ def simulated_ledger() -> Iterator[Path]:
     """A new ledger's file, gone at the end."""
     with tempfile.TemporaryDirectory(prefix="heliostat-sim-") as directory:
         path = Path(directory, "farm.db")
-        path.write_bytes(_empty())
+        path.write_bytes(empty_ledger())
         yield path
 
 
 @cache
-def _empty() -> bytes:
+def empty_ledger() -> bytes:
     """A ledger with its tables: made once, for making one takes longer than many a simulation."""
     with tempfile.TemporaryDirectory(prefix="heliostat-sim-") as directory:
         path = Path(directory, "farm.db")

@@ -17,20 +17,21 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from farm.objects.s3 import S3ObjectStore
 from heliostat.v1 import batch_service_pb2 as pb
 from heliostat.v1 import types_pb2 as types
+from tests.fixtures.farm import PATIENCE_SECONDS
 from tests.fixtures.object_store import embedded_store, object_store  # noqa: F401 - fixtures
 
 CLIPS, SIZE, KILLS = 8, 6_000_000, 10
 BLOCK, BLOCK_SECONDS = 16 << 10, 0.02
-"""The pace of each connection: 0.8 MB/s, so that kills find downloads half way, and a process
-beside is not done before them."""
+"""The pace of each connection: 0.8 MB/s, so that kills find downloads half way."""
 
 _FETCH = """
 import sys
@@ -51,10 +52,29 @@ assert not fetched.failed, fetched.failed
 """
 
 
+@dataclass
+class Proxy:
+    """What a proxy for GETs does, and did."""
+
+    endpoint: str = ""
+    sent: Counter[str] = field(default_factory=Counter)
+    """Bytes that went to clients, by path."""
+    flows: threading.Event = field(default_factory=threading.Event)
+    """Bytes go on: stopped while a process starts, nobody is done before it, however slow it is."""
+    block_seconds: float = BLOCK_SECONDS
+
+    def pass_on(self, answer: IO[bytes], client: IO[bytes], path: str) -> None:
+        while block := answer.read(BLOCK):
+            self.flows.wait()
+            client.write(block)
+            self.sent[path] += len(block)
+            time.sleep(self.block_seconds)
+
+
 @contextmanager
-def counting_proxy(upstream: str) -> Iterator[tuple[str, Counter[str]]]:
-    """Passes GETs on at a slow pace; counts the bytes that went to the client, by path."""
-    sent: Counter[str] = Counter()
+def counting_proxy(upstream: str) -> Iterator[Proxy]:
+    """Passes GETs on when and as fast as it is told."""
+    proxy = Proxy()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def setup(self) -> None:
@@ -72,10 +92,7 @@ def counting_proxy(upstream: str) -> Iterator[tuple[str, Counter[str]]]:
                         self.send_header(name, answer.headers[name])
                 self.end_headers()
                 try:
-                    while block := answer.read(BLOCK):
-                        self.wfile.write(block)
-                        sent[self.path.partition("?")[0]] += len(block)
-                        time.sleep(BLOCK_SECONDS)
+                    proxy.pass_on(answer, self.wfile, self.path.partition("?")[0])
                 except OSError:
                     self.close_connection = True
 
@@ -85,8 +102,12 @@ def counting_proxy(upstream: str) -> Iterator[tuple[str, Counter[str]]]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", sent
-        server.shutdown()
+        proxy.endpoint = f"http://127.0.0.1:{server.server_port}"
+        try:
+            yield proxy
+        finally:
+            proxy.flows.set()
+            server.shutdown()
         thread.join()
 
 
@@ -130,29 +151,32 @@ def test_a_fetch_killed_ten_times_downloads_nothing_twice(
     """With `others`, another process fetches into the same folder all the while."""
     directory, random_ = tmp_path / "takes", random.Random(6 + others)
     settings = object_store.settings
-    with counting_proxy(settings.endpoint) as (endpoint, sent):
-        through = S3ObjectStore(replace(settings, endpoint=endpoint))
+    with counting_proxy(settings.endpoint) as proxy:
+        through = S3ObjectStore(replace(settings, endpoint=proxy.endpoint))
         page = put_takes(object_store, through)
         (tmp_path / "page").write_bytes(page.SerializeToString())
         beside = [begin(tmp_path / "page", directory) for _ in range(others)]
         killed = 0
         for _ in range(KILLS):
+            proxy.flows.clear()
             fetching = begin(tmp_path / "page", directory)
+            proxy.flows.set()
             try:
                 fetching.wait(random_.uniform(0.05, 0.5))
             except subprocess.TimeoutExpired:
                 fetching.send_signal(signal.SIGKILL)
                 killed += 1
             fetching.communicate()
+        proxy.block_seconds = 0.0
         for last in [*beside, begin(tmp_path / "page", directory)]:
-            last.communicate(timeout=60)
+            last.communicate(timeout=PATIENCE_SECONDS)
             assert last.returncode == 0
     assert killed >= KILLS // 2
     for clip in page.clips:
         for ext, artifact in (("mp4", clip.take.video), ("json", clip.take.sidecar)):
             data = (directory / f"{clip.file_name}.{ext}").read_bytes()
             assert hashlib.sha256(data).hexdigest() == artifact.sha256
-    twice = sum(sent.values()) - sum(
+    twice = sum(proxy.sent.values()) - sum(
         clip.take.video.size_bytes + clip.take.sidecar.size_bytes for clip in page.clips
     )
     assert 0 <= twice <= SIZE, f"{twice} bytes were sent more than once"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -92,6 +95,21 @@ def test_what_is_there_is_not_fetched_again(take_store: TakeStore, tmp_path: Pat
     again = run(take_store, tmp_path)
     assert (again.clips, again.downloaded, again.unchanged) == (25, 0, 50)
     assert set(take_store.gets.values()) == {1}
+
+
+def test_a_dead_process_leaves_no_lock_though_its_take_is_there(
+    take_store: TakeStore, tmp_path: Path
+) -> None:
+    take_store.add("s1", take(1))
+    run(take_store, tmp_path)
+    code = "import os, pathlib, sys; from farm.delivery.locks import Locks\n"
+    code += "with Locks(pathlib.Path(sys.argv[1])).held('s1'): os._exit(9)"
+    work = tmp_path / WORK_NAME
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code, str(work)], env=environment, check=False)
+    assert [path.name for path in work.iterdir()] == ["s1.lock"]
+    assert run(take_store, tmp_path).downloaded == 0
+    assert not work.exists()
 
 
 def test_what_was_damaged_is_fetched_again(take_store: TakeStore, tmp_path: Path) -> None:

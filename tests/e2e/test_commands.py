@@ -156,7 +156,8 @@ def test_metrics_move_while_the_farm_works(farm: RealFarm):
 
 
 def scrape(farm: RealFarm) -> str:
-    answer = urllib3.request("GET", f"http://127.0.0.1:{farm.port + 1}/metrics", timeout=10)
+    url = f"http://127.0.0.1:{farm.port + 1}/metrics"
+    answer = urllib3.request("GET", url, timeout=PATIENCE_SECONDS)
     assert answer.status == 200
     return answer.data.decode()
 

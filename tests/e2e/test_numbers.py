@@ -28,7 +28,7 @@ from tests.fixtures.season import (
 )
 from tests.fixtures.stand_ins.sitecustomize import WATTS
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.season, pytest.mark.timeout(900)]
 
 DASHBOARDS = sorted((ROOT / "farm" / "monitoring" / "grafana").glob("*.json"))
 VARIABLES = {"$__rate_interval": "1m", "$__range": "5m"}
