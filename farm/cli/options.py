@@ -108,7 +108,7 @@ def connect(found: FarmConfig) -> Farm:
     if found.endpoint:
         return Farm(found.endpoint, token, found.ca)
     local = find_local(found.data_dir)
-    return Farm(local.endpoint, token or local.token, found.ca or local.ca)
+    return Farm(local.endpoint, token or local.token, found.ca or local.ca, name=local.name)
 
 
 def pairs(option: str, values: Sequence[str]) -> dict[str, str]:

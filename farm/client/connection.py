@@ -86,6 +86,11 @@ def target_of(endpoint: str, ca: Path | None) -> tuple[str, grpc.ChannelCredenti
     return rest, grpc.ssl_channel_credentials(ca.read_bytes() if ca else None)
 
 
+def options_of(name: str) -> tuple[tuple[str, str | int], ...]:
+    """A channel's; `name` is what the certificate is checked for, where not the endpoint's."""
+    return (*OPTIONS, *((("grpc.ssl_target_name_override", name),) if name else ()))
+
+
 def metadata_of(token: str) -> Metadata:
     """What every call shows."""
     return (("authorization", f"Bearer {token}"),) if token else ()
@@ -94,13 +99,16 @@ def metadata_of(token: str) -> Metadata:
 class Connection:
     """A channel that carries a bearer token, and turns failed calls into `FarmError`s."""
 
-    def __init__(self, endpoint: str, token: str, ca: Path | None = None) -> None:
+    def __init__(
+        self, endpoint: str, token: str, ca: Path | None = None, *, name: str = ""
+    ) -> None:
         self.endpoint = endpoint
         target, credentials = target_of(endpoint, ca)
+        options = options_of(name)
         self.channel = (
-            grpc.insecure_channel(target, options=OPTIONS)
+            grpc.insecure_channel(target, options=options)
             if credentials is None
-            else grpc.secure_channel(target, credentials, options=OPTIONS)
+            else grpc.secure_channel(target, credentials, options=options)
         )
         self.metadata = metadata_of(token)
 

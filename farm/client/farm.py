@@ -66,9 +66,12 @@ class Farm(
 ):
     """A connection to one farm. Use it in a `with`, or `close` it."""
 
-    def __init__(self, endpoint: str, token: str = "", ca: Path | None = None) -> None:
-        """Connect to `endpoint` (HOST:PORT); `ca` is the PEM file of a farm that speaks TLS."""
-        self._connection = Connection(endpoint, token, ca)
+    def __init__(
+        self, endpoint: str, token: str = "", ca: Path | None = None, *, name: str = ""
+    ) -> None:
+        """Connect to `endpoint` (HOST:PORT); `ca` is the PEM file of a farm that speaks TLS, and
+        `name` what its certificate calls it, where that is not HOST."""
+        self._connection = Connection(endpoint, token, ca, name=name)
         self._batches = batch_rpc.BatchServiceStub(self._connection.channel)
         self._fleet = fleet_rpc.FleetServiceStub(self._connection.channel)
 
@@ -76,7 +79,7 @@ class Farm(
     def local(cls, data_dir: Path) -> Farm:
         """The farm that runs in this data directory."""
         found = find_local(data_dir)
-        return cls(found.endpoint, found.token)
+        return cls(found.endpoint, found.token, found.ca, name=found.name)
 
     def __enter__(self) -> Self:
         return self

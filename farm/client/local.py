@@ -24,6 +24,8 @@ class LocalFarm:
     """Empty when it may not be read."""
     ca: Path | None = None
     """PEM file by which the farm is verified; None where it speaks without TLS."""
+    name: str = ""
+    """What its certificate calls it; empty: as the endpoint does."""
 
 
 def find_local(data_dir: Path) -> LocalFarm:
@@ -47,6 +49,7 @@ def find_local(data_dir: Path) -> LocalFarm:
         str(state.get("http", "")),
         _token(Path(str(state.get("token_file", "")))),
         Path(str(state["ca"])) if state.get("ca") else None,
+        str(state.get("name", "")),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 import psutil
 
 from farm.fleet_ray.settings import HeadSettings
+from farm.fleet_ray.tls import name_to_check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,23 +31,27 @@ class FarmState:
     ray_address: str
     pid: int
     """Of the supervisor."""
+    name: str = ""
+    """By which clients check the gateway's certificate; empty: the endpoint's own."""
 
     @classmethod
     def of(cls, settings: HeadSettings, stage: str, *, serving: bool) -> FarmState:
         """The state of the farm that this process supervises."""
         s3 = settings.s3_endpoint or f"http://127.0.0.1:{settings.port_of('s3')}"
-        scheme = "https" if settings.tls_certificate else "http"
+        certificate = settings.tls_certificate
+        scheme = "https" if certificate else "http"
         return cls(
             stage=stage,
             serving=serving,
             endpoint=f"{settings.local_host}:{settings.port_of('grpc')}",
             http=f"{scheme}://{settings.local_host}:{settings.port_of('http')}",
-            ca=str(settings.tls_certificate or ""),
+            ca=str(certificate or ""),
             token_file=str(settings.secret("api_token")),
             s3_endpoint=s3,
             s3_bucket=settings.s3_bucket,
             ray_address=settings.ray_address,
             pid=os.getpid(),
+            name=name_to_check(certificate, settings.local_host) if certificate else "",
         )
 
 

@@ -46,6 +46,23 @@ def ensure_certificate(certificate: Path, key: Path, addresses: list[str]) -> No
     write_private(certificate, made.public_bytes(pem), mode=0o644)
 
 
+def name_to_check(certificate: Path, host: str) -> str:
+    """The name by which clients at `host` have to check a certificate that is not made out to it.
+
+    One for names of the outside, as an authority gives it, says nothing of loopback. "" where
+    `host` is among its names, and where it has none or cannot be read.
+    """
+    try:
+        found = x509.load_pem_x509_certificate(certificate.read_bytes())
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (OSError, ValueError, x509.ExtensionNotFound):
+        return ""
+    if _general(host) in names:
+        return ""
+    domains = names.get_values_for_type(x509.DNSName)
+    return domains[0].replace("*", "gateway", 1) if domains else ""
+
+
 def own_addresses() -> list[str]:
     """Addresses by which this machine may be reached; none where it does not know its own name."""
     try:

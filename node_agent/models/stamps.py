@@ -18,18 +18,25 @@ STAMPS_NAME = "verified.json"
 class Stamps:
     """What is known of files by size, modification time and inode; a cache, without `path` none.
 
-    Several processes may share the file: what another one forgets is only read again.
+    Several processes may share the file: what another one forgets is only read again. What stands
+    in the file of that name in the models' own directory is believed as well: on a volume that
+    many nodes only read, whoever put a model there has hashed it for all of them.
     """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._known = _read(path)
         self._new: dict[str, list[Any]] = {}
+        self._beside: dict[Path, dict[str, list[Any]]] = {}
 
     def known(self, file: Path) -> str | None:
         """The SHA-256 of a file as it is now, if it has been read since it last changed."""
-        entry = self._known.get(str(file.resolve()))
-        return str(entry[3]) if entry is not None and entry[:3] == _state(file) else None
+        path = file.resolve()
+        for stamps in (self._known, self._of_its_models(path)):
+            entry = stamps.get(str(path))
+            if entry is not None and entry[:3] == _state(file):
+                return str(entry[3])
+        return None
 
     def sha256(self, file: Path, *, reread: bool = False, watch: Watch = UNWATCHED) -> str:
         """The SHA-256 of a file, read only where it has to be, or with `reread` in any case."""
@@ -59,6 +66,17 @@ class Stamps:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         kept = {path: entry for path, entry in _read(self._path).items() if Path(path).exists()}
         write_atomic(self._path, json.dumps({**kept, **self._new}).encode())
+
+    def _of_its_models(self, path: Path) -> dict[str, list[Any]]:
+        """What is remembered in the directory of models that a file is in."""
+        if self._path is None:
+            return {}
+        where = next((d for d in path.parents if (d / STAMPS_NAME).exists()), None)
+        if where is None:
+            return {}
+        if where not in self._beside:
+            self._beside[where] = _read(where / STAMPS_NAME)
+        return self._beside[where]
 
     def _remember(self, file: Path, entry: list[Any]) -> None:
         self._known[str(file.resolve())] = self._new[str(file.resolve())] = entry

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import typer
 
@@ -55,3 +57,17 @@ def test_the_head_starts_with_its_environment(
     ours = {v["name"] for v in container["env"] if v["name"].startswith("HELIOSTAT_")}
     assert ours <= {f"HELIOSTAT_{field.upper()}" for field in FarmConfig.model_fields}
     assert not start_problems(load(None, {}))
+
+
+def test_hashes_of_the_model_are_left_where_workers_find_them(render: Render):
+    """Beside the model, by the path that workers mount it by: they are known by it."""
+    pods = render.set("full").pods()
+    job = next(pod for whose, pod in pods.items() if "model" in whose)["spec"]["containers"][0]
+    [directory] = [a.split("=")[1] for a in job["args"] if a.startswith("--models-dir=")]
+    model = Path(job["args"][3])
+    assert model.parent == Path(directory)
+    workers = [pod["spec"]["containers"][0] for whose, pod in pods.items() if "worker" in whose]
+    for container in workers:
+        assert f"--model={model}" in container["args"]
+        mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+        assert mounts[directory]["readOnly"]

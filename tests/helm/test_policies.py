@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from farm.cli.head import SECRETS
+from tests.fixtures.policies import selects
 from tests.helm.conftest import SETS, Render
 
 VOLUMES = {
@@ -108,14 +109,6 @@ def test_no_secret_is_in_what_is_rendered(render: Render, name: str):
                 assert hides or not re.search("TOKEN|PASSWORD|SECRET|ACCESS", variable["name"])
             words = " ".join(container.get("args", ()))
             assert not re.search("--token|password|secret", words)
-
-
-def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
-    """Whether a selector of Kubernetes takes a pod."""
-    return selector.get("matchLabels", {}).items() <= labels.items() and all(
-        each["operator"] == "In" and labels.get(each["key"]) in each["values"]
-        for each in selector.get("matchExpressions", ())
-    )
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -22,12 +22,12 @@ from tenacity import (
 
 from farm.client.connection import (
     DEADLINE_SECONDS,
-    OPTIONS,
     SUBMIT_ATTEMPTS,
     SUBMIT_SECONDS,
     WATCH_SECONDS,
     is_away,
     metadata_of,
+    options_of,
     target_of,
 )
 from farm.client.errors import from_rpc
@@ -42,14 +42,17 @@ A = TypeVar("A")
 class AsyncConnection:
     """A channel that carries a bearer token, and turns failed calls into `FarmError`s."""
 
-    def __init__(self, endpoint: str, token: str, ca: Path | None = None) -> None:
+    def __init__(
+        self, endpoint: str, token: str, ca: Path | None = None, *, name: str = ""
+    ) -> None:
         self.endpoint = endpoint
-        self._token, self._ca = token, ca
+        self._token, self._ca, self._name = token, ca, name
         target, credentials = target_of(endpoint, ca)
+        options = options_of(name)
         self.channel = (
-            grpc.aio.insecure_channel(target, options=OPTIONS)
+            grpc.aio.insecure_channel(target, options=options)
             if credentials is None
-            else grpc.aio.secure_channel(target, credentials, options=OPTIONS)
+            else grpc.aio.secure_channel(target, credentials, options=options)
         )
         self.metadata = metadata_of(token)
 
@@ -89,14 +92,14 @@ class AsyncConnection:
         """What works with files and threads, by a `Farm` of its own in a thread."""
 
         def run() -> A:
-            with Farm(self.endpoint, self._token, self._ca) as farm:
+            with Farm(self.endpoint, self._token, self._ca, name=self._name) as farm:
                 return call(farm)
 
         return await asyncio.to_thread(run)
 
     async def each_in_thread(self, call: Callable[[Farm], Iterator[A]]) -> AsyncIterator[A]:
         """The same for what gives one thing after the other."""
-        with Farm(self.endpoint, self._token, self._ca) as farm:
+        with Farm(self.endpoint, self._token, self._ca, name=self._name) as farm:
             async for each in _in_threads(call(farm)):
                 yield each
 

@@ -47,7 +47,8 @@ spec:
         {{- end }}
         - --spool=/var/lib/heliostat/spool
         - --dir=/var/lib/heliostat/joined
-        # What is known of hashes and lanes; the model's own volume is only read.
+        # What this pod finds of hashes and lanes. The model's own volume is only read, with the
+        # hashes that whoever filled it has left there.
         - --models-dir=/var/lib/heliostat/models
         - --leave-seconds={{ $group.leaveSeconds | default 600 }}
         {{- if eq (toString $group.doctor) "false" }}
@@ -65,7 +66,7 @@ spec:
       livenessProbe:
         exec:
           command: [test, -e, /var/lib/heliostat/joined/join.lock]
-        # The doctor comes first, which hashes the model.
+        # The doctor comes first, which hashes a model that nobody has hashed on its volume.
         initialDelaySeconds: 600
         periodSeconds: 60
         timeoutSeconds: 10

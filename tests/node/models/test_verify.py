@@ -17,7 +17,7 @@ from node_agent.models import (
     verify,
     write_manifest,
 )
-from node_agent.models.stamps import Stamps
+from node_agent.models.stamps import STAMPS_NAME, Stamps
 from tests.fixtures.paper_model import WEIGHTS
 
 
@@ -218,6 +218,23 @@ def test_processes_that_share_a_cache_keep_what_others_found(model, build, tmp_p
     shared = Stamps(tmp_path / "stamps.json")
     assert shared.known(model / WEIGHTS)
     assert shared.known(other / WEIGHTS)
+
+
+def test_what_is_known_beside_the_model_is_believed_and_never_written(model, tmp_path):
+    """As on a volume that many nodes mount and only one fills."""
+    beside = model.parent / STAMPS_NAME
+    assert problems(model, stamps=beside) == {}
+    said, own = beside.read_bytes(), tmp_path / "node" / STAMPS_NAME
+    weights = model / WEIGHTS
+    before = weights.stat()
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
+    os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert problems(model, stamps=own) == {}, "it was not read again"
+    assert WEIGHTS in problems(model, stamps=own, reread=True)
+    os.utime(weights)
+    assert WEIGHTS in problems(model, stamps=own), "it is not the file that was hashed"
+    assert beside.read_bytes() == said
+    assert Stamps(None).known(weights) is None
 
 
 def test_looking_at_a_model_does_not_load_torch():
