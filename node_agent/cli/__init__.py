@@ -6,8 +6,8 @@ import sys
 
 import typer
 
-from node_agent.burnin.errors import BurnInError
 from heliostat.services.errors import ServiceError
+from node_agent.burnin.errors import BurnInError
 from node_agent.cli import (
     bench,
     burn_in,

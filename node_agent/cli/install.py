@@ -110,13 +110,15 @@ def uninstall(
 ) -> None:
     """Leave the farm, and remove what `farm-node install` wrote."""
     from heliostat.services import system, told
+    from heliostat.services.record import Record
     from heliostat.services.uninstall import uninstall as carry_out
-    from node_agent.service import DATA, PART
+    from node_agent.service import PART
 
     root = root.absolute()
     system.require_rights(root, "farm-node uninstall")
-    if purge and not yes:
-        typer.confirm(f"Remove {DATA} and all that is in it?", abort=True, err=True)
+    record = Record.load(root, PART)
+    if purge and not yes and record is not None:
+        typer.confirm(f"Remove {record.data} and all that is in it?", abort=True, err=True)
     removed = carry_out(root, PART, purge=purge)
     if as_json:
         typer.echo(json.dumps(told.removed_values(removed)))

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from heliostat.services import system
-from heliostat.services.files import File, below
-from heliostat.services.record import STATE, Record, others
+from heliostat.services.errors import ServiceError
+from heliostat.services.files import File, below, digest_of
+from heliostat.services.record import Record, others, record_path
 from heliostat.services.users import USER, user_files
 
 
@@ -49,6 +50,7 @@ def install(plan: Plan, root: Path, *, dry_run: bool, start: bool) -> Installed:
     """
     before = Record.load(root, plan.part)
     files = [*user_files(plan.user), *plan.files]
+    _spare_what_is_not_ours(files, root, before)
     record = _record(plan, files, root, before)
     gone = [Path(path) for path in (before.files if before else {}) if path not in record.files]
     found = Installed(removed=[path for path in gone if below(root, path).exists()])
@@ -66,12 +68,28 @@ def install(plan: Plan, root: Path, *, dry_run: bool, start: bool) -> Installed:
     return found
 
 
+def _spare_what_is_not_ours(files: Sequence[File], root: Path, before: Record | None) -> None:
+    """Raise `ServiceError` for a file that somebody else wrote, or changed since we did."""
+    known = before.files if before else {}
+    for file in files:
+        there = below(root, file.path)
+        if file.secret or not there.exists() or file.is_there(root):
+            continue
+        if digest_of(there) != known.get(str(file.path)):
+            raise ServiceError(
+                f"{file.path} was written or changed by hand: move it away and try again; what "
+                "units lack goes into drop-ins, by systemctl edit"
+            )
+
+
 def _record(plan: Plan, files: Sequence[File], root: Path, before: Record | None) -> Record:
     """What there will be once the plan is carried out."""
     known = before.files if before else {}
     kept = {str(path): known[str(path)] for path in plan.kept if str(path) in known}
-    needed = {parent for file in files for parent in file.path.parents}
-    made = [str(path) for path in sorted({*needed, STATE}) if not below(root, path).exists()]
+    paths = [*(file.path for file in files), record_path(plan.part)]
+    needed = {parent for path in paths for parent in path.parents}
+    made = [str(path) for path in needed if not below(root, path).exists()]
+    written = {str(file.path): file.digest for file in files}
     rest = others(root, plan.part)
     theirs = {name for other in rest for name in other.directories} & set(map(str, needed))
     mine = set(before.directories if before else [])
@@ -79,7 +97,7 @@ def _record(plan: Plan, files: Sequence[File], root: Path, before: Record | None
     ours = not system.user_exists(USER) or any(claims)
     return Record(
         part=plan.part,
-        files={**kept, **{str(file.path): file.digest for file in files}},
+        files=dict(sorted({**kept, **written}.items())),
         directories=sorted({*mine, *theirs, *made}),
         units=list(plan.units),
         user=USER if plan.user == USER and root == system.MACHINE and ours else "",
@@ -89,8 +107,8 @@ def _record(plan: Plan, files: Sequence[File], root: Path, before: Record | None
 
 def _write(files: Sequence[File], record: Record, found: Installed, root: Path) -> None:
     """The record comes first: what is written is known before it is there."""
-    for path in [*record.directories, str(STATE)]:
-        below(root, Path(path)).mkdir(parents=True, exist_ok=True)
+    for directory in record.directories:
+        below(root, Path(directory)).mkdir(exist_ok=True)
     for file in [record.as_file(), *files]:
         if file.path in found.written:
             file.write(root)
