@@ -14,6 +14,8 @@ from heliostat.services.errors import ServiceError
 
 MACHINE: Final = Path("/")
 """The root that is no scratch root."""
+BOOTED: Final = Path("/run/systemd/system")
+"""Is there where systemd is process 1."""
 
 
 def require_rights(root: Path, command: str) -> None:
@@ -25,7 +27,7 @@ def require_rights(root: Path, command: str) -> None:
             f"this needs root: sudo {command}; --dry-run shows what it would write, "
             "--root DIR writes it below a directory of yours"
         )
-    if not Path("/run/systemd/system").is_dir():
+    if not BOOTED.is_dir():
         raise ServiceError(
             "systemd does not run here (there is no /run/systemd/system): start it by your own "
             "means, as with `farm up --foreground` or `farm-node join`; --root DIR writes the "
