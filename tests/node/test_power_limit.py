@@ -56,14 +56,7 @@ def test_cards_without_a_limit_are_left_out():
 
 def test_the_command_shows_and_sets(monkeypatch: pytest.MonkeyPatch):
     library = SimulatedLibrary(SimulatedGpu())
-    for name in (
-        "Init",
-        "DeviceGetCount",
-        "DeviceGetHandleByIndex",
-        "DeviceGetUUID",
-        "DeviceGetName",
-        *LIMITS,
-    ):
+    for name in CALLS:
         monkeypatch.setattr(pynvml, f"nvml{name}", getattr(library, f"nvml{name}"))
     call = CliRunner().invoke
     assert "165" in call(app, ["power-limit"]).stdout

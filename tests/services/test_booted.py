@@ -59,6 +59,7 @@ def test_head_and_node_render_as_services_and_leave_nothing(machine: BootedMachi
     users = machine.run("getent", "passwd").stdout
     before = leftovers(machine)
     machine.farm("install", "--renderer", "testcard")
+    eventually("a head that serves", machine, lambda: '"serving"' in machine.journal(HEAD))
     machine.farm_node("install", *NODE_OPTIONS, *TOKEN)
     for said in (
         machine.farm("install", "--renderer", "testcard"),
