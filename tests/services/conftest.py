@@ -6,10 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import click.testing
 import pytest
 import typer
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from farm.cli.app import app as farm_app
 from node_agent.cli import app as node_app
@@ -25,20 +24,20 @@ class Scratch:
 
     root: Path
 
-    def call(self, app: typer.Typer, *arguments: str, code: int = 0) -> click.testing.Result:
+    def call(self, app: typer.Typer, *arguments: str, code: int = 0) -> Result:
         done = CliRunner().invoke(app, [*arguments, "--root", str(self.root)])
         assert done.exit_code == code, f"{done.output}\n{done.exception}"
         return done
 
-    def node(self, *options: str, code: int = 0) -> click.testing.Result:
+    def node(self, *options: str, code: int = 0) -> Result:
         """`farm-node install`."""
         return self.call(node_app, "install", HEAD, *options, code=code)
 
-    def head(self, *options: str, code: int = 0) -> click.testing.Result:
+    def head(self, *options: str, code: int = 0) -> Result:
         """`farm install`."""
         return self.call(farm_app, "install", *options, code=code)
 
-    def uninstall(self, part: str, *options: str) -> click.testing.Result:
+    def uninstall(self, part: str, *options: str) -> Result:
         app = {"node": node_app, "head": farm_app}[part]
         return self.call(app, "uninstall", *options)
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -40,18 +41,18 @@ def eventually(what: str, machine: BootedMachine, true: Callable[[], bool]) -> N
 
 
 def leftovers(machine: BootedMachine) -> set[str]:
-    """Every file that was written since it was switched on, with its content's hash.
+    """Every file that is not as it is on this machine, with its content's hash.
 
-    Backups that the tools for users make (`/etc/passwd-`), and the journal are systemd's own.
+    Backups that the tools for users make (`/etc/passwd-`), and their lock, are theirs.
     """
-    layer = machine.written
     found = set()
-    for path in layer.rglob("*"):
-        name = f"/{path.relative_to(layer)}"
+    for path in machine.written.rglob("*"):
+        name = f"/{path.relative_to(machine.written)}"
         if path.is_dir() or not name.startswith(PATHS) or name.endswith(("-", ".pwd.lock")):
             continue
-        digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-        found.add(f"{name} {digest}")
+        content, here = path.read_bytes() if path.is_file() else b"", Path(name)
+        if not (here.is_file() and here.read_bytes() == content):
+            found.add(f"{name} {hashlib.sha256(content).hexdigest()}")
     return found
 
 

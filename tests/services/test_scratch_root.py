@@ -51,7 +51,7 @@ def analyse(*arguments: str | Path) -> None:
     [
         ("node", *NODE),
         ("node", *NODE, "--power-limit", "120", "--user", "root"),
-        ("node", "--model", "/home/someone/models/helios", "--inputs", "/mnt/plates"),
+        ("node", "--model", "/root/models/helios", "--inputs", "/mnt/plates"),
         ("head", "--renderer", "testcard", "--deliveries", "/mnt/out"),
         ("head", "--gpu-cards", "2", "--model", "/srv/models/helios"),
     ],
@@ -228,9 +228,9 @@ def test_a_head_that_does_not_answer_is_a_warning(scratch: Scratch):
 
 
 def test_homes_are_hidden_but_for_what_is_read_there(scratch: Scratch):
-    scratch.node("--model", "/home/someone/models/helios", "--inputs", "/mnt/plates")
+    scratch.node("--model", "/root/models/helios", "--inputs", "/mnt/plates")
     unit = scratch.path(f"{UNITS}/heliostat-node.service").read_text()
-    assert "BindReadOnlyPaths=-/home/someone/models/helios\n" in unit
+    assert "BindReadOnlyPaths=-/root/models/helios\n" in unit
     assert "/mnt/plates" not in unit, "it reads all but homes anyway"
 
 
