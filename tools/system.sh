@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the programs that the tests drive and pip cannot bring: ffprobe, a browser, promtool,
-# Alertmanager, PostgreSQL, Redis, what networks are made of, and npm, which brings buf.
+# Alertmanager, PostgreSQL, Redis, what networks are made of, systemd, logrotate, and npm, which
+# brings buf.
 # Run by `make test`. Needs root or a sudo without password; else it says what to run.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -9,7 +10,7 @@ declare -A package_of=(
   [ffprobe]=ffmpeg [chromium]=chromium [promtool]=prometheus
   [prometheus-alertmanager]=prometheus-alertmanager
   [postgres]=postgresql [redis-server]=redis-server [ip]=iproute2 [nft]=nftables
-  [npm]=npm
+  [npm]=npm [systemd-analyze]=systemd [logrotate]=logrotate
 )
 # Each of these has a service of its own name.
 service_packages=" prometheus prometheus-alertmanager postgresql redis-server "

@@ -12,6 +12,7 @@ from farm.cli import (
     estimate,
     fleet,
     head,
+    install,
     ledger,
     logs,
     look,
@@ -48,6 +49,8 @@ app = typer.Typer(
 for body in (
     head.up,
     head.down,
+    install.install,
+    install.uninstall,
     ledger.backup,
     ledger.restore,
     purge.purge,

@@ -13,7 +13,8 @@ import typer
 
 from farm import __version__
 from farm.cli import output
-from farm.cli.options import ConfigFile, DataDir, Json, command, settings
+from farm.cli.head_flags import HeadFlags
+from farm.cli.options import ConfigFile, DataDir, Json, command, settings, with_flags
 from farm.domain.errors import FarmError
 
 if TYPE_CHECKING:
@@ -26,60 +27,8 @@ SECRETS = (
     "notices_webhook", "notices_secret",
 )  # fmt: skip
 
-Host = Annotated[str | None, typer.Option(help="Listen here. [default: 127.0.0.1]")]
-Port = Annotated[int | None, typer.Option(help="First of the farm's ports. [default: 8460]")]
-CpuCards = Annotated[
-    int | None, typer.Option(help="CPU slots that stand in for cards. [default: 0]")
-]
-GpuCards = Annotated[
-    int | None, typer.Option(help="GPUs of this machine that are cards. [default: 0]")
-]
-Renderer = Annotated[str | None, typer.Option(help="helios, or testcard. [default: helios]")]
-Model = Annotated[
-    Path | None, typer.Option(help="Directory of the model; for CPU cards a small one is built.")
-]
-Pace = Annotated[float | None, typer.Option(help="The test card's pace. [default: 0]")]
-Lanes = Annotated[
-    int | None,
-    typer.Option(
-        help="Clips that a card renders in lockstep, 1 to 16. [default: as measured, or 1]"
-    ),
-]
-Profile = Annotated[
-    str | None,
-    typer.Option(help="exact, fast or fast-fp8, and no other. [default: all that fit]"),
-]
-Loras = Annotated[Path | None, typer.Option(help="Directory of pinned LoRAs, on every node.")]
-Inputs = Annotated[
-    list[Path] | None,
-    typer.Option(metavar="DIR", help="Clips may start from files below it; may be repeated."),
-]
-Deliveries = Annotated[
-    list[Path] | None,
-    typer.Option(metavar="DIR", help="Takes may be delivered below it; may be repeated."),
-]
-Ledger = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        help="postgresql://USER@HOST/DATABASE of the ledger. [default: a file in the data "
-        "directory]",
-    ),
-]
 NewLedger = Annotated[
     bool, typer.Option("--new-ledger", help="Begin anew where the ledger of before is gone.")
-]
-S3Endpoint = Annotated[
-    str | None, typer.Option(help="URL of the object store. [default: one is started here]")
-]
-S3Bucket = Annotated[str | None, typer.Option(help="Its bucket. [default: heliostat]")]
-S3Region = Annotated[str | None, typer.Option(help="Its region. [default: us-east-1]")]
-Redis = Annotated[
-    str | None,
-    typer.Option(metavar="HOST:PORT", help="Redis for Ray's own state. [default: none]"),
-]
-RayDashboard = Annotated[
-    bool | None, typer.Option("--ray-dashboard", help="Start Ray's dashboard.")
 ]
 Foreground = Annotated[
     bool,
@@ -90,27 +39,10 @@ Foreground = Annotated[
 
 
 @command
+@with_flags(HeadFlags)
 def up(
-    data_dir: DataDir = None,
-    host: Host = None,
-    port: Port = None,
-    cpu_cards: CpuCards = None,
-    gpu_cards: GpuCards = None,
-    renderer: Renderer = None,
-    model: Model = None,
-    seconds_per_chunk: Pace = None,
-    lanes: Lanes = None,
-    profile: Profile = None,
-    loras: Loras = None,
-    inputs: Inputs = None,
-    deliveries: Deliveries = None,
-    ledger: Ledger = None,
+    flags: HeadFlags,
     new_ledger: NewLedger = False,
-    s3_endpoint: S3Endpoint = None,
-    s3_bucket: S3Bucket = None,
-    s3_region: S3Region = None,
-    redis: Redis = None,
-    ray_dashboard: RayDashboard = None,
     foreground: Foreground = False,
     config: ConfigFile = None,
     as_json: Json = False,
@@ -121,29 +53,7 @@ def up(
     """
     from farm.config import ConfigError, start_problems
 
-    _no_password(ledger)
-    found = _as_last_time(
-        config,
-        data_dir=data_dir,
-        host=host,
-        port=port,
-        cpu_cards=cpu_cards,
-        gpu_cards=gpu_cards,
-        renderer=renderer,
-        model=model,
-        seconds_per_chunk=seconds_per_chunk,
-        lanes=lanes,
-        profile=profile,
-        loras=loras,
-        inputs=inputs or None,
-        deliveries=deliveries or None,
-        ledger=ledger,
-        s3_endpoint=s3_endpoint,
-        s3_bucket=s3_bucket,
-        s3_region=s3_region,
-        redis=redis,
-        ray_dashboard=ray_dashboard,
-    )
+    found = _as_last_time(config, **flags.said())
     if problems := start_problems(found):
         raise ConfigError(problems)
     return _start(found, new_ledger=new_ledger, foreground=foreground, as_json=as_json)
@@ -253,16 +163,3 @@ def _head_settings(found: FarmConfig) -> HeadSettings:
     values = {name: getattr(found, name) for name in names}
     url = found.ledger.get_secret_value() if found.ledger else ""
     return HeadSettings(**{**values, "ledger": shown(url) if url else ""})
-
-
-def _no_password(ledger: str | None) -> None:
-    """Raise `ConfigError` for a flag that tells a secret to everybody on the machine."""
-    from urllib.parse import urlsplit
-
-    from farm.config import ConfigError
-
-    if ledger and "@" in ledger and ":" in urlsplit(ledger).netloc.rpartition("@")[0]:
-        why = "a command line is seen by everybody on this machine"
-        raise ConfigError(
-            [f"--ledger: {why}: set HELIOSTAT_LEDGER, or ledger in farm.toml, to a URL like this"]
-        )

@@ -12,6 +12,7 @@ import typer
 from farm.domain.errors import AmbiguousName, FarmError, NotFound, RequestConflict
 from farm.domain.spec import Problem
 from farm.domain.values import one_line
+from heliostat.services.errors import ServiceError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +34,8 @@ def report(error: BaseException, *, as_json: bool) -> int:
         return INTERRUPTED
     if isinstance(error, FarmError):
         text, reason, code = str(error), error.reason, code_of(error)
+    elif isinstance(error, ServiceError):
+        text, reason, code = str(error), error.reason, FAILED
     elif isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
         where = f"{error.filename}: " if error.filename else ""
         text, reason, code = f"{where}{error.strerror or error}", "OS_ERROR", FAILED

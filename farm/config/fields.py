@@ -24,6 +24,8 @@ from farm.plan.tariff import Tariff, parse_cloud, parse_prices, tariff_of
 
 PREFIX: Final = "HELIOSTAT_"
 CONFIG_VARIABLE: Final = "HELIOSTAT_CONFIG"
+CREDENTIALS_VARIABLE: Final = "CREDENTIALS_DIRECTORY"
+"""Systemd's own."""
 FILE_NAME: Final = "farm.toml"
 """In the data directory, where no other file is named."""
 
@@ -339,3 +341,9 @@ class FarmConfig(BaseSettings):
     @classmethod
     def _in_order(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
         return tuple(Path(os.path.abspath(path.expanduser())) for path in paths)
+
+
+SECRET_SETTINGS: Final = tuple(
+    name for name, field in FarmConfig.model_fields.items() if field.annotation == SecretStr | None
+)
+"""Settings that have no flag, and are never shown."""

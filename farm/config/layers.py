@@ -12,7 +12,15 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
 
-from farm.config.fields import CONFIG_VARIABLE, FILE_NAME, PREFIX, ConfigError, FarmConfig
+from farm.config.fields import (
+    CONFIG_VARIABLE,
+    CREDENTIALS_VARIABLE,
+    FILE_NAME,
+    PREFIX,
+    SECRET_SETTINGS,
+    ConfigError,
+    FarmConfig,
+)
 
 
 def load(
@@ -38,7 +46,9 @@ def load(
             file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             last_time = InitSettingsSource(settings_cls, dict(remembered or {}))
-            return init_settings, env_settings, InitSettingsSource(settings_cls, values), last_time
+            handed = InitSettingsSource(settings_cls, _credentials())
+            written = InitSettingsSource(settings_cls, values)
+            return init_settings, env_settings, handed, written, last_time
 
     try:
         return Layered(**given)
@@ -49,6 +59,15 @@ def load(
                 for each in error.errors(include_input=False, include_url=False)
             ]
         ) from None
+
+
+def _credentials() -> dict[str, str]:
+    """Secrets that a service's manager hands to it, a file for each (systemd's LoadCredential=)."""
+    directory = os.environ.get(CREDENTIALS_VARIABLE)
+    if not directory:
+        return {}
+    files = {name: Path(directory) / name for name in SECRET_SETTINGS}
+    return {name: file.read_text().strip() for name, file in files.items() if file.is_file()}
 
 
 def _file_values(

@@ -6,15 +6,18 @@ import sys
 
 import typer
 
+from heliostat.services.errors import ServiceError
 from node_agent.burnin.errors import BurnInError
 from node_agent.cli import (
     bench,
     burn_in,
     compare,
     doctor,
+    install,
     inventory,
     join,
     model,
+    power_limit,
     profiles,
     reels,
     render,
@@ -32,14 +35,17 @@ app.command()(bench.bench)
 app.command()(burn_in.burn_in)
 app.command()(compare.compare)
 app.command()(doctor.doctor)
+app.command()(install.install)
 app.command()(inventory.inventory)
 app.command()(join.join)
 app.command()(join.leave)
+app.command()(power_limit.power_limit)
 app.command()(profiles.profiles)
 app.command(help=render.HELP)(render.render)
 app.command()(reels.extend)
 app.command()(reels.branch)
 app.command()(reels.redecode)
+app.command()(install.uninstall)
 
 
 def main() -> None:
@@ -49,6 +55,14 @@ def main() -> None:
     except ModuleNotFoundError as error:
         typer.echo(f"{error.name} is not installed: this needs `heliostat[node]`", err=True)
         sys.exit(1)
-    except (BurnInError, JoinError, ModelError, NodeFileError, ReelError, OSError) as error:
+    except (
+        BurnInError,
+        JoinError,
+        ModelError,
+        NodeFileError,
+        ReelError,
+        ServiceError,
+        OSError,
+    ) as error:
         typer.echo(str(error), err=True)
         sys.exit(1)

@@ -91,7 +91,8 @@ class Keeper:
             cards=member.cards,
             ram_bytes=member.ram_bytes,
         )
-        with self._log.open("wb") as log:
+        self._log.write_bytes(b"")
+        with self._log.open("ab") as log:  # so that whoever rotates it may shorten it
             ray = Program(arguments, "raylet", environment(member.settings, member.token), log)
         try:
             return self._watch(ray, progress)

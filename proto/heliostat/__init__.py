@@ -1,2 +1,2 @@
 """What both halves of Heliostat share: the wire contract `v1`, generated from the .proto files
-beside it, and how they log and trace."""
+beside it, how they log and trace, and how they become services of a machine."""

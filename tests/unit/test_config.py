@@ -41,6 +41,24 @@ def test_the_later_layer_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     )
 
 
+def test_secrets_come_as_credentials_of_a_service(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    handed = {"api_token": "handed", "ray_token": "handed", "host": "10.0.0.5"}
+    for name, content in handed.items():
+        (tmp_path / name).write_text(f"{content}\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("HELIOSTAT_RAY_TOKEN", "environment")
+    file = tmp_path / "f.toml"
+    file.write_text('api_token = "file"\n')
+    found = load(file)
+    assert found.api_token is not None
+    assert found.ray_token is not None
+    assert found.api_token.get_secret_value() == "handed"
+    assert found.ray_token.get_secret_value() == "environment"
+    assert found.host == "127.0.0.1", "what is no secret is no credential"
+
+
 def test_the_file_is_the_data_directorys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".heliostat").mkdir()
     (tmp_path / ".heliostat" / "farm.toml").write_text("port = 2000\n")
