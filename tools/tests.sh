@@ -11,7 +11,7 @@
 # Each part has ports of its own. Where memory is short, one part runs after the other.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-farm_folders=(tests/chaos tests/cluster tests/e2e tests/helm)
+farm_folders=(tests/chaos tests/cluster tests/e2e tests/helm tests/services)
 memory_wanted_gib=12
 memory_gib=$(awk '/^MemAvailable/ {print int($2 / 2 ^ 20)}' /proc/meminfo)
 cores=$(nproc)
