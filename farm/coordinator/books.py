@@ -14,6 +14,7 @@ from dataclasses import replace
 from farm.coordinator import rendered, shares, spending, usage
 from farm.coordinator.cards import Cards
 from farm.coordinator.journal import Journal
+from farm.coordinator.rollout_book import RolloutBook
 from farm.coordinator.settings_book import Decided
 from farm.coordinator.stats import Stats
 from farm.coordinator.steers import Steers
@@ -36,6 +37,7 @@ from farm.domain.errors import BadDecision
 from farm.domain.fleet import CardFacts, FleetEvent, Needs
 from farm.domain.ledger import BatchChange, ClipChange, Commit
 from farm.domain.quote import Spent
+from farm.domain.stacks import goes_on
 from farm.plan.board import Board, Entry, Lease
 from farm.plan.choose import Chooser
 from farm.plan.failures import Strikes
@@ -121,6 +123,8 @@ class Books:
         self.chooser = Chooser(self.clips, self.lineup, self.policy)
         self.paces = Paces()
         self._cards = Cards(store.cards(), now, self.paces)
+        self.rollouts = RolloutBook(store, now)
+        self._cards.lock(self.rollouts.locks())
         self.settle_standings()
         self.strikes = Strikes(self.policy)
         self.waits = Waits()
@@ -293,7 +297,7 @@ class Books:
         return {
             card.row.card_id
             for card in self.cards.counted_on(now, self.policy.card_forgotten_seconds)
-            if matches(needs, card.facts, clip.quality)
+            if matches(needs, card.facts, clip.quality) and goes_on(clip.bond, card.facts.bond)
         }
 
     def keep_for_roomier(self, clip: Clip, card_id: str, now: float) -> None:
