@@ -23,6 +23,7 @@ from farm.cli import (
     reels,
     report,
     retaking,
+    rollout,
     shares,
     simulate,
     sizing,
@@ -93,6 +94,7 @@ for body in (
     economics.economics,
     speed.speed,
     sizing.sizing,
+    rollout.upgrade,
     head.version,
 ):
     app.command()(body)
@@ -100,6 +102,8 @@ for body in (
 for name, group in (
     ("node", node.node),
     ("look", look.look),
+    ("model", rollout.model),
+    ("rollout", rollout.rollout),
     ("project", shares.project),
     ("limit", shares.limit),
     ("circuit", shares.circuit),

@@ -117,8 +117,7 @@ class Books:
         now, store = self.clock.monotonic(), self.store
         self._clips = Board(self.cost)
         self.decided = Decided(store)
-        self.clips.projects = self.decided.projects
-        self.clips.limits = self.decided.limits
+        self.clips.projects, self.clips.limits = self.decided.projects, self.decided.limits
         self.lineup = Lineup(self.clips, self.policy)
         self.chooser = Chooser(self.clips, self.lineup, self.policy)
         self.paces = Paces()
@@ -227,8 +226,7 @@ class Books:
     def spend(self, batch_id: str, more: Spent) -> None:
         """Add to what a batch has cost."""
         self._spent[batch_id] = self._spent.get(batch_id, Spent()) + more
-        spent = self.pending.spent
-        spent[batch_id] = spent.get(batch_id, Spent()) + more
+        self.pending.spent[batch_id] = self.pending.spent.get(batch_id, Spent()) + more
 
     def spent(self, batch: Batch) -> Spent:
         """What a batch has cost so far."""

@@ -331,4 +331,5 @@ class Coordinator:
 
     def why(self, subject: str) -> fleet_pb.WhyResponse:
         """Why a clip, a batch, a card (each by its id) or a node is as it is. Raises `NotFound`."""
-        return Explainer(self.books, self._dispatch, self._duties).explain(subject)
+        explainer = Explainer(self.books, self._dispatch, self._duties, self._rollouts)
+        return explainer.explain(subject)

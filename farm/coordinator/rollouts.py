@@ -11,7 +11,7 @@ from farm.coordinator.books import Books
 from farm.coordinator.cards import Card
 from farm.coordinator.sickness import quarantine
 from farm.domain.fleet import Standing
-from farm.domain.rollout import LOCKED, Change, Kind, Rollout, Step
+from farm.domain.rollout import LOCKED, Change, Kind, Rollout, RolloutState, Step
 from farm.plan import rollout as plan
 from farm.plan.match import has_model
 from farm.plan.rollout import Examined, Seen
@@ -88,6 +88,23 @@ class Rollouts:
         """The interpreter that its agent should run with; empty is its node's own."""
         release = self._books.rollouts.wanted(Kind.RELEASE, card.row.card_id)
         return card.python_of(release) if release is not None else ""
+
+    def about(self, card: Card) -> str:
+        """What a card runs that is to be changed, and why it is not yet; empty: nothing."""
+        book = self._books.rollouts
+        for kind in Kind:
+            rollout = book.active(kind)
+            if rollout is None or rollout.state not in (RolloutState.ROLLING, RolloutState.DONE):
+                continue
+            changes = book.changes(rollout.number)
+            seen = self.fleet(kind, rollout.target, rollout.number)[card.row.card_id]
+            if plan.to_come(rollout, changes, {seen.card_id: seen}):
+                change, why = changes.get(seen.card_id), plan.hindrance(seen)
+                if change is not None and change.detail:
+                    why = f"it failed, {change.detail}"
+                waits = f": it {why}" if why else ""
+                return f"It runs {rollout.what(seen.runs)}, {rollout.title} is to come{waits}"
+        return ""
 
     def fleet(self, kind: Kind, target: str, number: int = 0) -> dict[str, Seen]:
         """All cards as the plan sees them, by their ids."""

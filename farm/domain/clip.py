@@ -147,8 +147,7 @@ class Clip:
     taken_over: int = 0
     """Chunks at its beginning that were recorded for another clip."""
     begun_model: str = ""
-    """Digest of the model that its chunks were rendered with; empty: it has none, or they are from
-    before that was written down."""
+    """Digest of the model that its chunks were rendered with; empty: none is, or it is unknown."""
     begun_stack: str = ""
     """The stack id of the card that recorded its first own chunk."""
 
@@ -200,7 +199,6 @@ class ChunkRecorded:
     chunk: int
     model_digest: str = ""
     stack_id: str = ""
-    """The card's, as it says."""
     kind = EventKind.CHUNK
 
 

@@ -238,11 +238,9 @@ class Board:
             self._clips[clip.clip_id] = clip
             entry = self._entries[clip.batch_id]
             if before.chunks_left != clip.chunks_left:
-                self._count_begun(before, -1)
-                self._count_begun(clip, 1)
                 entry.chunks_left[clip.work] -= before.chunks_left - clip.chunks_left
-                _resize(entry, before, -1)
-                _resize(entry, clip, 1)
+                self._resize(entry, before, -1)
+                self._resize(entry, clip, 1)
             return
         if before is not None:
             self._take_out(before)
@@ -254,9 +252,8 @@ class Board:
         entry = self._entries[clip.batch_id]
         self._clips[clip.clip_id] = clip
         entry.open += 1
-        self._count_begun(clip, 1)
         entry.chunks_left[clip.work] += clip.chunks_left
-        _resize(entry, clip, 1)
+        self._resize(entry, clip, 1)
         entry.qualities[clip.quality] += 1
         if clip.state is ClipState.QUEUED:
             self._enqueue(entry, clip)
@@ -312,17 +309,21 @@ class Board:
         entry = self._entries[clip.batch_id]
         del self._clips[clip.clip_id]
         entry.open -= 1
-        self._count_begun(clip, -1)
         entry.chunks_left[clip.work] -= clip.chunks_left
-        _resize(entry, clip, -1)
+        self._resize(entry, clip, -1)
         entry.qualities[clip.quality] -= 1
         if clip.state is ClipState.QUEUED:
             self._dequeue(entry, clip)
         elif clip.holder is not None and clip.state is ClipState.LEASED:
             self._release(entry, clip, clip.holder.card_id)
 
-    def _count_begun(self, clip: Clip, more: int) -> None:
-        if (bond := clip.bond) != UNBOUND:
+    def _resize(self, entry: Entry, clip: Clip, more: int) -> None:
+        """Count an open clip, or one that was, by its size and by what it goes on with."""
+        key, bond = (clip.work, clip.chunks_left), clip.bond
+        entry.sizes[key] += more
+        if not entry.sizes[key]:
+            del entry.sizes[key]
+        if bond != UNBOUND:
             self.begun[bond] += more
             if not self.begun[bond]:
                 del self.begun[bond]
@@ -389,13 +390,6 @@ class Board:
             chunks_left=clip.chunks_left,
         )
         return (first, second, clip.clip_id)
-
-
-def _resize(entry: Entry, clip: Clip, more: int) -> None:
-    key = clip.work, clip.chunks_left
-    entry.sizes[key] += more
-    if not entry.sizes[key]:
-        del entry.sizes[key]
 
 
 def _same_lease(before: Clip, after: Clip) -> bool:

@@ -1,4 +1,4 @@
-"""A release comes to one card first, is compared, accepted by a person, and comes to all; or back."""
+"""A release comes to one card first, is compared, is accepted, and comes to all; or goes back."""
 
 from __future__ import annotations
 
