@@ -28,7 +28,6 @@ class RolloutCalls(UsageCalls):
             return request
 
         answer = await decide(self._desk, request, request.request_id, "", check)
-        self._desk.fleet.forget()
         return fleet_pb.StartRolloutResponse(rollout=await self._rollout(answer.result))
 
     @unary
@@ -52,7 +51,6 @@ class RolloutCalls(UsageCalls):
     ) -> fleet_pb.DecideRolloutResponse:
         """Accept one, or go back."""
         answer = await decide(self._desk, request, request.request_id, "", lambda: request)
-        self._desk.fleet.forget()
         return fleet_pb.DecideRolloutResponse(rollout=await self._rollout(answer.result))
 
     async def _rollout(self, number: int) -> fleet_pb.Rollout:
@@ -72,6 +70,7 @@ class RolloutCalls(UsageCalls):
             return view
 
         view = await self._desk.threads.run(read)
+        self._desk.fleet.forget()  # what it remembers may be older than the ledger
         live = {each.number: each for each in (await self._desk.fleet.get()).view.rollouts}
         now = live.get(view.number)
         return now if now is not None and now.cards else view

@@ -136,6 +136,12 @@ class RollingCard:
             self.say(self.voice.chunk(key, clip.chunks_done))
 
 
+def fleet_of(ground: Ground, number: int, **more: object) -> list[RollingCard]:
+    cards = [RollingCard(ground, f"card-{n}", **more) for n in range(number)]  # type: ignore[arg-type]
+    pass_time(ground, cards, 1)
+    return cards
+
+
 def begin(ground: Ground, target: str = NEW, **more: object) -> int:
     kind = more.pop("kind", fleet_pb.ROLLOUT_KIND_RELEASE)
     return ground.decide(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from farm.domain.fleet import Needs
+from heliostat.v1 import batch_service_pb2 as batch_pb
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
 from heliostat.v1 import node_service_pb2 as node_pb
 from tests.coordinator.conftest import Ground
@@ -16,27 +14,16 @@ from tests.coordinator.rolling import (
     accept,
     back,
     begin,
+    fleet_of,
     pass_time,
     state,
     steps,
 )
-from tests.fixtures.ledger import Database
+
+# What is written is the same in both databases; tests/store reads it back from either.
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 A, B = "a1" * 32, "b2" * 32
-
-
-@pytest.fixture
-def ground(tmp_path: Path) -> Iterator[Ground]:
-    database = Database(f"sqlite:///{tmp_path / 'farm.db'}")
-    yield Ground(database)
-    for opened in database.opened:
-        opened.close()
-
-
-def fleet_of(ground: Ground, number: int) -> list[RollingCard]:
-    cards = [RollingCard(ground, f"card-{n}", digest=A) for n in range(number)]
-    pass_time(ground, cards, 1)
-    return cards
 
 
 def start(ground: Ground, **more: object) -> int:
@@ -64,7 +51,7 @@ def digests(cards: list[RollingCard]) -> list[str]:
 def test_only_the_canarys_node_asks_the_source_and_the_others_ask_it_once_it_passed(
     ground: Ground,
 ) -> None:
-    first, second, third = cards = fleet_of(ground, 3)
+    first, second, third = cards = fleet_of(ground, 3, digest=A)
     start(ground, cards=["card-0"])
     pass_time(ground, cards, 3)
     offer = first.response.outfit.offer
@@ -92,7 +79,7 @@ def test_only_the_canarys_node_asks_the_source_and_the_others_ask_it_once_it_pas
 
 
 def test_old_and_new_render_side_by_side_until_it_is_accepted(ground: Ground) -> None:
-    cards = fleet_of(ground, 3)
+    cards = fleet_of(ground, 3, digest=A)
     start(ground, cards=["card-0"])
     give(cards[0])
     pass_time(ground, cards, 10)
@@ -114,7 +101,7 @@ def test_old_and_new_render_side_by_side_until_it_is_accepted(ground: Ground) ->
 
 
 def test_a_card_with_the_old_digest_waits_for_what_asks_for_it(ground: Ground) -> None:
-    cards = fleet_of(ground, 2)
+    cards = fleet_of(ground, 2, digest=A)
     start(ground, cards=["card-0"])
     for card in cards:
         give(card)
@@ -138,7 +125,7 @@ def test_a_card_with_the_old_digest_waits_for_what_asks_for_it(ground: Ground) -
 def test_what_a_card_has_loaded_outlives_the_coordinator_and_one_command_brings_it_back(
     ground: Ground,
 ) -> None:
-    cards = fleet_of(ground, 2)
+    cards = fleet_of(ground, 2, digest=A)
     start(ground)
     for card in cards:
         give(card)
@@ -158,7 +145,7 @@ def test_what_a_card_has_loaded_outlives_the_coordinator_and_one_command_brings_
 
 
 def test_a_model_that_does_not_equal_itself_goes_back(ground: Ground) -> None:
-    cards = fleet_of(ground, 2)
+    cards = fleet_of(ground, 2, digest=A)
     start(ground, cards=["card-0"])
     give(cards[0])
     pass_time(ground, cards, 3)
@@ -169,9 +156,7 @@ def test_a_model_that_does_not_equal_itself_goes_back(ground: Ground) -> None:
 
 
 def test_a_clip_that_takes_chunks_over_goes_on_with_their_model(ground: Ground) -> None:
-    from heliostat.v1 import batch_service_pb2 as batch_pb
-
-    cards = fleet_of(ground, 2)
+    cards = fleet_of(ground, 2, digest=A)
     ground.submit(1, frames=66)
     pass_time(ground, cards, 1)
     for card in cards:
@@ -193,7 +178,7 @@ def test_a_clip_that_takes_chunks_over_goes_on_with_their_model(ground: Ground) 
 
 
 def test_neighbours_are_of_the_rack_first_and_each_node_asks_others(ground: Ground) -> None:
-    cards = fleet_of(ground, 40)
+    cards = fleet_of(ground, 40, digest=A)
     for n, card in enumerate(cards):
         card.more = {"tags": [f"rack=r{n % 4}"]}
     start(ground, cards=["card-0"])
