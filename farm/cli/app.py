@@ -24,6 +24,7 @@ from farm.cli import (
     reels,
     report,
     retaking,
+    rollout,
     shares,
     simulate,
     sizing,
@@ -96,6 +97,7 @@ for body in (
     economics.economics,
     speed.speed,
     sizing.sizing,
+    rollout.upgrade,
     head.version,
 ):
     app.command()(body)
@@ -103,6 +105,8 @@ for body in (
 for name, group in (
     ("node", node.node),
     ("look", look.look),
+    ("model", rollout.model),
+    ("rollout", rollout.rollout),
     ("project", shares.project),
     ("limit", shares.limit),
     ("circuit", shares.circuit),

@@ -44,6 +44,7 @@ _RETRIED: Final = (
             "ListNodes", "ListCards", "GetFleet", "Why", "SetStanding", "SetNode", "ListProjects",
             "SetProject", "ListLimits", "SetLimit", "ListCircuits", "SetCircuit", "ListFleetEvents",
             "ListSavedLooks", "SaveLook", "ForgetLook", "GetEconomics", "ReadLogs", "ListUsage",
+            "StartRollout", "ListRollouts", "GetRollout", "DecideRollout",
         ),
     ),
 )  # fmt: skip

@@ -32,6 +32,7 @@ from farm.client.log_calls import LogCalls
 from farm.client.reels import Reels
 from farm.client.retaking import Retaking
 from farm.client.reviewing import Reviewing
+from farm.client.rollouts import RolloutCalls
 from farm.client.saved_looks import SavedLooks
 from farm.client.steering import Steering
 from farm.client.submitting import Submitted, Submitting
@@ -58,6 +59,7 @@ class Farm(
     Reels,
     Retaking,
     Reviewing,
+    RolloutCalls,
     SavedLooks,
     Steering,
     Submitting,

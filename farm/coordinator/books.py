@@ -14,6 +14,7 @@ from dataclasses import replace
 from farm.coordinator import rendered, shares, spending, usage
 from farm.coordinator.cards import Cards
 from farm.coordinator.journal import Journal
+from farm.coordinator.rollout_book import RolloutBook
 from farm.coordinator.settings_book import Decided
 from farm.coordinator.stats import Stats
 from farm.coordinator.steers import Steers
@@ -36,6 +37,7 @@ from farm.domain.errors import BadDecision
 from farm.domain.fleet import CardFacts, FleetEvent, Needs
 from farm.domain.ledger import BatchChange, ClipChange, Commit
 from farm.domain.quote import Spent
+from farm.domain.stacks import goes_on
 from farm.plan.board import Board, Entry, Lease
 from farm.plan.choose import Chooser
 from farm.plan.failures import Strikes
@@ -115,12 +117,13 @@ class Books:
         now, store = self.clock.monotonic(), self.store
         self._clips = Board(self.cost)
         self.decided = Decided(store)
-        self.clips.projects = self.decided.projects
-        self.clips.limits = self.decided.limits
+        self.clips.projects, self.clips.limits = self.decided.projects, self.decided.limits
         self.lineup = Lineup(self.clips, self.policy)
         self.chooser = Chooser(self.clips, self.lineup, self.policy)
         self.paces = Paces()
         self._cards = Cards(store.cards(), now, self.paces)
+        self.rollouts = RolloutBook(store, now)
+        self._cards.lock(self.rollouts.locks())
         self.settle_standings()
         self.strikes = Strikes(self.policy)
         self.waits = Waits()
@@ -223,8 +226,7 @@ class Books:
     def spend(self, batch_id: str, more: Spent) -> None:
         """Add to what a batch has cost."""
         self._spent[batch_id] = self._spent.get(batch_id, Spent()) + more
-        spent = self.pending.spent
-        spent[batch_id] = spent.get(batch_id, Spent()) + more
+        self.pending.spent[batch_id] = self.pending.spent.get(batch_id, Spent()) + more
 
     def spent(self, batch: Batch) -> Spent:
         """What a batch has cost so far."""
@@ -293,7 +295,7 @@ class Books:
         return {
             card.row.card_id
             for card in self.cards.counted_on(now, self.policy.card_forgotten_seconds)
-            if matches(needs, card.facts, clip.quality)
+            if matches(needs, card.facts, clip.quality) and goes_on(clip.bond, card.facts.bond)
         }
 
     def keep_for_roomier(self, clip: Clip, card_id: str, now: float) -> None:

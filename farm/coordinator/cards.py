@@ -44,11 +44,19 @@ class Card:
     telemetry: types_pb.CardTelemetry = field(default_factory=types_pb.CardTelemetry)
     examination: node_pb.Examination = field(default_factory=node_pb.Examination)
     """The last one that it reported."""
+    holding: node_pb.ModelHolding = field(default_factory=node_pb.ModelHolding)
+    """What its node has of a model that it was offered."""
+    ready_for: str = ""
+    """The release for which it has rendered its golden chunk."""
     said: bytes = b""
     """Its last report of itself, to see at once that nothing has changed."""
     standing: Standing = Standing.OPEN
-    """The stricter of its own and its node's, its node's schedule counted in."""
+    """The stricter of its own and its node's, its node's schedule counted in; at least locked while
+    a rollout changes it."""
     standing_reason: str = ""
+    decided: Standing = Standing.OPEN
+    """The same without rollouts."""
+    decided_reason: str = ""
     started_at: float = float("-inf")
     """Monotonic seconds at which it last went from idle to work."""
     clock_ahead: float | None = None
@@ -66,7 +74,14 @@ class Card:
         return self.online and now - self.seen <= seconds
 
     def view(
-        self, *, online: bool, held: Sequence[str], circuit: str, calibrated: float, now: float
+        self,
+        *,
+        online: bool,
+        held: Sequence[str],
+        circuit: str,
+        calibrated: float,
+        python_wanted: str,
+        now: float,
     ) -> types_pb.Card:
         """The card for operators; `calibrated` are the frames a second that it should render."""
         row = self.row
@@ -101,7 +116,13 @@ class Card:
             circuit=circuit,
             clock_ahead_seconds=self.clock_ahead,
             calibrated_frames_per_second=calibrated,
+            release=row.release,
+            python_wanted=python_wanted,
         )
+
+    def python_of(self, release: str) -> str:
+        """The interpreter of a release on its node; empty is its node's own."""
+        return dict(self.row.releases).get(release, "")
 
 
 class Cards:
@@ -110,6 +131,7 @@ class Cards:
     def __init__(self, rows: Iterable[CardRow], now: float, paces: Paces) -> None:
         self._paces = paces
         self._of_nodes: dict[str, tuple[Standing, str]] = {}
+        self._locks: Mapping[str, str] = {}
         self.roster = 0
         """Grows whenever a card comes, goes, or may do something else."""
         self._cards = {row.card_id: Card(row, _facts(row), seen=now) for row in rows}
@@ -185,12 +207,23 @@ class Cards:
         for card in self._cards.values():
             self._settle(card)
 
+    def lock(self, locks: Mapping[str, str]) -> None:
+        """From now on these cards, by their ids, take no new clips, each with why, and no others
+        for such a reason."""
+        before, self._locks = self._locks, dict(locks)
+        for card_id in {*before, *locks}:
+            if before.get(card_id) != locks.get(card_id) and card_id in self._cards:
+                self._settle(self._cards[card_id])
+
     def _settle(self, card: Card) -> None:
         row, before = card.row, card.standing
-        card.standing, card.standing_reason = row.standing, row.standing_reason
+        card.decided, card.decided_reason = row.standing, row.standing_reason
         node = self._of_nodes.get(row.hostname)
         if node is not None and stricter(row.standing, node[0]) is not row.standing:
-            card.standing, card.standing_reason = node
+            card.decided, card.decided_reason = node
+        card.standing, card.standing_reason = card.decided, card.decided_reason
+        if card.standing is Standing.OPEN and (why := self._locks.get(row.card_id)):
+            card.standing, card.standing_reason = Standing.LOCKED, why
         self.roster += card.standing is not before
 
     def rendered_chunk(self, card_id: str, seconds: float, cost: float) -> None:
@@ -215,6 +248,8 @@ class Cards:
         if card.row != (row := _row(said, card.row)):
             self.put(row)
             self.roster += 1
+        card.ready_for = said.ready_for
+        card.holding.CopyFrom(said.holding)
         if said.HasField("examination"):
             card.examination.CopyFrom(said.examination)
 
@@ -305,6 +340,8 @@ def _row(said: node_pb.CardReport, before: CardRow | None) -> CardRow:
         models=tuple(said.models),
         lanes=said.lanes or 1,
         power_cap_watts=said.power_cap_watts,
+        release=said.release,
+        releases=tuple(sorted((each.version, each.python) for each in said.releases)),
     )
     if before is None:
         return row
@@ -329,6 +366,7 @@ def _facts(row: CardRow) -> CardFacts:
         profiles=row.profiles,
         models=row.models,
         lanes=row.lanes,
+        model_digest=row.model_digest,
         stack_id=row.stack_id,
         power_cap_watts=row.power_cap_watts,
         pace=row.pace,

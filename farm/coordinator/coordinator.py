@@ -19,6 +19,8 @@ from farm.coordinator.overview import earnings, overview
 from farm.coordinator.picture import draw
 from farm.coordinator.questions import Questions
 from farm.coordinator.reports import Reports
+from farm.coordinator.rollout_views import active_views
+from farm.coordinator.rollouts import Rollouts
 from farm.coordinator.submissions import Submissions
 from farm.coordinator.why import Explainer
 from farm.domain.batch import Batch, BatchState
@@ -62,9 +64,10 @@ class Coordinator:
         self.store = store
         self.books = Books(store, clock, self.policy, h100_seconds_per_frame, tariff)
         self._submissions = Submissions(self.books)
-        self._decisions = Decisions(self.books)
+        self._rollouts = Rollouts(self.books)
+        self._decisions = Decisions(self.books, self._rollouts)
         self._dispatch = Dispatch(self.books)
-        self._duties = Duties(self.books)
+        self._duties = Duties(self.books, self._rollouts)
         self._notices = Notices(self.books)
         self._questions = Questions(self.books.epoch)
 
@@ -94,6 +97,7 @@ class Coordinator:
             self._dispatch.open(now)
             for request, response in zip(requests, responses, strict=True):
                 self._dispatch.serve(request, response)
+                self._rollouts.answer(request, response)
         return responses
 
     def _absorb(
@@ -121,8 +125,11 @@ class Coordinator:
         """
         card = self.books.cards.get(card_id)
         if card is None or card.row.incarnation != incarnation:
+            with self.books.transaction():
+                self._rollouts.died(card_id, incarnation)
             return 0
         with self.books.transaction():
+            self._rollouts.died(card_id, incarnation)
             self.books.cards.gone(card_id, for_good=for_good)
             return self.books.lose_all(card_id, reason)
 
@@ -290,7 +297,9 @@ class Coordinator:
         books, now = self.books, self.clock.monotonic()
         online = books.cards.online(now, self.policy.lease_seconds)
         earning = earnings(books, online)
-        return overview(books, self._duties, online, earning, now), [
+        view = overview(books, self._duties, online, earning, now)
+        view.rollouts.extend(active_views(books, self._rollouts))
+        return view, [
             self._card_view(card, card.row.card_id in online, earning, now) for card in books.cards
         ]
 
@@ -304,6 +313,7 @@ class Coordinator:
             held=held,
             circuit=node.circuit if node is not None else "",
             calibrated=earning.get(card_id, 0.0),
+            python_wanted=self._rollouts.python_wanted(card),
             now=now,
         )
 
@@ -321,4 +331,5 @@ class Coordinator:
 
     def why(self, subject: str) -> fleet_pb.WhyResponse:
         """Why a clip, a batch, a card (each by its id) or a node is as it is. Raises `NotFound`."""
-        return Explainer(self.books, self._dispatch, self._duties).explain(subject)
+        explainer = Explainer(self.books, self._dispatch, self._duties, self._rollouts)
+        return explainer.explain(subject)

@@ -17,6 +17,8 @@ from farm.coordinator import asked, spending
 from farm.coordinator.books import Books
 from farm.coordinator.fleet_decisions import Apply, FleetDecisions
 from farm.coordinator.retakes import Retakes
+from farm.coordinator.rollout_decisions import RolloutDecisions
+from farm.coordinator.rollouts import Rollouts
 from farm.domain.batch import Batch, BatchState, cancelled
 from farm.domain.clip import Approved, Clip, ClipState, Rejected, Steered
 from farm.domain.errors import BadDecision, NotFound
@@ -28,7 +30,7 @@ from heliostat.v1 import batch_service_pb2 as batch_pb
 class Decisions:
     """Decisions over the coordinator's books."""
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, books: Books, rollouts: Rollouts) -> None:
         self._books = books
         self._by_name: Mapping[str, tuple[type[Message], Callable[[Any], Apply]]] = {
             "PauseRequest": (batch_pb.PauseRequest, self._pause),
@@ -40,6 +42,7 @@ class Decisions:
             "SteerRequest": (batch_pb.SteerRequest, self._steer),
             "ReviewRequest": (batch_pb.ReviewRequest, self._review),
             **FleetDecisions(books).by_name,
+            **RolloutDecisions(books, rollouts).by_name,
         }
 
     def prepare(self, name: str, data: bytes) -> Apply:

@@ -46,7 +46,8 @@ class Dispatch:
         books, cards, card_id = self._books, self._books.cards, request.card.card_id
         card = cards.get(card_id)
         if card is not None and not cards.is_retired(request.card):
-            if card.standing.takes_clips:
+            finishes = card_id in books.rollouts.finishing and card.decided.takes_clips
+            if card.standing.takes_clips or finishes:
                 self._lease(card, request.capacity)
             response.wanted.extend(map(self._wanted, books.clips.held_by(card_id)))
             response.standing = STANDINGS[card.standing]
@@ -93,18 +94,23 @@ class Dispatch:
             )
             if size <= 0 or self._is_fed(held, facts, pace) or self.why_no_power(card):
                 return
-            clip = books.chooser.choose(
-                facts,
-                cards=self._cards,
-                pace=pace,
-                now=self._now,
-                unix_now=books.clock.now(),
-            )
+            clip = self._choose(card, pace)
             if clip is None:
                 return
             if not held:
                 card.started_at = self._now
             books.lease(clip, facts.card_id)
+
+    def _choose(self, card: Card, pace: float) -> Clip | None:
+        """Its next clip. A card that is to be changed, but that clips need as it is, does those
+        first; while it is locked, it does nothing else."""
+        books, facts = self._books, card.facts
+        choose, unix_now = books.chooser, books.clock.now()
+        if facts.card_id in books.rollouts.finishing:
+            found = choose.begun(facts, cards=self._cards, now=self._now, unix_now=unix_now)
+            if found is not None or not card.standing.takes_clips:
+                return found
+        return choose.choose(facts, cards=self._cards, pace=pace, now=self._now, unix_now=unix_now)
 
     def _is_fed(self, held: list[Clip], facts: CardFacts, pace: float) -> bool:
         board = self._books.clips

@@ -8,6 +8,7 @@ from farm.coordinator import spending
 from farm.coordinator.books import Books
 from farm.coordinator.idling import Idling
 from farm.coordinator.queues import Queues
+from farm.coordinator.rollouts import Rollouts
 from farm.coordinator.sickness import read_examinations
 from farm.domain.batch import Batch
 from farm.plan.board import Entry
@@ -23,8 +24,9 @@ USAGE_SECONDS = 60.0
 class Duties:
     """All of them, each tick."""
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, books: Books, rollouts: Rollouts) -> None:
         self._books = books
+        self._rollouts = rollouts
         self.queues = Queues()
         self._warned: dict[str, bool] = {}
         self._saved_at = books.clock.now()
@@ -37,6 +39,7 @@ class Duties:
         books.clips.wake(now)
         books.settle_standings()
         read_examinations(books)
+        self._rollouts.run()
         over = expired(list(books.clips.leases.items()), now)
         for clip_id, _ in over:
             clip = books.clips.get(clip_id)

@@ -115,7 +115,8 @@ class Reports:
         if report.chunk > clip.chunks_done:
             return LATER, f"chunk {clip.chunks_done} comes first"
         books = self._books
-        after = books.step(clip, ChunkRecorded(report.chunk), card_id=card.card_id)
+        recorded = ChunkRecorded(report.chunk, card.model_digest, card.stack_id)
+        after = books.step(clip, recorded, card_id=card.card_id)
         lease = books.clips.leases[clip.clip_id]
         lease.started, lease.since = True, self._now
         self._measure(after, card.card_id, report)

@@ -90,7 +90,7 @@ class Retakes:
                 base = rows[clip_id]
                 what = new.origin.kind if new.origin else ""
                 detail = f"{what} of v{base.version:03}{note}"
-                added.append(AddedClip(clip=_clip(base.clip, new), row=new, detail=detail))
+                added.append(AddedClip(clip=_clip(base, new), row=new, detail=detail))
             _add(books, batch, added)
             return last + 1
 
@@ -109,8 +109,11 @@ def _add(books: Books, batch: Batch, added: Sequence[AddedClip]) -> None:
         books.pending.added.append(each)
 
 
-def _clip(base: Clip, new: NewClip) -> Clip:
-    """As the plan sees it: what cards need for it is what its base needed."""
+def _clip(row: ClipRow, new: NewClip) -> Clip:
+    """As the plan sees it: what cards need for it is what its base needed. It goes on from chunks
+    of another clip with their model, in whatever versions there are."""
+    base, takes_over = row.clip, new.origin is not None and new.origin.chunks > 0
+    model = row.take.model_digest if row.take is not None else base.begun_model
     return Clip(
         clip_id=f"{base.batch_id}-{new.ordinal:05d}",
         batch_id=base.batch_id,
@@ -122,4 +125,5 @@ def _clip(base: Clip, new: NewClip) -> Clip:
         quality=base.quality,
         fps=base.fps,
         taken_over=new.origin.chunks if new.origin else 0,
+        begun_model=model if takes_over else "",
     )

@@ -8,6 +8,7 @@ from farm.coordinator.books import Books
 from farm.coordinator.cards import Card
 from farm.coordinator.dispatch import Dispatch
 from farm.coordinator.duties import Duties
+from farm.coordinator.rollouts import Rollouts
 from farm.coordinator.why_fleet import card_view, node_view
 from farm.domain.batch import Batch
 from farm.domain.clip import Clip, ClipState
@@ -17,7 +18,7 @@ from farm.plan.answers import Answer
 from farm.plan.board import Entry
 from farm.plan.caps import limit_room, project_room
 from farm.plan.deadline import quick_bound, warning
-from farm.plan.match import lacks_profile, unmet
+from farm.plan.match import breaks, lacks_profile, unmet
 from farm.plan.prospects import Prospects
 from farm.plan.why import BatchFacts, ClipFacts, explain_batch, explain_clip
 from farm.plan.why_fleet import explain_card, explain_node
@@ -30,8 +31,11 @@ CLOSED_MAX = 5
 class Explainer:
     """Answers one question at a time."""
 
-    def __init__(self, books: Books, dispatch: Dispatch, duties: Duties) -> None:
+    def __init__(
+        self, books: Books, dispatch: Dispatch, duties: Duties, rollouts: Rollouts
+    ) -> None:
         self._books = books
+        self._rollouts = rollouts
         self._dispatch = dispatch
         self._duties = duties
 
@@ -44,7 +48,8 @@ class Explainer:
         if (clip := books.clips.get(subject) or books.store.clip(subject)) is not None:
             return _response("clip", subject, explain_clip(self._clip(clip)))
         if (card := books.cards.get(subject)) is not None:
-            return _response("card", subject, explain_card(card_view(books, self._dispatch, card)))
+            view = card_view(books, self._dispatch, self._rollouts, card)
+            return _response("card", subject, explain_card(view))
         if subject in books.decided.nodes or any(c.row.hostname == subject for c in books.cards):
             return _response(
                 "node", subject, explain_node(node_view(books, self._dispatch, subject))
@@ -141,8 +146,12 @@ class Explainer:
         known = list(books.cards.counted_on(now, books.policy.card_forgotten_seconds))
         lacking: Counter[str] = Counter()
         matching: list[Card] = []
+        able = 0
         for card in known:
             missing = unmet(batch.needs, card.facts, clip.quality)
+            able += not missing
+            if not missing and (why := breaks(clip.bond, card.facts)):
+                missing = (why,)
             lacking.update(missing)
             if not missing:
                 matching.append(card)
@@ -166,6 +175,11 @@ class Explainer:
             idle=sum(c.row.card_id not in board.busy for c in taking),
             lacking=tuple(text for text, _ in lacking.most_common(CLOSED_MAX)),
             batch=batch.batch_id,
+            clip=clip.clip_id,
+            begun_with=_begun_with(clip) if able and not matching else "",
+            begun_cards=tuple(
+                card.row.card_id for card in books.cards if not breaks(clip.bond, card.facts)
+            )[:CLOSED_MAX],
             pinned=batch.needs.pinned,
             profile_lacks=any(lacks_profile(batch.needs, c.facts, clip.quality) for c in known),
             closed=tuple(
@@ -200,6 +214,12 @@ class Explainer:
     def _leased(self) -> list[Clip]:
         board = self._books.clips
         return [clip for clip_id in board.leases if (clip := board.get(clip_id)) is not None]
+
+
+def _begun_with(clip: Clip) -> str:
+    model, versions = clip.bond
+    known = (f"model {model[:12]}" if model else "", versions)
+    return " and ".join(filter(None, known))
 
 
 def _response(kind: str, subject: str, found: Answer) -> fleet_pb.WhyResponse:

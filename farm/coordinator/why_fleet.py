@@ -5,6 +5,7 @@ from __future__ import annotations
 from farm.coordinator.books import Books
 from farm.coordinator.cards import Card
 from farm.coordinator.dispatch import Dispatch
+from farm.coordinator.rollouts import Rollouts
 from farm.domain.fleet import Standing
 from farm.domain.hours import Hours
 from farm.plan.why_fleet import READY, CardView, Decided, NodeView
@@ -13,7 +14,7 @@ HINDERED_MAX = 5
 """Batches named in an answer."""
 
 
-def card_view(books: Books, dispatch: Dispatch, card: Card) -> CardView:
+def card_view(books: Books, dispatch: Dispatch, rollouts: Rollouts, card: Card) -> CardView:
     """All that an answer about a card is made of."""
     board, row, now = books.clips, card.row, books.clock.monotonic()
     held = board.held_by(row.card_id)
@@ -35,6 +36,8 @@ def card_view(books: Books, dispatch: Dispatch, card: Card) -> CardView:
         seconds_left=sum(map(board.units_of, held)) * books.cards.pace(row.card_id),
         examined=f"its examination found: {card.examination.detail}" if failed else "",
         no_power=dispatch.why_no_power(card),
+        changing=card.standing_reason if card.standing is not card.decided else "",
+        outdated=rollouts.about(card),
         queued=board.queued,
         hindered=tuple(hindered),
         open_to=open_to,
@@ -50,6 +53,11 @@ def node_view(books: Books, dispatch: Dispatch, hostname: str) -> NodeView:
         (card.row.card_id, card.row.standing_reason or card.row.standing)
         for card in here
         if card.row.standing is not Standing.OPEN
+    ]
+    failing += [
+        (card.row.card_id, card.standing_reason)
+        for card in here
+        if card.standing is not card.decided
     ]
     failing += [
         (card.row.card_id, card.condition) for card in here if card.condition not in ("", READY)

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from farm.domain.errors import InvalidTransition
+from farm.domain.stacks import UNBOUND, Bond, bond
 
 CHUNK_FRAMES: Final = 33
 """Frames of one chunk, Helios's unit."""
@@ -145,6 +146,10 @@ class Clip:
     fps: int = 24
     taken_over: int = 0
     """Chunks at its beginning that were recorded for another clip."""
+    begun_model: str = ""
+    """Digest of the model that its chunks were rendered with; empty: none is, or it is unknown."""
+    begun_stack: str = ""
+    """The stack id of the card that recorded its first own chunk."""
 
     @property
     def chunks_left(self) -> int:
@@ -160,6 +165,11 @@ class Clip:
     def own_frames(self) -> int:
         """Frames of the chunks that were recorded for it, before any are trimmed."""
         return CHUNK_FRAMES * (self.chunks_done - self.taken_over)
+
+    @property
+    def bond(self) -> Bond:
+        """What it goes on with."""
+        return bond(self.begun_model, self.begun_stack) if self.chunks_done else UNBOUND
 
     @property
     def ended(self) -> bool:
@@ -187,6 +197,8 @@ class ChunkRecorded:
     """A segment, a negative and so a checkpoint are in the store, verified."""
 
     chunk: int
+    model_digest: str = ""
+    stack_id: str = ""
     kind = EventKind.CHUNK
 
 
@@ -331,10 +343,14 @@ def _apply(clip: Clip, event: Event) -> Clip:
                 reason="",
                 not_before=0.0,
             )
-        case ChunkRecorded(chunk):
+        case ChunkRecorded(chunk, model_digest, stack_id):
             if chunk != clip.chunks_done or chunk >= clip.chunks:
                 raise InvalidTransition(clip.clip_id, clip.state, event.kind)
-            return replace(clip, chunks_done=chunk + 1, losses=0, failures=0, storage_failures=0)
+            return replace(
+                clip, chunks_done=chunk + 1, losses=0, failures=0, storage_failures=0,
+                begun_model=clip.begun_model or model_digest,
+                begun_stack=clip.begun_stack or stack_id,
+            )  # fmt: skip
         case Finished():
             if clip.chunks_done != clip.chunks:
                 raise InvalidTransition(clip.clip_id, clip.state, event.kind)

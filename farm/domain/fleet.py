@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from farm.domain.profiles import profile_in
+from farm.domain.stacks import Bond, bond
 
 
 class Standing(StrEnum):
@@ -92,12 +93,19 @@ class CardFacts:
     """Names and digests of the models that it has; empty is unknown."""
     lanes: int = 1
     """Clips that it renders in lockstep."""
+    model_digest: str = ""
+    """Of the model that it has loaded; empty is none, or unknown."""
     stack_id: str = ""
     """Versions, place and the profile that it has loaded; empty is unknown."""
     power_cap_watts: float = 0.0
     """0 is unknown."""
     pace: float = 0.0
     """Seconds for one unit of cost (`farm.plan.cost`), measured; 0 is not measured yet."""
+
+    @property
+    def bond(self) -> Bond:
+        """What clips that it has begun go on with."""
+        return bond(self.model_digest, self.stack_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +135,9 @@ class FleetEvent:
     """Something decided of a node or a card, or of what is shared, with its reason."""
 
     target: str
-    """A node's hostname, a card's id, or `project NAME`, `limit NAME`, `circuit NAME`."""
+    """A node's hostname, a card's id, or `project NAME`, `limit NAME`, `circuit NAME`, `rollout
+    NUMBER`."""
     kind: str
-    """lock, unlock, drain, pause, resume, quarantine, release, schedule, circuit, forget; set."""
+    """lock, unlock, drain, pause, resume, quarantine, release, schedule, circuit, forget; set;
+    rollout."""
     detail: str = ""

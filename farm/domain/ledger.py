@@ -14,6 +14,7 @@ from farm.domain.notices import NoticeOutcome
 from farm.domain.project import Limit, Look, Project
 from farm.domain.quote import Spent
 from farm.domain.review import Review
+from farm.domain.rollout import Change, Rollout
 from farm.domain.saved_look import SavedLook
 from farm.domain.spec import ClipSpec, NewClip, Origin, PromptMark
 from farm.domain.usage import More
@@ -193,6 +194,10 @@ class CardRow:
     """The number of the examination that opens it once it is passed; 0: a person opens it."""
     frames_open: int = 0
     """Of `frames_rendered`: in chunks that are not recorded yet and may still be."""
+    release: str = ""
+    """Version of Heliostat that it runs; empty: it does not say."""
+    releases: tuple[tuple[str, str], ...] = ()
+    """What its node could run as well: versions, each with its interpreter."""
 
 
 @dataclass(slots=True)
@@ -223,6 +228,8 @@ class Commit:
     reviews: list[Review] = field(default_factory=list)
     fleet_events: list[FleetEvent] = field(default_factory=list)
     saved_looks: list[SavedLook] = field(default_factory=list)
+    rollouts: list[Rollout] = field(default_factory=list)
+    rollout_cards: list[Change] = field(default_factory=list)
     notices: list[NoticeOutcome] = field(default_factory=list)
     """What became of notices that were sent; new ones come with their batches' events."""
 

@@ -10,13 +10,13 @@ from farm.gateway.economics import Economics
 from farm.gateway.fleet_rows import circuit_views, limit_views, node_views, project_views
 from farm.gateway.grpc_errors import Context, unary
 from farm.gateway.logs import read_logs
-from farm.gateway.usage import UsageCalls
+from farm.gateway.rollouts import RolloutCalls
 from farm.gateway.views import fleet_event_view
 from farm.gateway.why import answer
 from heliostat.v1 import fleet_service_pb2 as fleet_pb
 
 
-class FleetService(UsageCalls, Economics):
+class FleetService(RolloutCalls, Economics):
     """The calls of `fleet_service.proto`."""
 
     @unary

@@ -18,6 +18,7 @@ from sortedcontainers import SortedList
 from farm.domain.batch import Batch, BatchState
 from farm.domain.clip import Clip, ClipState, Work
 from farm.domain.project import Limit, Project
+from farm.domain.stacks import UNBOUND, Bond
 from farm.plan.order import place
 
 
@@ -27,6 +28,8 @@ class Kind(NamedTuple):
     work: Work
     loras: str
     quality: str
+    bond: Bond
+    """What clips with recorded chunks go on with."""
 
 
 class Given(NamedTuple):
@@ -107,6 +110,9 @@ class Board:
         self.home: dict[str, str] = {}
         """Clip with a checkpoint → the type of card that made it: there it resumes bit-equal."""
         self.limits_used: Counter[str] = Counter()
+        self.begun: Counter[Bond] = Counter()
+        """Open clips with recorded chunks, by what they go on with; without those that go on with
+        anything."""
         self.version = 0
         """Grows whenever the line-up of batches may have changed."""
         self._clips: dict[str, Clip] = {}
@@ -233,8 +239,8 @@ class Board:
             entry = self._entries[clip.batch_id]
             if before.chunks_left != clip.chunks_left:
                 entry.chunks_left[clip.work] -= before.chunks_left - clip.chunks_left
-                _resize(entry, before, -1)
-                _resize(entry, clip, 1)
+                self._resize(entry, before, -1)
+                self._resize(entry, clip, 1)
             return
         if before is not None:
             self._take_out(before)
@@ -247,7 +253,7 @@ class Board:
         self._clips[clip.clip_id] = clip
         entry.open += 1
         entry.chunks_left[clip.work] += clip.chunks_left
-        _resize(entry, clip, 1)
+        self._resize(entry, clip, 1)
         entry.qualities[clip.quality] += 1
         if clip.state is ClipState.QUEUED:
             self._enqueue(entry, clip)
@@ -304,12 +310,23 @@ class Board:
         del self._clips[clip.clip_id]
         entry.open -= 1
         entry.chunks_left[clip.work] -= clip.chunks_left
-        _resize(entry, clip, -1)
+        self._resize(entry, clip, -1)
         entry.qualities[clip.quality] -= 1
         if clip.state is ClipState.QUEUED:
             self._dequeue(entry, clip)
         elif clip.holder is not None and clip.state is ClipState.LEASED:
             self._release(entry, clip, clip.holder.card_id)
+
+    def _resize(self, entry: Entry, clip: Clip, more: int) -> None:
+        """Count an open clip, or one that was, by its size and by what it goes on with."""
+        key, bond = (clip.work, clip.chunks_left), clip.bond
+        entry.sizes[key] += more
+        if not entry.sizes[key]:
+            del entry.sizes[key]
+        if bond != UNBOUND:
+            self.begun[bond] += more
+            if not self.begun[bond]:
+                del self.begun[bond]
 
     def _enqueue(self, entry: Entry, clip: Clip) -> None:
         entry.queued += 1
@@ -321,7 +338,7 @@ class Board:
             self._join(entry, clip)
 
     def _join(self, entry: Entry, clip: Clip) -> None:
-        kind = Kind(clip.work, clip.loras, clip.quality)
+        kind = Kind(clip.work, clip.loras, clip.quality, clip.bond)
         queue = entry.queues.get(kind)
         if queue is None:
             queue = entry.queues[kind] = SortedList()
@@ -334,7 +351,7 @@ class Board:
         if clip.clip_id in self._sleepers:
             self._sleepers.discard(clip.clip_id)
             return
-        kind = Kind(clip.work, clip.loras, clip.quality)
+        kind = Kind(clip.work, clip.loras, clip.quality, clip.bond)
         queue = entry.queues[kind]
         queue.remove(self._place(entry, clip))
         if not queue:
@@ -373,13 +390,6 @@ class Board:
             chunks_left=clip.chunks_left,
         )
         return (first, second, clip.clip_id)
-
-
-def _resize(entry: Entry, clip: Clip, more: int) -> None:
-    key = clip.work, clip.chunks_left
-    entry.sizes[key] += more
-    if not entry.sizes[key]:
-        del entry.sizes[key]
 
 
 def _same_lease(before: Clip, after: Clip) -> bool:

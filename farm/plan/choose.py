@@ -2,7 +2,8 @@
 
 1. The card itself may take clips: its circuit has power for it (`power`).
 2. Batches are asked in their order: priority, near deadlines, fair shares (`lineup`).
-3. Each may be hindered for this card: needs, project cap, named limits (`match`, `caps`).
+3. Each may be hindered for this card: needs, project cap, named limits (`match`, `caps`); a clip
+   with recorded chunks goes on only with the model and the versions that made them.
 4. Of a batch, the clip that spares a change of LoRAs or profile, fills the lanes with its like,
    and resumes where it began, else the first of its order (`order`: by default the longest).
 5. Another project that is owed nearly as much goes first if that spares such a change.
@@ -18,6 +19,7 @@ from itertools import islice
 from farm.domain.clip import Clip
 from farm.domain.fleet import CardFacts, Needs
 from farm.domain.profiles import profile_for
+from farm.domain.stacks import UNBOUND, goes_on
 from farm.plan.blocked import is_blocked
 from farm.plan.board import Board, Entry, Kind
 from farm.plan.caps import limit_room, project_room
@@ -76,6 +78,18 @@ class Chooser:
                 break
         return None
 
+    def begun(
+        self, card: CardFacts, *, cards: Mapping[str, CardFacts], now: float, unix_now: float
+    ) -> Clip | None:
+        """The first clip that goes on with what `card` runs, and would not with all; or None."""
+        self._board.wake(now)
+        for entry in self._lineup.in_order(unix_now):
+            if self.may_have(entry, card, others_wait=False):
+                found = self._pick(entry, card, cards, only_begun=True)
+                if found is not None:
+                    return found
+        return None
+
     def finds(self, card: CardFacts, cards: Mapping[str, CardFacts], unix_now: float) -> bool:
         """Something waits that `card` may have."""
         return any(
@@ -87,6 +101,8 @@ class Chooser:
         """Why no clip of a batch may go to a card now, in plain words; empty when one may."""
         batch, board = entry.batch, self._board
         found = list(unmet(batch.needs, card, *entry.waiting))
+        if not self._goes_on(entry, card):
+            found.append("its clips began with another model, or other versions")
         if self._project_room(entry, card, others_wait=False) <= 0:
             found.append(f"project {batch.project} has all the cards that it may have")
         found += [
@@ -99,7 +115,7 @@ class Chooser:
     def may_have(self, entry: Entry, card: CardFacts, *, others_wait: bool = True) -> bool:
         """Whether a clip of a batch may go to a card: its needs, its project, its limits."""
         batch, board = entry.batch, self._board
-        if not matches(batch.needs, card, *entry.waiting):
+        if not matches(batch.needs, card, *entry.waiting) or not self._goes_on(entry, card):
             return False
         if batch.limits and limit_room(board.limits_used, batch.limits, board.limits) <= 0:
             return False
@@ -121,9 +137,24 @@ class Chooser:
             return 1
         return project_room(project, len(held), others_wait)
 
-    def _pick(self, entry: Entry, card: CardFacts, cards: Mapping[str, CardFacts]) -> Clip | None:
+    def _goes_on(self, entry: Entry, card: CardFacts) -> bool:
+        """Whether any waiting clip of a batch may go on with what a card runs."""
+        if not self._board.begun or not entry.queues:
+            return True
+        return any(goes_on(kind.bond, card.bond) for kind in entry.queues)
+
+    def _pick(
+        self,
+        entry: Entry,
+        card: CardFacts,
+        cards: Mapping[str, CardFacts],
+        *,
+        only_begun: bool = False,
+    ) -> Clip | None:
         """The clip of a batch that suits a card best."""
         for kind in self._kinds(entry, card):
+            if only_begun and kind.bond == UNBOUND:
+                continue
             first: Clip | None = None
             for looked_at, clip in enumerate(islice(self._board.queue(entry, kind), LOOK_AHEAD)):
                 if first is not None and looked_at >= HOME_LOOK:
@@ -140,9 +171,10 @@ class Chooser:
     def _kinds(self, entry: Entry, card: CardFacts) -> list[Kind]:
         """A batch's kinds of clips that a card can render, those first that suit what it has
         loaded and its lanes."""
-        queues, needs = entry.queues, entry.batch.needs
-        if len(queues) == 1:
-            return list(queues)
+        queues, needs, runs = entry.queues, entry.batch.needs, card.bond
+        able = [k for k in queues if goes_on(k.bond, runs)]
+        if len(able) < 2:
+            return able
         loaded = self._loaded(card)
         company = {clip.work for clip in self._board.held_by(card.card_id)}
 
@@ -150,7 +182,7 @@ class Chooser:
             strange = card.lanes > 1 and bool(company) and kind.work not in company
             return (_load(kind, needs, card) != loaded, strange, queues[kind][0])
 
-        return sorted((k for k in queues if renders(needs, card, (k.quality,))), key=wish)
+        return sorted((k for k in able if renders(needs, card, (k.quality,))), key=wish)
 
     def _loaded(self, card: CardFacts) -> Load:
         """What a card has loaded, going by what it was given last."""
@@ -172,7 +204,11 @@ class Chooser:
         if card.card_id not in clip.blocked:
             return True
         needs = entry.batch.needs
-        others = (c.card_id for c in cards.values() if matches(needs, c, clip.quality))
+        others = (
+            c.card_id
+            for c in cards.values()
+            if matches(needs, c, clip.quality) and goes_on(clip.bond, c.bond)
+        )
         return not is_blocked(clip, card.card_id, others)
 
     def _spared(

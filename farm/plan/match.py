@@ -7,6 +7,7 @@ from typing import Final
 
 from farm.domain.fleet import CardFacts, Needs
 from farm.domain.profiles import profile_for, renders_as
+from farm.domain.stacks import Bond
 
 GIB: Final = 2**30
 VRAM_SHORT: Final = 0.07
@@ -38,6 +39,20 @@ def matches(needs: Needs, card: CardFacts, *qualities: str) -> bool:
 def unmet(needs: Needs, card: CardFacts, *qualities: str) -> tuple[str, ...]:
     """What the card lacks, each as the end of a sentence that begins with the card."""
     return (*_unmet(needs, card), *_unmet_profile(needs, card, qualities))
+
+
+def breaks(begun: Bond, card: CardFacts) -> str:
+    """Why a card does not go on with recorded chunks of a clip, as `unmet`; empty: it does.
+
+    The same as a false `goes_on`, in words.
+    """
+    if begun.model and begun.model != card.model_digest:
+        has = f"the model {card.model_digest[:12]}" if card.model_digest else "no model"
+        return f"has {has}, the clip began with {begun.model[:12]}"
+    if begun.versions and begun.versions != card.bond.versions:
+        has = card.bond.versions or "of none that it tells"
+        return f"has the versions {has}, the clip began with {begun.versions}"
+    return ""
 
 
 def lacks_profile(needs: Needs, card: CardFacts, *qualities: str) -> bool:

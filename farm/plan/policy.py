@@ -56,6 +56,13 @@ class Policy:
     """Cards whose standing the failures of one clip may count against."""
     storage_budget: int = 30
     """The same where the object store failed: outages end, and the finished files are kept."""
+    rollout_seconds: float = 600.0
+    """A card that is changed to another release and says nothing for so long goes back."""
+    rollout_examine_seconds: float = 2400.0
+    """The same for one that is there, but does not end its golden chunk: it may load a model first,
+    which its agent gives half an hour."""
+    rollout_deaths_max: int = 3
+    """An agent that dies more often with what is rolled out goes back."""
     pause_failed_min: int = 5
     """A batch that names no number is paused when at least so many of its clips have failed …"""
     pause_failed_share: float = 0.1

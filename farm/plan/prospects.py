@@ -35,6 +35,13 @@ class Prospects:
     """The profile that its batch asks for."""
     profile_lacks: bool = False
     """Some card would match but for a profile."""
+    clip: str = ""
+    """The clip that is asked about, or the first of a batch."""
+    begun_with: str = ""
+    """Given where cards have what the batch asks for, and none of them goes on with what the clip's
+    chunks were rendered with: what that is."""
+    begun_cards: tuple[str, ...] = ()
+    """Cards that would, of all that were ever heard of."""
     closed: tuple[tuple[str, str], ...] = ()
     """Matching cards or nodes that are here and take nothing, each with why, such as
     `("gpu7", "locked: new fans")`."""
@@ -64,6 +71,8 @@ def _no_card(seen: Prospects, who: str) -> Answer | None:
             (),
             ("start an agent on a machine with a card (`farm-node join`)",),
         )
+    if seen.begun_with:
+        return _begun(seen, who)
     if not seen.matching:
         lacks = tuple(f"A card {text}." for text in seen.lacking)
         return Answer(
@@ -88,6 +97,23 @@ def _no_card(seen: Prospects, who: str) -> Answer | None:
             opened,
         )
     return None
+
+
+def _begun(seen: Prospects, who: str) -> Answer:
+    """No card runs what a clip began with: none changes that in mid-render."""
+    began = f"It began with {seen.begun_with}, and goes on with nothing else."
+    if seen.begun_cards:
+        named = ", ".join(seen.begun_cards)
+        return Answer(
+            f"{who} waits for a card that runs what its first chunks were rendered with.",
+            (began, f"So did {named}, when last heard of."),
+            ("`farm cards` says when that was",),
+        )
+    anew = f"`farm retake {seen.batch} {seen.clip}` makes it anew, from its start"
+    drop = f"`farm cancel {seen.batch} {seen.clip}` gives this one up"
+    return Answer(
+        f"{who} waits for what no card of the farm runs any more.", (began,), (anew, drop)
+    )
 
 
 def _other_profile(seen: Prospects) -> tuple[str, ...]:

@@ -44,6 +44,10 @@ class CardView:
     """What its last examination found, where it did not pass."""
     no_power: str = ""
     """Why it may not begin (`farm.plan.power`)."""
+    changing: str = ""
+    """That a rollout changes it."""
+    outdated: str = ""
+    """That it runs something else than is rolled out, and why."""
     queued: int = 0
     """Clips that wait in the whole farm."""
     hindered: tuple[tuple[str, str], ...] = ()
@@ -72,8 +76,16 @@ class NodeView:
 
 def explain_card(seen: CardView) -> Answer:
     """Why a card works, or does not."""
+    found = _card(seen)
+    return with_more(found, seen.outdated) if seen.outdated else found
+
+
+def _card(seen: CardView) -> Answer:
     if not seen.online:
         return _away("It was", seen.seen_seconds_ago)
+    if seen.changing and seen.decided.standing.takes_clips:
+        show = "`farm rollout show` tells how far that is"
+        return with_more(Answer(f"It {end(seen.changing)}", (), (show,)), _holds(seen))
     if not seen.decided.standing.takes_clips:
         found = _closed(seen.decided, bool(seen.holds))
         return with_more(found, seen.examined, _holds(seen))

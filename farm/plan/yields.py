@@ -15,6 +15,7 @@ from functools import partial
 
 from farm.domain.clip import Clip, ClipState
 from farm.domain.fleet import CardFacts, Standing
+from farm.domain.stacks import Bond
 from farm.plan.blocked import is_blocked
 from farm.plan.board import Board, Entry
 from farm.plan.choose import Chooser
@@ -23,6 +24,9 @@ from farm.plan.match import matches
 from farm.plan.policy import Policy
 from farm.plan.preempt import Occupied, Wanting, victims
 from farm.plan.tail import Idle, Move, Running, moves
+
+Like = tuple[str, Bond]
+"""A clip's quality, and what its card runs: it goes on with that alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +189,8 @@ def _from_the_tail(
     cards = {card_id: seat.facts for card_id, seat in seats.items()}
     idle = [card_id for card_id in idle if not chooser.finds(cards[card_id], cards, unix_now)]
     movable = [entry for entry in board.entries() if entry.held and entry.is_open]
-    for entry, quality, running in _alike(movable, _running(board, seats, gone)):
-        fitting = [c for c in idle if matches(entry.batch.needs, seats[c].facts, quality)]
+    for entry, like, running in _alike(movable, _running(board, seats, gone)):
+        fitting = [c for c in idle if _may_move(entry, like, seats[c].facts)]
         if not fitting:
             continue
         places = [Idle(card_id, seats[card_id].pace) for card_id in fitting]
@@ -209,7 +213,7 @@ def _for_deadlines(
     near = [e for e in board.entries() if e.held and not e.queued and _is_near(lineup, e)]
     near.sort(key=lineup.rank)
     running_of, taken = _running(board, seats, gone) if near else {}, _promised(board)
-    for entry, quality, running in _alike(near, running_of):
+    for entry, like, running in _alike(near, running_of):
         why, slowest = _why(lineup, entry), max(clip.pace for clip in running)
         lower = [
             (card_id, seat)
@@ -217,7 +221,7 @@ def _for_deadlines(
             if seat.pace < slowest
             and card_id not in taken
             and seat.standing.takes_clips
-            and matches(entry.batch.needs, seat.facts, quality)
+            and _may_move(entry, like, seat.facts)
             and not _is_yielding(board, card_id, gone)
             and _is_below(board, lineup, card_id, entry)
         ]
@@ -265,22 +269,27 @@ def _is_below(board: Board, lineup: Lineup, card_id: str, entry: Entry) -> bool:
     return bool(ranks) and min(ranks) > lineup.rank(entry)
 
 
+def _may_move(entry: Entry, like: Like, card: CardFacts) -> bool:
+    """A card could go on with clips in render of a batch: it has what the batch asks for, and runs
+    what their cards run."""
+    return card.bond == like[1] and matches(entry.batch.needs, card, like[0])
+
+
 def _alike(
-    entries: Iterable[Entry], running: Mapping[tuple[str, str], list[Running]]
-) -> Iterator[tuple[Entry, str, list[Running]]]:
+    entries: Iterable[Entry], running: Mapping[str, Mapping[Like, list[Running]]]
+) -> Iterator[tuple[Entry, Like, list[Running]]]:
     """Clips in render of some batches, those together that may have the same cards."""
     for entry in entries:
-        for quality in +entry.qualities:
-            if clips := running.get((entry.batch.batch_id, quality)):
-                yield entry, quality, clips
+        for like, clips in running.get(entry.batch.batch_id, {}).items():
+            yield entry, like, clips
 
 
 def _running(
     board: Board, seats: Mapping[str, Seat], gone: set[str]
-) -> dict[tuple[str, str], list[Running]]:
-    """Clips that cards hold, by batch and quality; one that waits behind others has their time
-    to wait too."""
-    found: dict[tuple[str, str], list[Running]] = {}
+) -> dict[str, dict[Like, list[Running]]]:
+    """Clips that cards hold, by batch and by what they ask of a card; one that waits behind others
+    has their time to wait too."""
+    found: dict[str, dict[Like, list[Running]]] = {}
     for card_id in board.busy:
         seat, ahead = seats.get(card_id), 0.0
         for clip in board.held_by(card_id) if seat else ():
@@ -288,7 +297,8 @@ def _running(
             if seat is not None and not lease.yield_reason and clip.clip_id not in gone:
                 chunk = board.cost(clip.work)
                 running = Running(clip.clip_id, card_id, units, seat.pace, ahead, chunk)
-                found.setdefault((clip.batch_id, clip.quality), []).append(running)
+                like = (clip.quality, seat.facts.bond)
+                found.setdefault(clip.batch_id, {}).setdefault(like, []).append(running)
             ahead += units
     return found
 

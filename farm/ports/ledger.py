@@ -21,6 +21,7 @@ from farm.domain.ledger import (
 from farm.domain.project import Limit, Look, Project
 from farm.domain.query import ClipQuery
 from farm.domain.review import Review, ReviewCounts
+from farm.domain.rollout import Change, Rollout
 from farm.domain.saved_look import SavedLook
 from farm.domain.usage import UsageRow
 from farm.domain.work import ClipWork
@@ -167,6 +168,14 @@ class Ledger(Protocol):
 
     def nodes(self) -> list[Node]:
         """Nodes of which something was decided, by hostname."""
+        ...
+
+    def rollouts(self) -> list[Rollout]:
+        """All rollouts, by number."""
+        ...
+
+    def rollout_cards(self, number: int | None = None) -> list[Change]:
+        """The cards of a rollout, or of all of them, by its number and their ids."""
         ...
 
     def looks(self, batch_id: str) -> dict[str, Look]:

@@ -22,6 +22,7 @@ from farm.domain.ledger import (
 from farm.domain.notices import Notice
 from farm.domain.project import Limit, Look, Project
 from farm.domain.quote import Quote
+from farm.domain.rollout import Change, Rollout
 from farm.domain.saved_look import SavedLook
 from farm.domain.spec import NewClip
 from farm.domain.usage import ChunkCosts, UsageRow
@@ -107,6 +108,14 @@ class Store(Protocol):
 
     def nodes(self) -> list[Node]:
         """Nodes of which something was decided, by hostname."""
+        ...
+
+    def rollouts(self) -> list[Rollout]:
+        """All rollouts, by number."""
+        ...
+
+    def rollout_cards(self, number: int | None = None) -> list[Change]:
+        """The cards of a rollout, or of all of them, by its number and their ids."""
         ...
 
     def looks(self, batch_id: str) -> dict[str, Look]:

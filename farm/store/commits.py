@@ -52,6 +52,8 @@ _swap: Final = Bulk(
         holder_card=bindparam("holder_card"),
         holder_incarnation=bindparam("holder_incarnation"),
         reason=bindparam("reason"),
+        begun_model=bindparam("begun_model"),
+        begun_stack=bindparam("begun_stack"),
         model_digest=func.coalesce(bindparam("take_model_digest"), t.clips.c.model_digest),
         stack_id=func.coalesce(bindparam("take_stack_id"), t.clips.c.stack_id),
         finished_at=bindparam("finished_at"),
@@ -309,6 +311,8 @@ def _swap_values(change: ClipChange, at: float) -> Values:
         "holder_card": holder.card_id if holder else None,
         "holder_incarnation": holder.incarnation if holder else None,
         "reason": after.reason,
+        "begun_model": after.begun_model,
+        "begun_stack": after.begun_stack,
         "finished_at": at if after.ended else None,
     }
 

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Double, Integer, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Integer,
+    Table,
+    Text,
+)
 
 from farm.domain.fleet import Standing
+from farm.domain.rollout import Kind, RolloutState, Step
 from farm.domain.usage import Usage
 from farm.store.metadata import JSON_TYPE, SEQUENCE, metadata, one_of
 
@@ -36,6 +46,8 @@ cards: Final = Table(
     Column("examination", BigInteger, nullable=False, server_default="0"),
     Column("profiles", JSON_TYPE),
     Column("frames_open", BigInteger, nullable=False, server_default="0"),
+    Column("release", Text, nullable=False, server_default=""),
+    Column("releases", JSON_TYPE),
 )
 """Cards as they were last heard of, and what was decided of them. `profile` is the first of
 `profiles`, which the version before them asks for."""
@@ -111,6 +123,50 @@ usage: Final = Table(
     ),
 )
 """What was rendered, made and used on each UTC day, by project; a project of "" is nobody's."""
+
+rollouts: Final = Table(
+    "rollouts",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("canary", Integer, nullable=False),
+    Column("at_once", Integer, nullable=False),
+    Column("unattended", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("started_by", Text, nullable=False),
+    Column("decided_by", Text, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("changed_at", Double, nullable=False),
+    Column("pieces_sha256", Text, nullable=False),
+    CheckConstraint(one_of("kind", [each.value for each in Kind]), name="kind"),
+    CheckConstraint(one_of("state", [each.value for each in RolloutState]), name="state"),
+    CheckConstraint("canary >= 1 AND at_once >= 1", name="numbers"),
+)
+"""Releases and models that were brought to the cards, in order."""
+
+rollout_cards: Final = Table(
+    "rollout_cards",
+    metadata,
+    Column("number", Integer, ForeignKey("rollouts.number"), primary_key=True, autoincrement=False),
+    Column("card_id", Text, primary_key=True),
+    Column("step", Text, nullable=False),
+    Column("before", Text, nullable=False),
+    Column("canary", Integer, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("examination", BigInteger, nullable=False),
+    Column("deaths", Integer, nullable=False),
+    Column("stack_before", Text, nullable=False),
+    Column("stack_after", Text, nullable=False),
+    Column("psnr_db", Double),
+    Column("equal", Integer, nullable=False),
+    CheckConstraint(one_of("step", [each.value for each in Step]), name="step"),
+)
+"""Cards in them: what each ran before, where it is, and what its examination found."""
 
 fleet_events: Final = Table(
     "fleet_events",

@@ -63,6 +63,8 @@ CLIP_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = (
     t.clips.c.quality,
     t.clips.c.fps,
     TAKEN_OVER,
+    t.clips.c.begun_model,
+    t.clips.c.begun_stack,
 )
 """What a `Clip` is made of, in the order in which `read_clips` takes it."""
 
@@ -75,7 +77,7 @@ def read_clips(rows: Iterable[Sequence[Any]]) -> Iterator[Clip]:
         (
             clip_id, batch_id, ordinal, frames, height, width, steps, state, attempt, chunks_done,
             losses, failures, storage_failures, blocked, input_failed, card, incarnation, reason,
-            loras, quality, fps, taken_over,
+            loras, quality, fps, taken_over, begun_model, begun_stack,
         ) = row  # fmt: skip
         work = works.get((height, width, steps))
         if work is None:
@@ -100,6 +102,8 @@ def read_clips(rows: Iterable[Sequence[Any]]) -> Iterator[Clip]:
             quality=words.setdefault(quality, quality),
             fps=fps,
             taken_over=taken_over,
+            begun_model=words.setdefault(begun_model, begun_model),
+            begun_stack=words.setdefault(begun_stack, begun_stack),
         )
 
 
@@ -219,6 +223,7 @@ def read_card(row: Row[Any]) -> CardRow:
     del values["profile"]
     for name in ("tags", "profiles", "models"):
         values[name] = tuple(values[name] or ())
+    values["releases"] = tuple((values["releases"] or {}).items())
     return CardRow(**{**values, "standing": Standing(row.standing)})
 
 
@@ -230,6 +235,7 @@ def card_values(card: CardRow) -> Values:
         "profile": next(iter(card.profiles), ""),
         "profiles": json_text(card.profiles),
         "models": json_text(card.models),
+        "releases": json_text(dict(card.releases)),
         "standing": card.standing.value,
     }
 

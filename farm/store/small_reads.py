@@ -9,10 +9,11 @@ from sqlalchemy import Engine, select
 from farm.domain.fleet import Circuit, Node
 from farm.domain.ledger import EventRow, RequestRow
 from farm.domain.project import Limit, Look, Project
+from farm.domain.rollout import Change, Rollout
 from farm.domain.saved_look import SavedLook
 from farm.domain.usage import UsageRow
 from farm.domain.work import ClipWork
-from farm.store import plan_rows, usage, work
+from farm.store import plan_rows, rollout_rows, usage, work
 from farm.store import tables as t
 from farm.store.rows import read_event, read_request
 
@@ -77,6 +78,16 @@ class SmallReads:
         """Nodes of which something was decided, by hostname."""
         with self._reads.begin() as connection:
             return plan_rows.read_nodes(connection)
+
+    def rollouts(self) -> list[Rollout]:
+        """All rollouts, by number."""
+        with self._reads.begin() as connection:
+            return rollout_rows.read_rollouts(connection)
+
+    def rollout_cards(self, number: int | None = None) -> list[Change]:
+        """The cards of a rollout, or of all of them."""
+        with self._reads.begin() as connection:
+            return rollout_rows.read_changes(connection, number)
 
     def looks(self, batch_id: str) -> dict[str, Look]:
         """What people said of a batch's clips at their first look, by clip id."""

@@ -43,7 +43,7 @@ _OF_CLIP: Final = [
     "loras", "file_name", "digest", "origin_kind", "origin_clip", "origin_chunks",
 ]  # fmt: skip
 _insert_clips: Final = inserting(t.clips, _OF_CLIP)
-_insert_added: Final = inserting(t.clips, [*_OF_CLIP, "chunks_done"])
+_insert_added: Final = inserting(t.clips, [*_OF_CLIP, "chunks_done", "begun_model"])
 _insert_values: Final = inserting(t.clip_values)
 _insert_texts: Final = inserting(t.texts)
 _insert_tallies: Final = inserting(t.tallies)
@@ -105,7 +105,8 @@ def insert_added(connection: Connection, epoch: int, at: float, added: Sequence[
     for each in added:
         clip = each.clip
         row = _clip_values(clip.clip_id, clip.batch_id, at, each.row, waits=False)
-        values.append({**row, "chunks_done": clip.chunks_done})
+        begun = {"chunks_done": clip.chunks_done, "begun_model": clip.begun_model}
+        values.append({**row, **begun})
     _insert_added.run(connection, values)
     _insert_texts.run(connection, [_text_values(each.clip.clip_id, each.row) for each in added])
     for batch_id in {each.clip.batch_id for each in added}:

@@ -37,6 +37,7 @@ from farm.store import tables as t
 from farm.store.engine import place_of, reading, writer_engine
 from farm.store.ledger import SqlLedger
 from farm.store.notices import read_notices, write_outcomes
+from farm.store.rollout_rows import write_rollouts
 from farm.store.rows import (
     CLIP_COLUMNS,
     read_batch,
@@ -207,6 +208,7 @@ class SqlStore(SmallReads):
             write_usage(connection, commit.usage)
             commits.write_cards(connection, commit.cards)
             plan_rows.write_plan(connection, epoch, at, commit)
+            write_rollouts(connection, commit)
             write_outcomes(connection, at, commit.notices)
 
     def release(

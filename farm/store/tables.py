@@ -33,6 +33,8 @@ from farm.store.fleet_tables import (
     limits,
     nodes,
     projects,
+    rollout_cards,
+    rollouts,
     saved_looks,
     usage,
 )
@@ -41,8 +43,8 @@ from farm.store.metadata import JSON_TYPE, SEQUENCE, metadata, one_of
 __all__ = [
     "batch_columns", "batches", "cards", "chunks", "circuits", "clip_values", "clips",
     "dependencies", "events", "farm", "fleet_events", "limits", "looks", "metadata", "nodes",
-    "notices", "projects", "requests", "reviews", "saved_looks", "steers", "takes", "tallies",
-    "texts", "totals", "usage",
+    "notices", "projects", "requests", "reviews", "rollout_cards", "rollouts", "saved_looks",
+    "steers", "takes", "tallies", "texts", "totals", "usage",
 ]  # fmt: skip
 
 _CLIP_STATES: Final = one_of("state", [state.value for state in ClipState])
@@ -156,6 +158,8 @@ clips: Final = Table(
     Column("origin_kind", Text, nullable=False, server_default=""),
     Column("origin_clip", Text),
     Column("origin_chunks", Integer, nullable=False, server_default="0"),
+    Column("begun_model", Text, nullable=False, server_default=""),
+    Column("begun_stack", Text, nullable=False, server_default=""),
     UniqueConstraint("batch_id", "ordinal"),
     UniqueConstraint("batch_id", "name", "version"),
     CheckConstraint(_CLIP_STATES, name="state"),

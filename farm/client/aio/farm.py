@@ -23,6 +23,7 @@ from farm.client.aio.log_calls import AsyncLogCalls
 from farm.client.aio.reels import AsyncReels
 from farm.client.aio.retaking import AsyncRetaking
 from farm.client.aio.reviewing import AsyncReviewing
+from farm.client.aio.rollouts import AsyncRolloutCalls
 from farm.client.aio.saved_looks import AsyncSavedLooks
 from farm.client.aio.steering import AsyncSteering
 from farm.client.aio.submitting import AsyncSubmitting
@@ -48,6 +49,7 @@ class AsyncFarm(
     AsyncReels,
     AsyncRetaking,
     AsyncReviewing,
+    AsyncRolloutCalls,
     AsyncSavedLooks,
     AsyncSteering,
     AsyncSubmitting,

@@ -110,3 +110,21 @@ def _counts(view: fleet_pb.GetFleetResponse) -> Iterator[Family]:
     for card_type, count in sorted(view.cards_wanted.items()):
         wanted.add(count, card_type=card_type)
     yield wanted
+    yield from _rollouts(view)
+
+
+def _rollouts(view: fleet_pb.GetFleetResponse) -> Iterator[Family]:
+    cards = gauge("rollout_cards", "Cards of the rollout that cards go by, by step.")
+    stopped = gauge(
+        "rollout_stopped", "1 when a card of the rollout has failed, and no other is changed."
+    )
+    since = gauge("rollout_changed_time_seconds", "When it came into its state, Unix time.")
+    for rollout in view.rollouts:
+        kind = fleet_pb.RolloutKind.Name(rollout.kind).removeprefix("ROLLOUT_KIND_").lower()
+        for step, count in sorted(rollout.cards_by_step.items()):
+            cards.add(count, kind=kind, step=step)
+        halted = rollout.state in (fleet_pb.ROLLOUT_STATE_ROLLING, fleet_pb.ROLLOUT_STATE_DONE)
+        stopped.add(halted and bool(rollout.reason), kind=kind)
+        state = fleet_pb.RolloutState.Name(rollout.state).removeprefix("ROLLOUT_STATE_").lower()
+        since.add(rollout.changed_at.seconds, kind=kind, state=state)
+    yield from (cards, stopped, since)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
 from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
+from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from heliostat.v1 import types_pb2 as types_pb2
 import builtins as builtins
 import sys
@@ -19,6 +20,116 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: descriptor.FileDescriptor
+
+class _RolloutKind:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RolloutKindEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_RolloutKind.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    ROLLOUT_KIND_UNSPECIFIED: _RolloutKind.ValueType  # 0
+    ROLLOUT_KIND_RELEASE: _RolloutKind.ValueType  # 1
+    """A version of Heliostat."""
+    ROLLOUT_KIND_MODEL: _RolloutKind.ValueType  # 2
+
+class RolloutKind(_RolloutKind, metaclass=_RolloutKindEnumTypeWrapper):
+    """What a rollout brings to the cards."""
+
+ROLLOUT_KIND_UNSPECIFIED: RolloutKind.ValueType  # 0
+ROLLOUT_KIND_RELEASE: RolloutKind.ValueType  # 1
+"""A version of Heliostat."""
+ROLLOUT_KIND_MODEL: RolloutKind.ValueType  # 2
+
+class _RolloutState:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RolloutStateEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_RolloutState.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    ROLLOUT_STATE_UNSPECIFIED: _RolloutState.ValueType  # 0
+    ROLLOUT_STATE_CANARY: _RolloutState.ValueType  # 1
+    """The first cards are changed and examined."""
+    ROLLOUT_STATE_WAITING: _RolloutState.ValueType  # 2
+    """They passed; a person is to accept it, or to go back."""
+    ROLLOUT_STATE_ROLLING: _RolloutState.ValueType  # 3
+    """Accepted: the others follow."""
+    ROLLOUT_STATE_DONE: _RolloutState.ValueType  # 4
+    """Every card that is here runs it; one that comes later is changed too."""
+    ROLLOUT_STATE_BACK: _RolloutState.ValueType  # 5
+    """Called off: cards that were changed run again what they ran."""
+
+class RolloutState(_RolloutState, metaclass=_RolloutStateEnumTypeWrapper): ...
+
+ROLLOUT_STATE_UNSPECIFIED: RolloutState.ValueType  # 0
+ROLLOUT_STATE_CANARY: RolloutState.ValueType  # 1
+"""The first cards are changed and examined."""
+ROLLOUT_STATE_WAITING: RolloutState.ValueType  # 2
+"""They passed; a person is to accept it, or to go back."""
+ROLLOUT_STATE_ROLLING: RolloutState.ValueType  # 3
+"""Accepted: the others follow."""
+ROLLOUT_STATE_DONE: RolloutState.ValueType  # 4
+"""Every card that is here runs it; one that comes later is changed too."""
+ROLLOUT_STATE_BACK: RolloutState.ValueType  # 5
+"""Called off: cards that were changed run again what they ran."""
+
+class _RolloutStep:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RolloutStepEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_RolloutStep.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    ROLLOUT_STEP_UNSPECIFIED: _RolloutStep.ValueType  # 0
+    """It has not begun."""
+    ROLLOUT_STEP_NEXT: _RolloutStep.ValueType  # 1
+    """It begins, and works on until its node has the model and no clip needs what it runs."""
+    ROLLOUT_STEP_DRAINING: _RolloutStep.ValueType  # 2
+    """It takes no new clips and ends those that it holds."""
+    ROLLOUT_STEP_PREPARING: _RolloutStep.ValueType  # 3
+    """It renders the golden chunk with what it runs, to compare with."""
+    ROLLOUT_STEP_SWITCHING: _RolloutStep.ValueType  # 4
+    """It is to come back with the other release or model."""
+    ROLLOUT_STEP_EXAMINING: _RolloutStep.ValueType  # 5
+    """It renders the golden chunk with that."""
+    ROLLOUT_STEP_CHANGED: _RolloutStep.ValueType  # 6
+    """It passed, and works."""
+    ROLLOUT_STEP_LEAVING: _RolloutStep.ValueType  # 7
+    """It is to go back, and ends what it holds."""
+    ROLLOUT_STEP_RETURNING: _RolloutStep.ValueType  # 8
+    """It is to come back with what it ran before."""
+    ROLLOUT_STEP_CHECKING: _RolloutStep.ValueType  # 9
+    """It renders the golden chunk with that."""
+    ROLLOUT_STEP_RETURNED: _RolloutStep.ValueType  # 10
+    """It runs again what it ran before."""
+    ROLLOUT_STEP_LEFT: _RolloutStep.ValueType  # 11
+    """It fell silent before anything was changed."""
+
+class RolloutStep(_RolloutStep, metaclass=_RolloutStepEnumTypeWrapper):
+    """Where a card is in a rollout."""
+
+ROLLOUT_STEP_UNSPECIFIED: RolloutStep.ValueType  # 0
+"""It has not begun."""
+ROLLOUT_STEP_NEXT: RolloutStep.ValueType  # 1
+"""It begins, and works on until its node has the model and no clip needs what it runs."""
+ROLLOUT_STEP_DRAINING: RolloutStep.ValueType  # 2
+"""It takes no new clips and ends those that it holds."""
+ROLLOUT_STEP_PREPARING: RolloutStep.ValueType  # 3
+"""It renders the golden chunk with what it runs, to compare with."""
+ROLLOUT_STEP_SWITCHING: RolloutStep.ValueType  # 4
+"""It is to come back with the other release or model."""
+ROLLOUT_STEP_EXAMINING: RolloutStep.ValueType  # 5
+"""It renders the golden chunk with that."""
+ROLLOUT_STEP_CHANGED: RolloutStep.ValueType  # 6
+"""It passed, and works."""
+ROLLOUT_STEP_LEAVING: RolloutStep.ValueType  # 7
+"""It is to go back, and ends what it holds."""
+ROLLOUT_STEP_RETURNING: RolloutStep.ValueType  # 8
+"""It is to come back with what it ran before."""
+ROLLOUT_STEP_CHECKING: RolloutStep.ValueType  # 9
+"""It renders the golden chunk with that."""
+ROLLOUT_STEP_RETURNED: RolloutStep.ValueType  # 10
+"""It runs again what it ran before."""
+ROLLOUT_STEP_LEFT: RolloutStep.ValueType  # 11
+"""It fell silent before anything was changed."""
 
 @typing.final
 class ListNodesRequest(message.Message):
@@ -184,6 +295,7 @@ class GetFleetResponse(message.Message):
     COORDINATOR_FIELD_NUMBER: builtins.int
     ALARMS_FIELD_NUMBER: builtins.int
     USAGE_FIELD_NUMBER: builtins.int
+    ROLLOUTS_FIELD_NUMBER: builtins.int
     cards: builtins.int
     cards_online: builtins.int
     rendered_frames_per_second: builtins.float
@@ -231,6 +343,10 @@ class GetFleetResponse(message.Message):
     def usage(self) -> FarmUsage:
         """Of the farm's whole life."""
 
+    @builtins.property
+    def rollouts(self) -> containers.RepeatedCompositeFieldContainer[Rollout]:
+        """Those that cards go by, of each kind one at most; with their cards while any is on its way."""
+
     def __init__(
         self,
         *,
@@ -254,10 +370,11 @@ class GetFleetResponse(message.Message):
         coordinator: CoordinatorStats | None = ...,
         alarms: abc.Iterable[ProjectAlarms] | None = ...,
         usage: FarmUsage | None = ...,
+        rollouts: abc.Iterable[Rollout] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_backlog_seconds", b"_backlog_seconds", "backlog_seconds", b"backlog_seconds", "baseline", b"baseline", "clips", b"clips", "coordinator", b"coordinator", "next_deadline", b"next_deadline", "totals", b"totals", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_backlog_seconds", b"_backlog_seconds", "alarms", b"alarms", "backlog_seconds", b"backlog_seconds", "baseline", b"baseline", "batches_open", b"batches_open", "calibrated_frames_per_second", b"calibrated_frames_per_second", "cards", b"cards", "cards_earning", b"cards_earning", "cards_online", b"cards_online", "cards_wanted", b"cards_wanted", "clips", b"clips", "coordinator", b"coordinator", "delivered_frames_per_second", b"delivered_frames_per_second", "epoch", b"epoch", "h100_equivalents", b"h100_equivalents", "h100_equivalents_basis", b"h100_equivalents_basis", "next_deadline", b"next_deadline", "queues", b"queues", "rendered_frames_per_second", b"rendered_frames_per_second", "totals", b"totals", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_backlog_seconds", b"_backlog_seconds", "alarms", b"alarms", "backlog_seconds", b"backlog_seconds", "baseline", b"baseline", "batches_open", b"batches_open", "calibrated_frames_per_second", b"calibrated_frames_per_second", "cards", b"cards", "cards_earning", b"cards_earning", "cards_online", b"cards_online", "cards_wanted", b"cards_wanted", "clips", b"clips", "coordinator", b"coordinator", "delivered_frames_per_second", b"delivered_frames_per_second", "epoch", b"epoch", "h100_equivalents", b"h100_equivalents", "h100_equivalents_basis", b"h100_equivalents_basis", "next_deadline", b"next_deadline", "queues", b"queues", "rendered_frames_per_second", b"rendered_frames_per_second", "rollouts", b"rollouts", "totals", b"totals", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__backlog_seconds: _TypeAlias = typing.Literal["backlog_seconds"]  # noqa: Y015
     _WhichOneofArgType__backlog_seconds: _TypeAlias = typing.Literal["_backlog_seconds", b"_backlog_seconds"]  # noqa: Y015
@@ -1685,5 +1802,365 @@ class UsageRow(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["period", b"period", "project", b"project", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Rollout(message.Message):
+    """Another release or another model for the cards."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    @typing.final
+    class CardsByStepEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.int
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    TARGET_FIELD_NUMBER: builtins.int
+    SOURCE_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    CANARY_FIELD_NUMBER: builtins.int
+    AT_ONCE_FIELD_NUMBER: builtins.int
+    UNATTENDED_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    STARTED_BY_FIELD_NUMBER: builtins.int
+    DECIDED_BY_FIELD_NUMBER: builtins.int
+    STARTED_AT_FIELD_NUMBER: builtins.int
+    CHANGED_AT_FIELD_NUMBER: builtins.int
+    CARDS_BY_STEP_FIELD_NUMBER: builtins.int
+    CARDS_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """1 is the farm's first."""
+    kind: RolloutKind.ValueType
+    target: builtins.str
+    """A version, or a model's digest."""
+    source: builtins.str
+    """Where the first nodes get a model from."""
+    name: builtins.str
+    """Of the directory that nodes keep a model in."""
+    canary: builtins.int
+    """Cards that begin."""
+    at_once: builtins.int
+    """Cards that are changed at the same time once it is accepted."""
+    unattended: builtins.bool
+    """Accepts itself where stack and bytes are what they were."""
+    state: RolloutState.ValueType
+    reason: builtins.str
+    """Why it goes back, or why no further card is changed."""
+    started_by: builtins.str
+    decided_by: builtins.str
+    """Who accepted it or went back; empty: nobody yet, or the farm's own rule."""
+    @builtins.property
+    def started_at(self) -> timestamp_pb2.Timestamp: ...
+    @builtins.property
+    def changed_at(self) -> timestamp_pb2.Timestamp:
+        """When its state last changed."""
+
+    @builtins.property
+    def cards_by_step(self) -> containers.ScalarMap[builtins.str, builtins.int]:
+        """By steps in lower case, and "to come"."""
+
+    @builtins.property
+    def cards(self) -> containers.RepeatedCompositeFieldContainer[RolloutCard]:
+        """Those that begin first."""
+
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        kind: RolloutKind.ValueType = ...,
+        target: builtins.str = ...,
+        source: builtins.str = ...,
+        name: builtins.str = ...,
+        canary: builtins.int = ...,
+        at_once: builtins.int = ...,
+        unattended: builtins.bool = ...,
+        state: RolloutState.ValueType = ...,
+        reason: builtins.str = ...,
+        started_by: builtins.str = ...,
+        decided_by: builtins.str = ...,
+        started_at: timestamp_pb2.Timestamp | None = ...,
+        changed_at: timestamp_pb2.Timestamp | None = ...,
+        cards_by_step: abc.Mapping[builtins.str, builtins.int] | None = ...,
+        cards: abc.Iterable[RolloutCard] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["changed_at", b"changed_at", "started_at", b"started_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["at_once", b"at_once", "canary", b"canary", "cards", b"cards", "cards_by_step", b"cards_by_step", "changed_at", b"changed_at", "decided_by", b"decided_by", "kind", b"kind", "name", b"name", "number", b"number", "reason", b"reason", "source", b"source", "started_at", b"started_at", "started_by", b"started_by", "state", b"state", "target", b"target", "unattended", b"unattended"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RolloutCard(message.Message):
+    """A card in a rollout."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CARD_ID_FIELD_NUMBER: builtins.int
+    CANARY_FIELD_NUMBER: builtins.int
+    STEP_FIELD_NUMBER: builtins.int
+    SINCE_FIELD_NUMBER: builtins.int
+    BEFORE_FIELD_NUMBER: builtins.int
+    DETAIL_FIELD_NUMBER: builtins.int
+    STACK_BEFORE_FIELD_NUMBER: builtins.int
+    STACK_AFTER_FIELD_NUMBER: builtins.int
+    PSNR_DB_FIELD_NUMBER: builtins.int
+    EQUAL_FIELD_NUMBER: builtins.int
+    card_id: builtins.str
+    canary: builtins.bool
+    step: RolloutStep.ValueType
+    before: builtins.str
+    """The release or the model's digest that it ran before."""
+    detail: builtins.str
+    """What its examination found, why it goes back, or what it waits for."""
+    stack_before: builtins.str
+    stack_after: builtins.str
+    """Empty until it was examined."""
+    psnr_db: builtins.float
+    """Against the golden chunk of before; absent where every byte is equal, or nothing was compared."""
+    equal: builtins.bool
+    @builtins.property
+    def since(self) -> timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        card_id: builtins.str = ...,
+        canary: builtins.bool = ...,
+        step: RolloutStep.ValueType = ...,
+        since: timestamp_pb2.Timestamp | None = ...,
+        before: builtins.str = ...,
+        detail: builtins.str = ...,
+        stack_before: builtins.str = ...,
+        stack_after: builtins.str = ...,
+        psnr_db: builtins.float | None = ...,
+        equal: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_psnr_db", b"_psnr_db", "psnr_db", b"psnr_db", "since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_psnr_db", b"_psnr_db", "before", b"before", "canary", b"canary", "card_id", b"card_id", "detail", b"detail", "equal", b"equal", "psnr_db", b"psnr_db", "since", b"since", "stack_after", b"stack_after", "stack_before", b"stack_before", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__psnr_db: _TypeAlias = typing.Literal["psnr_db"]  # noqa: Y015
+    _WhichOneofArgType__psnr_db: _TypeAlias = typing.Literal["_psnr_db", b"_psnr_db"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__psnr_db) -> _WhichOneofReturnType__psnr_db | None: ...
+
+@typing.final
+class StartRolloutRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    TARGET_FIELD_NUMBER: builtins.int
+    SOURCE_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    CANARY_FIELD_NUMBER: builtins.int
+    CARDS_FIELD_NUMBER: builtins.int
+    AT_ONCE_FIELD_NUMBER: builtins.int
+    UNATTENDED_FIELD_NUMBER: builtins.int
+    BY_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    kind: RolloutKind.ValueType
+    target: builtins.str
+    source: builtins.str
+    name: builtins.str
+    """Empty: the first 12 digits of its digest."""
+    canary: builtins.int
+    """0 is 1, or the cards that are named."""
+    at_once: builtins.int
+    """0 is 1."""
+    unattended: builtins.bool
+    by: builtins.str
+    """Who asks for it."""
+    @builtins.property
+    def cards(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Cards that begin; empty leaves it to the farm."""
+
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        kind: RolloutKind.ValueType = ...,
+        target: builtins.str = ...,
+        source: builtins.str = ...,
+        name: builtins.str = ...,
+        canary: builtins.int = ...,
+        cards: abc.Iterable[builtins.str] | None = ...,
+        at_once: builtins.int = ...,
+        unattended: builtins.bool = ...,
+        by: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["at_once", b"at_once", "by", b"by", "canary", b"canary", "cards", b"cards", "kind", b"kind", "name", b"name", "request_id", b"request_id", "source", b"source", "target", b"target", "unattended", b"unattended"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class StartRolloutResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    ROLLOUT_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def rollout(self) -> Rollout: ...
+    def __init__(
+        self,
+        *,
+        rollout: Rollout | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListRolloutsRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListRolloutsResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    ROLLOUTS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def rollouts(self) -> containers.RepeatedCompositeFieldContainer[Rollout]: ...
+    def __init__(
+        self,
+        *,
+        rollouts: abc.Iterable[Rollout] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["rollouts", b"rollouts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetRolloutRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """0 is the latest."""
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetRolloutResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    ROLLOUT_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def rollout(self) -> Rollout: ...
+    def __init__(
+        self,
+        *,
+        rollout: Rollout | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DecideRolloutRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    class _Decision:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _DecisionEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[DecideRolloutRequest._Decision.ValueType], builtins.type):
+        DESCRIPTOR: descriptor.EnumDescriptor
+        DECISION_UNSPECIFIED: DecideRolloutRequest._Decision.ValueType  # 0
+        DECISION_ACCEPT: DecideRolloutRequest._Decision.ValueType  # 1
+        """The other cards follow; where a card failed, it is tried again."""
+        DECISION_BACK: DecideRolloutRequest._Decision.ValueType  # 2
+        """All cards run again what they ran before."""
+
+    class Decision(_Decision, metaclass=_DecisionEnumTypeWrapper): ...
+    DECISION_UNSPECIFIED: DecideRolloutRequest.Decision.ValueType  # 0
+    DECISION_ACCEPT: DecideRolloutRequest.Decision.ValueType  # 1
+    """The other cards follow; where a card failed, it is tried again."""
+    DECISION_BACK: DecideRolloutRequest.Decision.ValueType  # 2
+    """All cards run again what they ran before."""
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    NUMBER_FIELD_NUMBER: builtins.int
+    DECISION_FIELD_NUMBER: builtins.int
+    BY_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    number: builtins.int
+    """0 is the latest."""
+    decision: DecideRolloutRequest.Decision.ValueType
+    by: builtins.str
+    reason: builtins.str
+    """Why, when it goes back."""
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        number: builtins.int = ...,
+        decision: DecideRolloutRequest.Decision.ValueType = ...,
+        by: builtins.str = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["by", b"by", "decision", b"decision", "number", b"number", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DecideRolloutResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    ROLLOUT_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def rollout(self) -> Rollout: ...
+    def __init__(
+        self,
+        *,
+        rollout: Rollout | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["rollout", b"rollout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

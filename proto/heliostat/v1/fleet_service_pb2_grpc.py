@@ -129,6 +129,26 @@ class FleetServiceStub:
                 request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ListUsageRequest.SerializeToString,
                 response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ListUsageResponse.FromString,
                 _registered_method=True)
+        self.StartRollout = channel.unary_unary(
+                '/heliostat.v1.FleetService/StartRollout',
+                request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.StartRolloutRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.StartRolloutResponse.FromString,
+                _registered_method=True)
+        self.ListRollouts = channel.unary_unary(
+                '/heliostat.v1.FleetService/ListRollouts',
+                request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ListRolloutsRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ListRolloutsResponse.FromString,
+                _registered_method=True)
+        self.GetRollout = channel.unary_unary(
+                '/heliostat.v1.FleetService/GetRollout',
+                request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.GetRolloutRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.GetRolloutResponse.FromString,
+                _registered_method=True)
+        self.DecideRollout = channel.unary_unary(
+                '/heliostat.v1.FleetService/DecideRollout',
+                request_serializer=heliostat_dot_v1_dot_fleet__service__pb2.DecideRolloutRequest.SerializeToString,
+                response_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.DecideRolloutResponse.FromString,
+                _registered_method=True)
 
 
 class FleetServiceServicer:
@@ -261,6 +281,34 @@ class FleetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StartRollout(self, request, context):
+        """Brings another release or model to the cards: one or a few first, and the others once that is
+        accepted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRollouts(self, request, context):
+        """The newest first, without their cards.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRollout(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecideRollout(self, request, context):
+        """Accepts a rollout, or goes back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FleetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -358,6 +406,26 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.ListUsage,
                     request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ListUsageRequest.FromString,
                     response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ListUsageResponse.SerializeToString,
+            ),
+            'StartRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartRollout,
+                    request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.StartRolloutRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.StartRolloutResponse.SerializeToString,
+            ),
+            'ListRollouts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRollouts,
+                    request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.ListRolloutsRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.ListRolloutsResponse.SerializeToString,
+            ),
+            'GetRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRollout,
+                    request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.GetRolloutRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.GetRolloutResponse.SerializeToString,
+            ),
+            'DecideRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideRollout,
+                    request_deserializer=heliostat_dot_v1_dot_fleet__service__pb2.DecideRolloutRequest.FromString,
+                    response_serializer=heliostat_dot_v1_dot_fleet__service__pb2.DecideRolloutResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -873,6 +941,114 @@ class FleetService:
             '/heliostat.v1.FleetService/ListUsage',
             heliostat_dot_v1_dot_fleet__service__pb2.ListUsageRequest.SerializeToString,
             heliostat_dot_v1_dot_fleet__service__pb2.ListUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.FleetService/StartRollout',
+            heliostat_dot_v1_dot_fleet__service__pb2.StartRolloutRequest.SerializeToString,
+            heliostat_dot_v1_dot_fleet__service__pb2.StartRolloutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRollouts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.FleetService/ListRollouts',
+            heliostat_dot_v1_dot_fleet__service__pb2.ListRolloutsRequest.SerializeToString,
+            heliostat_dot_v1_dot_fleet__service__pb2.ListRolloutsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.FleetService/GetRollout',
+            heliostat_dot_v1_dot_fleet__service__pb2.GetRolloutRequest.SerializeToString,
+            heliostat_dot_v1_dot_fleet__service__pb2.GetRolloutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecideRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heliostat.v1.FleetService/DecideRollout',
+            heliostat_dot_v1_dot_fleet__service__pb2.DecideRolloutRequest.SerializeToString,
+            heliostat_dot_v1_dot_fleet__service__pb2.DecideRolloutResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -64,6 +64,15 @@ class FleetServiceStub:
     """
     ListUsage: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.ListUsageRequest, fleet_service_pb2.ListUsageResponse]
     """What was rendered, made and used on days that are over and today, in UTC."""
+    StartRollout: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.StartRolloutRequest, fleet_service_pb2.StartRolloutResponse]
+    """Brings another release or model to the cards: one or a few first, and the others once that is
+    accepted.
+    """
+    ListRollouts: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.ListRolloutsRequest, fleet_service_pb2.ListRolloutsResponse]
+    """The newest first, without their cards."""
+    GetRollout: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.GetRolloutRequest, fleet_service_pb2.GetRolloutResponse]
+    DecideRollout: grpc.UnaryUnaryMultiCallable[fleet_service_pb2.DecideRolloutRequest, fleet_service_pb2.DecideRolloutResponse]
+    """Accepts a rollout, or goes back."""
 
 @typing.type_check_only
 class FleetServiceAsyncStub(FleetServiceStub):
@@ -101,6 +110,15 @@ class FleetServiceAsyncStub(FleetServiceStub):
     """
     ListUsage: aio.UnaryUnaryMultiCallable[fleet_service_pb2.ListUsageRequest, fleet_service_pb2.ListUsageResponse]  # type: ignore[assignment]
     """What was rendered, made and used on days that are over and today, in UTC."""
+    StartRollout: aio.UnaryUnaryMultiCallable[fleet_service_pb2.StartRolloutRequest, fleet_service_pb2.StartRolloutResponse]  # type: ignore[assignment]
+    """Brings another release or model to the cards: one or a few first, and the others once that is
+    accepted.
+    """
+    ListRollouts: aio.UnaryUnaryMultiCallable[fleet_service_pb2.ListRolloutsRequest, fleet_service_pb2.ListRolloutsResponse]  # type: ignore[assignment]
+    """The newest first, without their cards."""
+    GetRollout: aio.UnaryUnaryMultiCallable[fleet_service_pb2.GetRolloutRequest, fleet_service_pb2.GetRolloutResponse]  # type: ignore[assignment]
+    DecideRollout: aio.UnaryUnaryMultiCallable[fleet_service_pb2.DecideRolloutRequest, fleet_service_pb2.DecideRolloutResponse]  # type: ignore[assignment]
+    """Accepts a rollout, or goes back."""
 
 class FleetServiceServicer(metaclass=abc_1.ABCMeta):
     @abc_1.abstractmethod
@@ -249,5 +267,38 @@ class FleetServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[fleet_service_pb2.ListUsageResponse, abc.Awaitable[fleet_service_pb2.ListUsageResponse]]:
         """What was rendered, made and used on days that are over and today, in UTC."""
+
+    @abc_1.abstractmethod
+    def StartRollout(
+        self,
+        request: fleet_service_pb2.StartRolloutRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[fleet_service_pb2.StartRolloutResponse, abc.Awaitable[fleet_service_pb2.StartRolloutResponse]]:
+        """Brings another release or model to the cards: one or a few first, and the others once that is
+        accepted.
+        """
+
+    @abc_1.abstractmethod
+    def ListRollouts(
+        self,
+        request: fleet_service_pb2.ListRolloutsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[fleet_service_pb2.ListRolloutsResponse, abc.Awaitable[fleet_service_pb2.ListRolloutsResponse]]:
+        """The newest first, without their cards."""
+
+    @abc_1.abstractmethod
+    def GetRollout(
+        self,
+        request: fleet_service_pb2.GetRolloutRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[fleet_service_pb2.GetRolloutResponse, abc.Awaitable[fleet_service_pb2.GetRolloutResponse]]: ...
+
+    @abc_1.abstractmethod
+    def DecideRollout(
+        self,
+        request: fleet_service_pb2.DecideRolloutRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[fleet_service_pb2.DecideRolloutResponse, abc.Awaitable[fleet_service_pb2.DecideRolloutResponse]]:
+        """Accepts a rollout, or goes back."""
 
 def add_FleetServiceServicer_to_server(servicer: FleetServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...
