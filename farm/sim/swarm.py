@@ -20,7 +20,7 @@ PIECE_BYTES: Final = 16 << 20
 GIGABIT: Final = 125e6
 """Bytes a second."""
 STEP_SECONDS: Final = (0.05, 0.2)
-LOOK_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 0.5
 """A node looks for something to ask at least so often."""
 SLOTS: Final = 8
 """Pieces that a node sends at once; others hear that it is busy."""
@@ -71,6 +71,7 @@ class RolloutFigures:
     whole: int
     """Nodes that have all of it, the canary counted."""
     alive: int
+    slow: int
     source_copies: float
     """Sent by the source, in copies of the model: the canary's own is one."""
     canary_copies: float
@@ -218,6 +219,7 @@ class RolloutSimulation:
             bytes=plan.size,
             whole=sum(self._pickers[n].whole for n in alive),
             alive=len(alive),
+            slow=len(self._slow.intersection(alive)),
             source_copies=1 + self._links.sent(plan.nodes) / plan.size,
             canary_copies=self._links.sent(0) / plan.size,
             canary_seconds=plan.one_copy_seconds,

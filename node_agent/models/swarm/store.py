@@ -164,4 +164,6 @@ class PieceStore:
 
     def _save_notes(self) -> None:
         notes = {"pieces_sha256": self.table.sha256, "have": f"{self.have:x}"}
-        write_atomic(self._notes, json.dumps(notes).encode())
+        new = self._notes.with_suffix(".new")
+        new.write_text(json.dumps(notes))  # a power cut may undo it, which costs some pieces
+        new.replace(self._notes)

@@ -50,7 +50,7 @@ class ModelSupply:
         self._thread: threading.Thread | None = None
         self._server: PieceServer | None = None
         self._lock: int | None = None
-        self._progress = Progress()
+        self.progress = Progress()
         self._seeding: Received | None = None
         self._problem = ""
         self._whole = ""
@@ -68,7 +68,7 @@ class ModelSupply:
 
     def holding(self) -> node_pb.ModelHolding | None:
         """What is here of what is offered; None where nothing is."""
-        offer, server, progress = self._offer, self._server, self._progress
+        offer, server, progress = self._offer, self._server, self.progress
         if offer is None:
             return None
         if self._lock is None:  # another agent of the node does it
@@ -94,9 +94,14 @@ class ModelSupply:
         )
 
     def close(self) -> None:
-        """Stop, for good."""
+        """Stop, for good; the thread ends by itself."""
         self._closed, self._offer = True, None
         self._told.set()
+
+    def join(self, seconds: float) -> None:
+        """Wait for what `close` has begun."""
+        if self._thread is not None:
+            self._thread.join(seconds)
 
     def _run(self) -> None:
         lower_priority()
@@ -134,7 +139,7 @@ class ModelSupply:
     def _bring(self, offer: node_pb.ModelOffer) -> None:
         if not is_name(offer.name):
             raise ModelError(f"{offer.name!r} is no name for a model's directory")
-        self._whole, self._progress, self._seeding = "", Progress(), None
+        self._whole, self.progress, self._seeding = "", Progress(), None
         stamps, digest = self._settings.stamps, offer.digest
         directory = self._place(offer)
         server = self._open(offer)
@@ -153,7 +158,7 @@ class ModelSupply:
             store.have = 0
             source = offer.source
             Bringer(
-                circle, store, lambda: open_source(source), self._progress, self._settings.limits
+                circle, store, lambda: open_source(source), self.progress, self._settings.limits
             ).run(directory, stamps)
         self._give(directory, digest)
 
@@ -168,7 +173,7 @@ class ModelSupply:
         """It is whole: say so, and give it."""
         manifest = load_manifest(directory)
         table = known_table(directory, manifest, self._settings.stamps, tally)
-        self._pieces_sha256, self._progress.bytes_total = table.sha256, manifest.size
+        self._pieces_sha256, self.progress.bytes_total = table.sha256, manifest.size
         if self._server is not None:
             self._server.store = PieceStore(directory, manifest, table)
         self._whole = digest

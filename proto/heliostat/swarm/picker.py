@@ -102,6 +102,8 @@ class Picker:
     _everyone: tuple[str, ...] = ()
     _lost: tuple[int, float] | None = None
     """How many pieces nobody has, and since when they are not fewer."""
+    _turn: int = 0
+    """How often they were shared out anew, since they did not become fewer."""
 
     def __post_init__(self) -> None:
         self._source = _Peer(0, have=all_of(self.count), heard_at=0.0)
@@ -129,9 +131,16 @@ class Picker:
     def choose(self, now: float) -> list[Ask]:
         """What to ask for now; each is to be answered by one of the calls below."""
         asks: list[Ask] = []
-        while (ask := self._next(now)) is not None:
+        usable: dict[str, _Peer] | None = None
+        while not self.whole and self._has_room(now):
+            usable = self._usable(now) if usable is None else usable
+            if (ask := self._next(now, usable)) is None:
+                break
+            peer = self._peer(ask.of)
+            peer.asked += 1
+            if peer.asked >= self.limits.of_one:
+                usable.pop(ask.of, None)
             self._under_way[ask] = now
-            self._peer(ask.of).asked += 1
             asks.append(ask)
         return asks
 
@@ -264,32 +273,43 @@ class Picker:
                 self._held |= self._peers[name].have
         return self._rarity
 
-    def _next(self, now: float) -> Ask | None:
-        limits = self.limits
-        patience = limits.late_seconds_first
-        if self._seconds is not None:
-            patience = max(limits.late_seconds_min, limits.late_factor * self._seconds)
-        late = asked = 0
-        for ask, began in self._under_way.items():
+    @property
+    def _patience(self) -> float:
+        """Seconds after which a piece is late."""
+        if self._seconds is None:
+            return self.limits.late_seconds_first
+        return max(self.limits.late_seconds_min, self.limits.late_factor * self._seconds)
+
+    def _has_room(self, now: float) -> bool:
+        """Whether one piece more may be under way."""
+        most, patience = self.limits.at_once, self._patience
+        if len(self._under_way) < most:
+            return True
+        late = sum(now - began > patience for began in self._under_way.values())
+        return len(self._under_way) < most + min(late, most)
+
+    def _usable(self, now: float) -> dict[str, _Peer]:
+        """Who may be asked for a piece."""
+        return {
+            name: peer
+            for name, peer in self._peers.items()
+            if peer.have
+            and now >= peer.again_at
+            and peer.asked < self.limits.of_one
+            and not (peer.banned or peer.silences)
+        }
+
+    def _next(self, now: float, usable: dict[str, _Peer]) -> Ask | None:
+        asked = 0
+        for ask in self._under_way:
             asked |= 1 << ask.piece
-            late += now - began > patience
-        under_way = len(self._under_way)
-        if self.whole or under_way - late >= limits.at_once or under_way >= 2 * limits.at_once:
-            return None
         missing = all_of(self.count) & ~self.have
         if lost := self._of_source(missing, asked, now):
             return lost
-        usable = {
-            name: peer
-            for name, peer in self._peers.items()
-            if peer.asked < limits.of_one
-            and now >= peer.again_at
-            and not (peer.banned or peer.silences)
-        }
         if pieces := missing & ~asked & _union(usable.values()):
             piece = self._pick(self._count_pieces().rarest(pieces))
             return Ask(piece, self._whom(piece, usable))
-        return self._again(usable, now, patience)
+        return self._again(now, usable)
 
     def _pick(self, pieces: int) -> int:
         """One of them: of this node's share if there is, and not the one that others begin with."""
@@ -316,7 +336,7 @@ class Picker:
         self._count_pieces()
         lost = missing & ~self._held
         if not lost:
-            self._lost = None
+            self._lost, self._turn = None, 0
             return None
         living = self._living()
         if any(self._peers[name].heard_at is None for name in living):
@@ -324,17 +344,20 @@ class Picker:
         count = lost.bit_count()
         if self._lost is None or count < self._lost[0]:
             self._lost = (count, now)
+        elif now - self._lost[1] >= self.limits.lost_seconds:
+            self._lost, self._turn = (count, now), self._turn + 1
         source = self._source
         most = self.limits.of_source if living else self.limits.at_once
         if source.asked >= most or now < source.again_at:
             return None
-        for turn in range(int((now - self._lost[1]) / self.limits.lost_seconds) + 1):
+        for turn in range(self._turn + 1):
             if pieces := lost & ~asked & shares(self._everyone, self.count, turn)[self.me]:
                 return Ask(self._pick(pieces), SOURCE)
         return None
 
-    def _again(self, usable: dict[str, _Peer], now: float, patience: float) -> Ask | None:
+    def _again(self, now: float, usable: dict[str, _Peer]) -> Ask | None:
         """A late piece once more, of somebody else who has it: the end game."""
+        patience = self._patience
         once: dict[int, Ask | None] = {}
         for ask in self._under_way:
             once[ask.piece] = ask if ask.piece not in once else None
