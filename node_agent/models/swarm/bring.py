@@ -53,24 +53,26 @@ class Circle:
     offer: Callable[[], node_pb.ModelOffer | None]
     """None once it is to stop."""
     digest: str
-    _seen: bytes = b""
-    _clients: dict[str, Client] = field(default_factory=dict)
+    _clients: dict[str, tuple[bytes, Client]] = field(default_factory=dict)
 
     def clients(self) -> dict[str, Client]:
         """By name. Raises `Stopped`."""
         offer = self.offer()
         if offer is None or offer.digest != self.digest:
             raise Stopped
-        said = b"".join(each.SerializeToString() + b"\0" for each in offer.neighbours)
-        if said != self._seen:
-            self._seen, self._clients = said, {}
-            for each in offer.neighbours:
-                if each.node != self.me and each.url:
-                    try:
-                        self._clients[each.node] = Client(each, self.digest, offer.token)
-                    except ModelError as error:
-                        logger.warning("a neighbour is left out: %s", error)
-        return self._clients
+        before, self._clients = self._clients, {}
+        for each in offer.neighbours:
+            if each.node == self.me or not each.url:
+                continue
+            said = each.SerializeToString() + offer.token.encode()
+            if each.node in before and before[each.node][0] == said:
+                self._clients[each.node] = before[each.node]
+                continue
+            try:
+                self._clients[each.node] = (said, Client(each, self.digest, offer.token))
+            except ModelError as error:
+                logger.warning("a neighbour is left out: %s", error)
+        return {name: client for name, (_, client) in self._clients.items()}
 
 
 def ask_around(circle: Circle, sha256: str, limits: Limits) -> tuple[Manifest, PieceTable] | None:

@@ -15,6 +15,7 @@ import ssl
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -162,7 +163,8 @@ class _PieceHandler(Handler):
 
 def lower_priority() -> None:
     """This thread yields to whatever renders; on Linux a thread has a priority of its own."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
 
 
 def _identity(address: str) -> tuple[str, ssl.SSLContext]:
