@@ -28,6 +28,10 @@ CONNECT_SECONDS_MAX: Final = 5.0
 READ_SECONDS_MAX: Final = 20.0
 DROPPED_SECONDS: Final = 60.0
 """After so long the farm names a dead node no more."""
+EXCHANGE_SECONDS: Final = 10.0
+"""So often the farm names neighbours."""
+WHOLE_MAX: Final = 8
+"""Of those that it names to a node, nodes that have everything, where others have parts."""
 KILLED_AT: Final = 0.5
 """Part of the time of one copy over one link."""
 
@@ -43,6 +47,8 @@ class Rollout:
     killed: int = 0
     """Nodes that go in mid-way, the canary apart."""
     canary_killed: bool = False
+    named: int = 16
+    """Neighbours that the farm names to each node."""
     corrupting: int = 0
     """Nodes that send wrong bytes."""
     slow: int = 0
@@ -116,15 +122,17 @@ class RolloutSimulation:
         self._whole_at = [0.0] + [float("inf")] * (plan.nodes - 1)
         self._looks = [dice.uniform(0.0, LOOK_SECONDS) for _ in names]
         self._wrong = 0
-        self._told = False
+        self._exchange_at = 0.0
+        self._dropped: set[int] = set()
 
     def run(self) -> RolloutFigures:
         """Simulate until every living node has the model, or `seconds_max`."""
         plan = self._plan
-        for picker in self._pickers:
-            picker.neighbours(self._names)
         while self._now < plan.seconds_max and self._unfinished():
             self._fail()
+            if self._now >= self._exchange_at:
+                self._exchange_at = self._now + EXCHANGE_SECONDS
+                self._name_neighbours()
             self._speak()
             seconds = self._links.step_seconds(*STEP_SECONDS)
             self._now += seconds
@@ -146,12 +154,8 @@ class RolloutSimulation:
                 elif ask.of != SOURCE and self._number[ask.of] in self._dead:
                     self._links.stall(flow)
                     self._waiting.append((self._now + READ_SECONDS_MAX, node, ask))
-        dropped_at = KILLED_AT * plan.one_copy_seconds + DROPPED_SECONDS
-        if self._dead and not self._told and self._now >= dropped_at:
-            self._told = True
-            left = [name for n, name in enumerate(self._names) if n not in self._dead]
-            for picker in self._pickers:
-                picker.neighbours(left)
+        if self._dead and self._now >= KILLED_AT * plan.one_copy_seconds + DROPPED_SECONDS:
+            self._dropped = self._dead
         due = [entry for entry in self._waiting if entry[0] <= self._now]
         self._waiting = [entry for entry in self._waiting if entry[0] > self._now]
         for _, node, what in due:
@@ -160,6 +164,18 @@ class RolloutSimulation:
             else:
                 self._stop(node, what)
                 self._pickers[node].stumbled(what, self._now)
+
+    def _name_neighbours(self) -> None:
+        """Those that come after a node by name, round about, so that each asks others."""
+        ring = [node for node in range(self._plan.nodes) if node not in self._dropped]
+        whole = {node for node in ring if self._pickers[node].whole}
+        everyone = [self._names[node] for node in ring]
+        for node, picker in enumerate(self._pickers):
+            after = [n for n in ring if n > node] + [n for n in ring if n < node]
+            parts = [n for n in after if n not in whole]
+            few = max(WHOLE_MAX, self._plan.named - len(parts))
+            named = [*[n for n in after if n in whole][:few], *parts][: self._plan.named]
+            picker.neighbours([self._names[n] for n in named], everyone)
 
     def _speak(self) -> None:
         """Let nodes whose time it is ask for what they lack."""

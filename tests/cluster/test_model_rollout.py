@@ -130,6 +130,7 @@ class Rack:
             token="of the rollout",
             pieces_sha256=self.pieces_sha256,
             seeds=seeds,
+            nodes=self.machines.keys() - self.killed,
             neighbours=neighbours,
         ).SerializeToString()
 

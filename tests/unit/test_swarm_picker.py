@@ -89,6 +89,20 @@ def test_what_nobody_has_is_asked_of_the_source_by_one_node_each() -> None:
     assert sorted(asked) == list(range(40))
 
 
+def test_nodes_that_know_few_neighbours_still_ask_the_source_for_each_piece_once() -> None:
+    names = [f"n{number}" for number in range(6)]
+    asked: list[int] = []
+    for number, name in enumerate(names):
+        made = Picker(name, 40)
+        made.neighbours([names[number - 1]], names)
+        heard(made)
+        while asks := made.choose(1.0):
+            for ask in asks:
+                asked.append(ask.piece)
+                made.received(ask, 1.0)
+    assert sorted(asked) == list(range(40))
+
+
 def test_when_those_whose_share_it_is_bring_nothing_others_ask_as_well() -> None:
     made = picker("a", "b")
     heard(made)

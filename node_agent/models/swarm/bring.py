@@ -53,6 +53,8 @@ class Circle:
     offer: Callable[[], node_pb.ModelOffer | None]
     """None once it is to stop."""
     digest: str
+    nodes: tuple[str, ...] = ()
+    """All that take part."""
     _clients: dict[str, tuple[bytes, Client]] = field(default_factory=dict)
 
     def clients(self) -> dict[str, Client]:
@@ -60,6 +62,7 @@ class Circle:
         offer = self.offer()
         if offer is None or offer.digest != self.digest:
             raise Stopped
+        self.nodes = tuple(offer.nodes)
         before, self._clients = self._clients, {}
         for each in offer.neighbours:
             if each.node == self.me or not each.url:
@@ -81,7 +84,7 @@ def ask_around(circle: Circle, sha256: str, limits: Limits) -> tuple[Manifest, P
     scout, since = Picker(circle.me, 1, limits=limits), time.monotonic()
     while True:
         clients = circle.clients()
-        scout.neighbours(clients)
+        scout.neighbours(clients, circle.nodes)
         for name in scout.polls(time.monotonic()):
             try:
                 manifest = clients[name].manifest(circle.digest)
@@ -143,7 +146,7 @@ class Bringer:
             try:
                 while self._complete or self._finishing or not self._picker.whole:
                     clients = self._circle.clients()
-                    self._picker.neighbours(clients)
+                    self._picker.neighbours(clients, self._circle.nodes)
                     for name in self._picker.polls(time.monotonic()):
                         polls.submit(self._poll, clients[name])
                     for ask in self._picker.choose(time.monotonic()):

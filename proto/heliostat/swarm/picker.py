@@ -102,6 +102,7 @@ class Picker:
     _everyone: tuple[str, ...] = ()
     _lost: tuple[int, float] | None = None
     """How many pieces nobody has, and since when they are not fewer."""
+    _nodes: frozenset[str] = frozenset()
     _turn: int = 0
     """How often they were shared out anew, since they did not become fewer."""
 
@@ -118,9 +119,14 @@ class Picker:
         """Who sent what was not the piece."""
         return {name for name, peer in self._peers.items() if peer.banned}
 
-    def neighbours(self, names: Collection[str]) -> None:
-        """Who takes part, apart from this node; new ones are to be heard."""
+    def neighbours(self, names: Collection[str], nodes: Collection[str] = ()) -> None:
+        """Who may be asked, apart from this node; new ones are to be heard.
+
+        `nodes` are all that take part, these among them; none is the same as these alone.
+        """
         wanted = set(names) - {self.me}
+        if self._nodes != (others := frozenset(nodes) - wanted):
+            self._nodes, self._rarity = others, None
         for name in sorted(wanted - self._peers.keys()):
             self._peers[name] = _Peer(_salt(self.me, name))
             self._rarity = None
@@ -267,7 +273,7 @@ class Picker:
         if self._rarity is None:
             self._rarity, self._held = Rarity(), 0
             living = self._living()
-            self._everyone = tuple(sorted({self.me, *living}))
+            self._everyone = tuple(sorted({self.me, *living, *(self._nodes - self.banned)}))
             for name in living:
                 self._rarity.add(self._peers[name].have)
                 self._held |= self._peers[name].have

@@ -50,6 +50,7 @@ class Rack:
             token="t",
             pieces_sha256=self.pieces_sha256,
             seeds=seeds,
+            nodes=self.nodes,
             neighbours=[
                 node_pb.Neighbour(node=name, url=held.url, certificate=held.certificate)
                 for name, node in self.nodes.items()

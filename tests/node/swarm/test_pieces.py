@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from node_agent.models import MANIFEST_NAME, Manifest, ModelError, load_manifest, write_manifest
 from node_agent.models.fetch import fetch
 from node_agent.models.manifest import ModelFile
-from node_agent.models.stamps import Stamps
 from node_agent.models.staging import staged
+from node_agent.models.stamps import Stamps
 from node_agent.models.swarm.pieces import (
     PIECE_BYTES,
     PIECES_MAX,
@@ -118,23 +118,32 @@ def test_another_or_a_broken_table_is_refused(content: bytes) -> None:
         parse_table(content, manifest, "here")
 
 
-def test_pieces_that_the_disk_has_lost_are_found_and_fetched_again(
-    model: Path, tmp_path: Path
-) -> None:
-    """A power cut: a piece was noted, and its bytes never came to the disk."""
-    manifest = load_manifest(model)
-    table = table_of(model, manifest)
-    place, known = tmp_path / "models" / "copy", Stamps(None)
-    store = PieceStore(place, manifest, table)
-    lost = next(n for n, piece in enumerate(store.pieces) if piece.path == WEIGHTS)
-    with pytest.raises(KeyboardInterrupt), staged(place) as partial:
-        store.prepare(partial, known)
+class Stop(Exception):
+    """The process is killed."""
+
+
+def come(store: PieceStore, place: Path, model: Path, *, lost: int = -1) -> None:
+    """All pieces come, and one is noted although its bytes never came to the disk."""
+    with staged(place) as partial:
+        store.prepare(partial, Stamps(None))
         for number, piece in enumerate(store.pieces):
             content = (model / piece.path).read_bytes()
             if number != lost:
                 store.write(number, content[piece.offset : piece.offset + piece.size])
             store.note(number)
-        raise KeyboardInterrupt
+        raise Stop
+
+
+def test_pieces_that_a_power_cut_has_lost_are_found_and_fetched_again(
+    model: Path, tmp_path: Path
+) -> None:
+    manifest, known = load_manifest(model), Stamps(None)
+    table = table_of(model, manifest)
+    place = tmp_path / "models" / "copy"
+    store = PieceStore(place, manifest, table)
+    lost = next(n for n, piece in enumerate(store.pieces) if piece.path == WEIGHTS)
+    with pytest.raises(Stop):
+        come(store, place, model, lost=lost)
     again = PieceStore(place, manifest, table)
     with staged(place) as partial:
         again.prepare(partial, known)
@@ -156,11 +165,9 @@ def test_a_table_that_makes_another_file_than_the_manifest_says_is_refused(
     other = build_paper_model(tmp_path / "other", floats=300_000, seed=1)
     table = table_of(other, write_manifest(other, name="helios-paper", revision="abc"))
     wrong = PieceTable(manifest.digest, table.piece_bytes, table.hashes)
-    store = PieceStore(tmp_path / "models" / "copy", manifest, wrong)
-    with pytest.raises(ModelError, match="table of pieces"), staged(store._directory) as partial:
-        store.prepare(partial, Stamps(None))
-        for number, piece in enumerate(store.pieces):
-            content = (other / piece.path).read_bytes()
-            store.write(number, content[piece.offset : piece.offset + piece.size])
-            store.note(number)
+    place = tmp_path / "models" / "copy"
+    store = PieceStore(place, manifest, wrong)
+    with pytest.raises(Stop):
+        come(store, place, other)
+    with pytest.raises(ModelError, match="table of pieces"):
         store.finish_file(WEIGHTS, Stamps(None))
