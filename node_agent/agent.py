@@ -32,6 +32,7 @@ from node_agent.log_pages import LogPages
 from node_agent.node_file import NodeFileError, Place, load_places
 from node_agent.outbox import AttemptKey, Outbox
 from node_agent.standing import RESTING, Rest
+from node_agent.supply import Supply
 from node_agent.telemetry import CardWatch, Identity
 from node_agent.upload import ObjectTransfer
 from node_agent.workbench import Counters, Workbench
@@ -71,6 +72,7 @@ class Agent:
         )
         self._examining: asyncio.Task[None] | None = None
         self._examination: node_pb.Examination | None = None
+        self._supply = Supply(settings.supply, self._outbox.changed.set)
         self._leaving = False
 
     def leave(self) -> None:
@@ -116,6 +118,7 @@ class Agent:
                 group.create_task(self._exchange_for_ever(tools, group))
         finally:
             self._watch.close()
+            self._supply.close()
             await asyncio.to_thread(shutil.rmtree, self._spool, ignore_errors=True)
 
     def _take_over_spool(self) -> None:
@@ -153,6 +156,7 @@ class Agent:
                     await attempt.give_up()
             self._standing = response.standing
             self._heed_examine(response.examine, group)
+            self._supply.heed(response.outfit)
             seconds = LATER_SECONDS if later else float(response.next_exchange_seconds or 10)
             seconds = min(seconds, self._rest.heed(self._standing, idle=self._is_idle()))
             with contextlib.suppress(TimeoutError):
@@ -174,6 +178,7 @@ class Agent:
                 condition=self._condition,
                 tags=(*self._settings.tags, *self._place(senses.identity).all_tags),
                 examination=self._examination,
+                holding=self._supply.holding(),
             ),
             held=[attempt.held for attempt in attempts],
             capacity=capacity if self._engine.ready and not self._leaving else 0,

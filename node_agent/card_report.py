@@ -24,6 +24,7 @@ def card_report(
     condition: str,
     tags: Iterable[str],
     examination: node_pb.Examination | None,
+    holding: node_pb.ModelHolding | None = None,
 ) -> node_pb.CardReport:
     """Who speaks, and what the plan matches clips by."""
     about, card = engine.about, senses.identity
@@ -46,6 +47,7 @@ def card_report(
         lanes=engine.options.lanes,
         power_cap_watts=senses.sample.power_limit_watts or 0.0,
         examination=examination,
+        holding=holding,
         profiles=about.profiles if about else (),
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from node_agent.models.swarm.settings import SupplySettings
 from node_agent.progress import StallLimits
 from node_agent.quality.signals import Thresholds
 from node_agent.render.child import ChildOptions
@@ -39,6 +40,8 @@ class CardSettings:
     """What the operator says of this machine's cards (`node_file`); None is nothing."""
     idle_unload_seconds: float = 0.0
     """A card that is paused and holds nothing frees its GPU after so long; 0 is at once."""
+    supply: SupplySettings | None = None
+    """How models come here and go on to neighbours; None is not at all."""
     log_file: Path | None = None
     """Where its agent logs, for whoever asks the farm; None is nowhere."""
     golden: Path | None = None

@@ -42,6 +42,8 @@ NODE_KEYS: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType(
         "roots": (dict,),
         "tags": (list,),
         "idle_unload_seconds": (int, float),
+        "upload_mbit": (int, float),
+        "model_port": (int,),
         "spool": (str,),
         "log_level": (str,),
         "traces_endpoint": (str,),

@@ -51,6 +51,10 @@ class NodeSettings:
     """What clips may ask of its cards by name, beside the node file's tags of each."""
     idle_unload_seconds: float = 0.0
     """A card that is paused and holds nothing frees its GPU after so long."""
+    upload_mbit: float = 0.0
+    """The most that it gives to neighbours of a model, in Mbit/s; 0 is what there is."""
+    model_port: int = 0
+    """Where it gives them; 0 is any port that is free."""
     node_file: Path = DEFAULT_PATH
     """What the operator says of the cards."""
     log_level: str = ""

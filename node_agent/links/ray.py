@@ -19,6 +19,7 @@ from node_agent.card_settings import CardSettings
 from node_agent.cluster.presence import Presence
 from node_agent.cluster.settings import NodeSettings
 from node_agent.links.link import LinkDown
+from node_agent.models.swarm.settings import SupplySettings
 from node_agent.quality.signals import Thresholds
 
 __all__ = ["AgentActor", "NodeSettings", "RayLink"]
@@ -86,6 +87,13 @@ class AgentActor:
             node_file=node.node_file.expanduser(),
             idle_unload_seconds=node.idle_unload_seconds,
             golden=GOLDEN_FOLDER.expanduser(),
+            supply=SupplySettings(
+                node=hostname,
+                stamps=node.stamps,
+                address=_address(),
+                port=node.model_port,
+                upload_mbit=node.upload_mbit,
+            ),
             log_file=node.log_file(card_id),
         )
         self._agent = Agent(settings, RayLink(gateway, namespace))
@@ -106,6 +114,12 @@ class AgentActor:
         except Exception:
             logger.exception("the agent broke; it is started anew")
             os._exit(1)
+
+
+def _address() -> str:
+    """Of this machine, as Ray's other nodes reach it."""
+    address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    return address
 
 
 async def _speak_for_ever(agent: Agent, presence: Presence, card_id: str) -> None:

@@ -9,6 +9,7 @@
     sources    where pinned models are read from: a neighbour, any web server, S3
     fetch      a pinned model from a source, file by file, each verified
     hub        the files that a pipeline needs, from a commit of a model hub
+    swarm      from node to node, piece by piece
     serve      a node's models, read-only, for its neighbours
 
 What loads a model needs no more than the names below; the rest is imported where it is used.

@@ -37,6 +37,7 @@ from node_agent.models.staging import (
     staged,
 )
 from node_agent.models.stamps import Stamps
+from node_agent.models.swarm.pieces import PieceHasher, Tally, piece_bytes_of
 from node_agent.models.verify import listed, verify
 from node_agent.models.watch import UNWATCHED, Watch
 
@@ -95,12 +96,13 @@ def fetch(
     stamps: Path | None = None,
     watch: Watch = UNWATCHED,
     patience: Patience = PATIENT,
+    tally: Tally | None = None,
 ) -> bool:
     """Bring the model of `manifest` to `directory`; returns whether anything had to be fetched.
 
-    Goes on from what an earlier call left, and repairs a damaged copy. Raises `ModelError` when
-    the directory holds something else, the disk is short, or the source does not give what its
-    manifest promises.
+    Goes on from what an earlier call left, and repairs a damaged copy; `tally` gets the pieces of
+    what comes. Raises `ModelError` when the directory holds something else, the disk is short, or
+    the source does not give what its manifest promises.
     """
     if is_there(directory, manifest.digest, stamps=stamps):
         return False
@@ -110,7 +112,9 @@ def fetch(
         require_space(partial, bytes_to_come(partial, manifest.size))
         known = Stamps(stamps)
         watch.begin(f"fetching {manifest.name}", manifest.size)
-        Transfer(source, partial, known, watch, patience).all(manifest.files)
+        if tally:
+            tally.piece_bytes = piece_bytes_of(manifest.size)
+        Transfer(source, partial, known, watch, patience, tally).all(manifest.files)
         write_atomic(partial / MANIFEST_NAME, manifest.to_bytes())
         known.save()
         if problems := verify(partial, stamps=stamps):
@@ -132,6 +136,7 @@ class Transfer:
     known: Stamps
     watch: Watch
     patience: Patience
+    tally: Tally | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -186,10 +191,13 @@ class Transfer:
         digest = hashlib.sha256()
         size = 0
         where = f"{self.source.address}/{file.path}"
+        pieces = PieceHasher(self.tally.piece_bytes) if self.tally else None
 
         def take(block: bytes) -> None:
             nonlocal size
             digest.update(block)
+            if pieces:
+                pieces.update(block)
             size += len(block)
             self.watch.advance(len(block))
 
@@ -218,6 +226,8 @@ class Transfer:
                 f"{where}: has SHA-256 {digest.hexdigest()}, the manifest says {file.sha256}"
             )
         sync_file(part)
+        if self.tally and pieces:
+            self.tally.keep(file.path, pieces)
 
 
 def _patiently(

@@ -42,6 +42,7 @@ from node_agent.models.manifest import (
 from node_agent.models.sources import Stumbled, http_pool, read_http
 from node_agent.models.staging import bytes_to_come, remove_others, require_space, staged
 from node_agent.models.stamps import Stamps
+from node_agent.models.swarm.pieces import Tally, piece_bytes_of
 from node_agent.models.verify import verify, write_manifest
 from node_agent.models.watch import UNWATCHED, Watch
 
@@ -110,6 +111,7 @@ def fetch_from_hub(
     stamps: Path | None = None,
     watch: Watch = UNWATCHED,
     patience: Patience = PATIENT,
+    tally: Tally | None = None,
 ) -> bool:
     """Bring what a pipeline needs of `commit` to `directory`, and pin it; False if it is there.
 
@@ -132,7 +134,9 @@ def fetch_from_hub(
         large = [ModelFile(file.path, file.size, file.sha256) for file in wanted if file.sha256]
         known = Stamps(stamps)
         watch.begin(f"fetching {commit.name}", sum(file.size for file in large))
-        Transfer(HubSource(commit), partial, known, watch, patience).all(large)
+        if tally:
+            tally.piece_bytes = piece_bytes_of(sum(file.size for file in wanted))
+        Transfer(HubSource(commit), partial, known, watch, patience, tally).all(large)
         known.save()
         write_manifest(partial, name=commit.name, revision=commit.sha, stamps=stamps, watch=watch)
     return True
@@ -150,7 +154,7 @@ class HubSource:
         """A hub has none: its list of a commit's files takes that place."""
         raise ModelError(f"{self.address}: a hub has no manifest; resolve the commit instead")
 
-    def read(self, path: str, offset: int) -> Generator[bytes, None, None]:
+    def read(self, path: str, offset: int, size: int | None = None) -> Generator[bytes, None, None]:
         """A file's bytes from `offset` on."""
         commit, where = self._commit, f"{self.address}/{path}"
         url = hf_hub_url(commit.repository, path, revision=commit.sha, endpoint=commit.endpoint)
@@ -163,7 +167,7 @@ class HubSource:
             raise ModelError(f"{where}: {error}") from error
         token = get_token() if urlsplit(location).netloc == urlsplit(url).netloc else None
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return read_http(self._pool, location, headers, offset, where)
+        return read_http(self._pool, location, headers, offset, where, size)
 
 
 def needed_files(commit: Commit, index: dict[str, Any] | None) -> list[HubFile]:

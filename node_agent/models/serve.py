@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import unquote, urlsplit
 
 from node_agent.models.catalog import catalog
@@ -129,10 +129,16 @@ class ModelServer(ThreadingHTTPServer):
         """A peer that went away is no error of ours."""
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """One connection."""
+class Guarded(Protocol):
+    """A server that wants a token."""
 
-    server: ModelServer
+    token: str
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection that shows the server's token and gets files, or parts of them."""
+
+    server: Guarded  # type: ignore[assignment]
     protocol_version = "HTTP/1.1"
     server_version = "heliostat"
     sys_version = ""
@@ -150,31 +156,56 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: a fetch of many parts would fill the screen."""
 
     def _answer(self, *, body: bool) -> None:
-        if not self._may_come_in():
-            self._text(HTTPStatus.UNAUTHORIZED, "a bearer token is needed\n", body)
-            return
-        path = unquote(urlsplit(self.path).path)
-        if path == "/":
-            models = [
-                {"name": name, "digest": manifest.digest, "bytes": manifest.size}
-                for name, manifest in sorted(self.server.shelf.manifests.items())
-            ]
-            self._text(HTTPStatus.OK, json.dumps({"models": models}) + "\n", body)
-        elif path not in self.server.shelf.files:
-            self._text(HTTPStatus.NOT_FOUND, "no manifest here names this file\n", body)
+        if self._may_come_in():
+            self.answer(unquote(urlsplit(self.path).path), body)
         else:
-            self._file(self.server.shelf.files[path], body)
+            self.text(HTTPStatus.UNAUTHORIZED, "a bearer token is needed\n", body)
+
+    def answer(self, path: str, body: bool) -> None:
+        """Answer who may come in."""
+        raise NotImplementedError
 
     def _may_come_in(self) -> bool:
         said = self.headers.get("Authorization", "").encode()
         wanted = f"Bearer {self.server.token}".encode()
         return not self.server.token or hmac.compare_digest(said, wanted)
 
+    def text(self, status: HTTPStatus, text: str, body: bool) -> None:
+        """Answer with a few words, or JSON."""
+        content = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json" if status == 200 else "text/plain")
+        self.send_header("Content-Length", str(len(content)))
+        if status == HTTPStatus.UNAUTHORIZED:
+            self.send_header("WWW-Authenticate", "Bearer")
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+
+
+class _Handler(Handler):
+    """Gives what the shelf has."""
+
+    server: ModelServer
+
+    def answer(self, path: str, body: bool) -> None:
+        """A file, a part of it, or the list of models."""
+        if path == "/":
+            models = [
+                {"name": name, "digest": manifest.digest, "bytes": manifest.size}
+                for name, manifest in sorted(self.server.shelf.manifests.items())
+            ]
+            self.text(HTTPStatus.OK, json.dumps({"models": models}) + "\n", body)
+        elif path not in self.server.shelf.files:
+            self.text(HTTPStatus.NOT_FOUND, "no manifest here names this file\n", body)
+        else:
+            self._file(self.server.shelf.files[path], body)
+
     def _file(self, file: Path, body: bool) -> None:
         try:
             source = file.open("rb")
         except OSError:
-            self._text(HTTPStatus.NOT_FOUND, "the file has gone\n", body)
+            self.text(HTTPStatus.NOT_FOUND, "the file has gone\n", body)
             return
         with source:
             size = os.fstat(source.fileno()).st_size
@@ -196,17 +227,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             if body and part:
                 self.connection.sendfile(source, part.start, len(part))
-
-    def _text(self, status: HTTPStatus, text: str, body: bool) -> None:
-        content = text.encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json" if status == 200 else "text/plain")
-        self.send_header("Content-Length", str(len(content)))
-        if status == HTTPStatus.UNAUTHORIZED:
-            self.send_header("WWW-Authenticate", "Bearer")
-        self.end_headers()
-        if body:
-            self.wfile.write(content)
 
 
 def _part(header: str, size: int) -> range | None:

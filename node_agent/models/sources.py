@@ -37,8 +37,9 @@ class Source(Protocol):
         """The manifest's file. Raises `Stumbled`, `ModelError`."""
         ...
 
-    def read(self, path: str, offset: int) -> Generator[bytes, None, None]:
-        """A file's bytes from `offset` on, block by block. Raises `Stumbled`, `ModelError`."""
+    def read(self, path: str, offset: int, size: int | None = None) -> Generator[bytes, None, None]:
+        """A file's bytes from `offset` on, block by block, `size` of them or all; a server that
+        knows no ranges gives more. Raises `Stumbled`, `ModelError`."""
         ...
 
 
@@ -60,10 +61,10 @@ class HttpSource:
         """The manifest's file."""
         return _limited(self.read(MANIFEST_NAME, 0), self.address)
 
-    def read(self, path: str, offset: int) -> Generator[bytes, None, None]:
+    def read(self, path: str, offset: int, size: int | None = None) -> Generator[bytes, None, None]:
         """A file's bytes from `offset` on."""
         url = f"{self.address}/{quote(path)}"
-        return read_http(self._pool, url, self._headers, offset)
+        return read_http(self._pool, url, self._headers, offset, size=size)
 
 
 class S3Source:
@@ -99,14 +100,14 @@ class S3Source:
         """The manifest's file."""
         return _limited(self.read(MANIFEST_NAME, 0), self.address)
 
-    def read(self, path: str, offset: int) -> Generator[bytes, None, None]:
+    def read(self, path: str, offset: int, size: int | None = None) -> Generator[bytes, None, None]:
         """A file's bytes from `offset` on."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         key = f"{self._prefix}/{path}".lstrip("/")
         where = f"s3://{self._bucket}/{key}"
         try:
-            answer = self._client.get_object(Bucket=self._bucket, Key=key, **_range(offset))
+            answer = self._client.get_object(Bucket=self._bucket, Key=key, **_range(offset, size))
             with closing(answer["Body"]) as body:
                 yield from body.iter_chunks(_READ_BYTES)
         except ClientError as error:
@@ -133,15 +134,21 @@ def http_pool(context: ssl.SSLContext | None = None) -> urllib3.PoolManager:
 
 
 def read_http(
-    pool: urllib3.PoolManager, url: str, headers: dict[str, str], offset: int, where: str = ""
+    pool: urllib3.PoolManager,
+    url: str,
+    headers: dict[str, str],
+    offset: int,
+    where: str = "",
+    size: int | None = None,
 ) -> Generator[bytes, None, None]:
-    """What is at `url` from byte `offset` on; `where` names it if the address holds a secret.
+    """What is at `url` from byte `offset` on, `size` bytes of it or all; `where` names it if the
+    address holds a secret.
 
     Follows no redirect: a token goes where it was sent to, and nowhere else. Raises `Stumbled`,
     `ModelError`.
     """
     where = where or url
-    headers = {**headers, "Accept-Encoding": "identity", **_range(offset)}
+    headers = {**headers, "Accept-Encoding": "identity", **_range(offset, size)}
     try:
         answer = pool.request("GET", url, headers=headers, preload_content=False, redirect=False)
     except HTTPError as error:
@@ -174,7 +181,9 @@ def _limited(blocks: Iterator[bytes], address: str) -> bytes:
     return content
 
 
-def _range(offset: int) -> dict[str, str]:
+def _range(offset: int, size: int | None) -> dict[str, str]:
+    if size:
+        return {"Range": f"bytes={offset}-{offset + size - 1}"}
     return {"Range": f"bytes={offset}-"} if offset else {}
 
 

@@ -811,6 +811,7 @@ class ModelOffer(message.Message):
     PIECES_SHA256_FIELD_NUMBER: builtins.int
     SEEDS_FIELD_NUMBER: builtins.int
     NEIGHBOURS_FIELD_NUMBER: builtins.int
+    NODES_FIELD_NUMBER: builtins.int
     digest: builtins.str
     name: builtins.str
     """Name of the directory that it gets."""
@@ -826,6 +827,12 @@ class ModelOffer(message.Message):
     """This node is one of those that begin."""
     @builtins.property
     def neighbours(self) -> containers.RepeatedCompositeFieldContainer[Neighbour]: ...
+    @builtins.property
+    def nodes(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Hostnames of all living nodes that take part, the named neighbours among them: what nobody has
+        is shared out among these, so that one of them asks the source for it. Empty: the neighbours.
+        """
+
     def __init__(
         self,
         *,
@@ -836,16 +843,17 @@ class ModelOffer(message.Message):
         pieces_sha256: builtins.str = ...,
         seeds: builtins.bool = ...,
         neighbours: abc.Iterable[Neighbour] | None = ...,
+        nodes: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["digest", b"digest", "name", b"name", "neighbours", b"neighbours", "pieces_sha256", b"pieces_sha256", "seeds", b"seeds", "source", b"source", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["digest", b"digest", "name", b"name", "neighbours", b"neighbours", "nodes", b"nodes", "pieces_sha256", b"pieces_sha256", "seeds", b"seeds", "source", b"source", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class Neighbour(message.Message):
-    """A node that has pieces of an offered model."""
+    """A node that takes part in bringing an offered model, with all, some or no pieces yet."""
 
     DESCRIPTOR: descriptor.Descriptor
 
