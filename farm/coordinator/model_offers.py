@@ -14,6 +14,8 @@ from heliostat.v1 import node_service_pb2 as node_pb
 NEIGHBOURS_MAX: Final = 16
 WHOLE_MAX: Final = 8
 """Of them, nodes that have all of it, where others have parts."""
+ELSEWHERE_MIN: Final = 4
+"""Of them, nodes of other racks, where there are any: what a rack lost is still somewhere."""
 
 
 def offer(books: Books, rollout: Rollout, card: Card, token: str) -> node_pb.ModelOffer | None:
@@ -34,6 +36,7 @@ def offer(books: Books, rollout: Rollout, card: Card, token: str) -> node_pb.Mod
         pieces_sha256=rollout.pieces_sha256,
         seeds=card.row.hostname in seeds,
         neighbours=_neighbours(books, rollout, card),
+        nodes=sorted(_givers(books, rollout.target)),
     )
 
 
@@ -80,11 +83,15 @@ def _neighbours(books: Books, rollout: Rollout, card: Card) -> Iterator[node_pb.
     names = sorted(givers.keys() | {own})
     at = names.index(own)
     ring = [name for name in names[at + 1 :] + names[:at] if name in givers]
-    ring.sort(key=lambda name: rack_of(givers[name].row.tags) != rack or not rack)
+    near = {name for name in ring if rack and rack_of(givers[name].row.tags) == rack}
+    ring.sort(key=lambda name: name not in near)
     whole = [name for name in ring if givers[name].holding.complete]
     parts = [name for name in ring if not givers[name].holding.complete]
     few = whole[: max(WHOLE_MAX, NEIGHBOURS_MAX - len(parts))]
-    for name in (*few, *parts)[:NEIGHBOURS_MAX]:
+    inside = [name for name in (*few, *parts) if name in near]
+    beyond = [name for name in (*few, *parts) if name not in near]
+    inside = inside[: NEIGHBOURS_MAX - min(ELSEWHERE_MIN, len(beyond))]
+    for name in (*inside, *beyond)[:NEIGHBOURS_MAX]:
         held = givers[name].holding
         yield node_pb.Neighbour(node=name, url=held.url, certificate=held.certificate)
 

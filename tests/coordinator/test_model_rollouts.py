@@ -200,3 +200,21 @@ def test_neighbours_are_of_the_rack_first_and_each_node_asks_others(ground: Grou
             asked[name] = asked.get(name, 0) + 1
     parts = [count for name, count in asked.items() if name not in ("card-0", "card-1")]
     assert max(parts) <= 3 * min(parts), "nobody is asked by all"
+
+
+def test_a_large_rack_still_knows_nodes_elsewhere(ground: Ground) -> None:
+    cards = fleet_of(ground, 40, digest=A)
+    for n, card in enumerate(cards):
+        card.more = {"tags": [f"rack=r{n % 2}"]}
+    start(ground, cards=["card-0"])
+    give(cards[0])
+    pass_time(ground, cards, 8)
+    for card in cards:
+        give(card, 1.0 if card.card_id == "card-0" else 0.5)
+    pass_time(ground, cards, 2)
+    for n, card in enumerate(cards[1:], 1):
+        offer = card.response.outfit.offer
+        racks = [int(each.node.removeprefix("card-")) % 2 for each in offer.neighbours]
+        assert len(racks) == 16
+        assert racks.count(1 - n % 2) >= 4, "what its rack lost is still somewhere"
+        assert list(offer.nodes) == sorted(each.card_id for each in cards), "all that take part"
