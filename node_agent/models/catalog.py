@@ -53,3 +53,12 @@ def _entry(directory: Path, known: Stamps) -> Entry:
     if problems:
         return Entry(directory, manifest, State.DAMAGED, "; ".join(map(str, problems)))
     return Entry(directory, manifest, State.VERIFIED if certain else State.UNVERIFIED)
+
+
+def find_model(digest: str, models_dir: Path, stamps: Path | None) -> Path | None:
+    """Where the model of this digest is below `models_dir`; None where it is not, or not whole."""
+    for entry in catalog(models_dir, stamps):
+        known = entry.manifest is not None and entry.manifest.digest == digest
+        if known and entry.state is not State.DAMAGED:
+            return entry.directory
+    return None
