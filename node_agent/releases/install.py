@@ -11,11 +11,13 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import venv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -82,12 +84,14 @@ def add(source: Source, directory: Path) -> tuple[Release, bool]:
     partial, cache = directory / f".{source.version}.partial", directory / ".cache"
     with _alone(directory):
         shutil.rmtree(partial, ignore_errors=True)
-        venv.create(partial, with_pip=True, symlinks=True)
-        made = Release(source.version, partial)
+        made, has_pip = Release(source.version, partial), find_spec("pip") is not None
+        venv.create(partial, with_pip=not has_pip, symlinks=True)
+        pip = [sys.executable if has_pip else str(made.python), "-m", "pip"]
+        pip += ["--python", str(made.python), "--disable-pip-version-check"]
         links = [word for link in source.find_links for word in ("--find-links", link)]
         for step in source.steps():
-            pip = ["-m", "pip", "--disable-pip-version-check", "--cache-dir", str(cache)]
-            _run(made, [*pip, "install", "--quiet", *links, *step], "could not be installed")
+            install = [*pip, "--cache-dir", str(cache), "install", "--quiet", *links, *step]
+            _run(made, install, "could not be installed")
         _examine(made)
         _say_its_place(partial, release.directory)
         partial.rename(release.directory)
@@ -139,11 +143,12 @@ def _of(wanted: str, directory: Path) -> Release:
 
 def _examine(made: Release) -> None:
     """It must be what it is called, able to render, and of this node's Ray."""
-    said = _run(made, ["-P", "-m", "node_agent.cli", "--version"], "does not answer")
+    python = [str(made.python), "-P"]
+    said = _run(made, [*python, "-m", "node_agent.cli", "--version"], "does not answer")
     if said.split()[-1:] != [made.version]:
         raise ReleaseError(f"it was to be {made.version}, and says of itself: {said}")
-    _run(made, ["-P", "-c", RENDER_CHILD], "has no render child that could be started")
-    theirs, ours = _run(made, ["-P", "-c", RAY_VERSION], "has no Ray"), version("ray")
+    _run(made, [*python, "-c", RENDER_CHILD], "has no render child that could be started")
+    theirs, ours = _run(made, [*python, "-c", RAY_VERSION], "has no Ray"), version("ray")
     if theirs != ours:
         raise ReleaseError(
             f"{made.version} comes with Ray {theirs}, and this node runs Ray {ours}: a cluster is "
@@ -152,11 +157,11 @@ def _examine(made: Release) -> None:
         )
 
 
-def _run(made: Release, arguments: Sequence[str], failed: str) -> str:
-    """What a command of the release says. Raises `ReleaseError`."""
+def _run(made: Release, command: Sequence[str], failed: str) -> str:
+    """What a command about the release says. Raises `ReleaseError`."""
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [made.python, *arguments],
+        command,
         capture_output=True,
         text=True,
         env=clean,
