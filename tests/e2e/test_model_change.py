@@ -1,5 +1,5 @@
-"""A farm at work is brought to another model: old and new render side by side until a person accepts,
-and one command brings the old one back."""
+"""A farm at work is brought to another model: old and new render side by side until a person
+accepts, and one command brings the old one back."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tests.fixtures.rolling_farm import Work
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 CARDS = 2
+NOWHERE = "https://127.0.0.1:1/new"
 
 
 def tiny(directory: Path, seed: int) -> str:
@@ -33,13 +34,12 @@ def farm(tmp_path: Path) -> Iterator[RealFarm]:
         yield farm
 
 
-def test_the_old_model_renders_on_until_the_new_one_is_accepted(
-    farm: RealFarm, tmp_path: Path
-) -> None:
+def test_the_old_model_renders_on_until_the_new_one_is_accepted(farm: RealFarm) -> None:
+    """How a model comes to a node is another matter (tests/cluster): it is there already."""
     (old,) = digests(farm)
-    new = tiny(tmp_path / "new", 1)
+    new = tiny(farm.data_dir / "models" / "new", 1)
     work = Work(farm, CARDS, chunks=2, steps="1,1,1")
-    farm.cli("model", "rollout", new, "--source", tmp_path / "new", "--name", "new")
+    farm.cli("model", "rollout", new, "--source", NOWHERE, "--name", "new")
     begun = work.wait_for_rollout(fleet_pb.ROLLOUT_STATE_WAITING)
     (canary,) = (card.card_id for card in begun.cards if card.canary)
     assert digests(farm) == {old: 1, new: 1}
