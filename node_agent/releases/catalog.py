@@ -12,7 +12,7 @@ RELEASES_DIR: Final = Path("/opt/heliostat/releases")
 """Where a node's releases are unless it is said otherwise."""
 RELEASES_VARIABLE: Final = "HELIOSTAT_RELEASES_DIR"
 CURRENT: Final = "current"
-"""The link to the release that the node's service starts with."""
+"""Beside the directory of releases: the link to the one that the node's service starts with."""
 
 
 class ReleaseError(Exception):
@@ -58,6 +58,7 @@ def installed(directory: Path) -> list[Release]:
 def current(directory: Path) -> str:
     """The version that the node's service starts with; "" for none of these."""
     try:
-        return Path(os.readlink(directory / CURRENT)).name
+        chosen = directory.parent / os.readlink(directory.with_name(CURRENT))
     except OSError:
         return ""
+    return chosen.name if chosen.parent == directory else ""

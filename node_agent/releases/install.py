@@ -105,10 +105,10 @@ def use(wanted: str, directory: Path) -> Release:
     Raises `ReleaseError`, OSError.
     """
     release = _of(wanted, directory)
-    temporary = directory / f".{CURRENT}"
+    temporary = directory.with_name(f".{CURRENT}")
     temporary.unlink(missing_ok=True)
-    temporary.symlink_to(release.directory.name)
-    temporary.replace(directory / CURRENT)
+    temporary.symlink_to(release.directory.relative_to(directory.parent))
+    temporary.replace(directory.with_name(CURRENT))
     return release
 
 

@@ -70,7 +70,7 @@ async def test_a_card_says_what_it_runs_and_what_it_could_run(card: Card) -> Non
         (card.folder / "releases" / name / "bin").mkdir(parents=True)
     python = card.folder / "releases" / "0.3.0" / "bin" / "python"
     python.touch(mode=0o755)
-    (card.folder / "releases" / "current").symlink_to("0.3.0")
+    (card.folder / "releases" / "latest").symlink_to("0.3.0")
     await card.start(releases=card.folder / "releases")
     assert card.report.release == NOW
     assert [(each.version, each.python) for each in card.report.releases] == [
