@@ -20,6 +20,7 @@ from heliostat.traces import spans_of
 from heliostat.v1 import node_service_pb2 as node_pb
 from heliostat.v1 import types_pb2 as types_pb
 from node_agent.attempt import Attempt
+from node_agent.burnin.kept import Kept
 from node_agent.card_report import card_report, telemetry_report
 from node_agent.card_settings import CardSettings
 from node_agent.cluster.presence import CardState
@@ -31,6 +32,7 @@ from node_agent.links.link import Link, LinkDown
 from node_agent.log_pages import LogPages
 from node_agent.node_file import NodeFileError, Place, load_places
 from node_agent.outbox import AttemptKey, Outbox
+from node_agent.outfit import Outfitter
 from node_agent.standing import RESTING, Rest
 from node_agent.supply import Supply
 from node_agent.telemetry import CardWatch, Identity
@@ -67,8 +69,16 @@ class Agent:
         self._places = _places(settings.node_file)
         self._standing: types_pb.Standing.ValueType = types_pb.STANDING_OPEN
         self._rest = Rest(self._engine, settings.idle_unload_seconds)
+        kept = Kept(settings.kept)
         self._examiner = Examiner(
-            self._engine, settings.device, settings.spool / "examination", settings.golden
+            self._engine,
+            settings.device,
+            settings.spool / "examination",
+            settings.golden,
+            kept=kept,
+        )
+        self._outfitter = Outfitter(
+            settings, self._engine, self._examiner, kept, self._outbox.changed.set
         )
         self._examining: asyncio.Task[None] | None = None
         self._examination: node_pb.Examination | None = None
@@ -157,6 +167,7 @@ class Agent:
             self._standing = response.standing
             self._heed_examine(response.examine, group)
             self._supply.heed(response.outfit)
+            self._heed_outfit(response.outfit, group)
             seconds = LATER_SECONDS if later else float(response.next_exchange_seconds or 10)
             seconds = min(seconds, self._rest.heed(self._standing, idle=self._is_idle()))
             with contextlib.suppress(TimeoutError):
@@ -169,6 +180,7 @@ class Agent:
         finishing = min(FINISHING_MAX, sum(attempt.finishing for attempt in attempts))
         senses = self._watch.latest()
         capacity = self._engine.options.lanes + self._settings.prefetch + finishing
+        takes_clips = self._engine.ready and not self._leaving and not self._outfitter.is_busy
         request = node_pb.ExchangeRequest(
             card=card_report(
                 self._settings,
@@ -179,9 +191,10 @@ class Agent:
                 tags=(*self._settings.tags, *self._place(senses.identity).all_tags),
                 examination=self._examination,
                 holding=self._supply.holding(),
+                outfitter=self._outfitter,
             ),
             held=[attempt.held for attempt in attempts],
-            capacity=capacity if self._engine.ready and not self._leaving else 0,
+            capacity=capacity if takes_clips else 0,
             telemetry=telemetry_report(self._counters, self._engine, senses, self._spool),
         )
         request.sent_at.GetCurrentTime()
@@ -208,8 +221,9 @@ class Agent:
                     await self._attempts[key][0].give_up()
 
     def _is_idle(self) -> bool:
-        """It holds nothing, has nothing to tell and examines nothing."""
-        return not self._attempts and self._outbox.is_empty and self._examining is None
+        """It holds nothing, has nothing to tell, examines nothing and is not being changed."""
+        busy = self._attempts or self._examining or self._outfitter.is_busy
+        return not busy and self._outbox.is_empty
 
     def _heed_examine(self, number: int, group: asyncio.TaskGroup) -> None:
         """Begin the examination that is asked for; end one that is in the way of a rest."""
@@ -220,6 +234,12 @@ class Agent:
         known = self._examination.number if self._examination else 0
         if number not in (0, known) and self._is_idle():
             self._examining = group.create_task(self._examine(number))
+
+    def _heed_outfit(self, outfit: node_pb.Outfit, group: asyncio.TaskGroup) -> None:
+        """Do what makes the card ready for what it should run, unless it is at work or rests."""
+        self._outfitter.want(outfit)
+        if self._is_idle() and self._standing not in RESTING and not self._leaving:
+            self._outfitter.begin(group)
 
     async def _examine(self, number: int) -> None:
         try:

@@ -10,6 +10,7 @@ from heliostat.v1 import types_pb2 as types_pb
 from node_agent.card_settings import CardSettings
 from node_agent.engine import Engine
 from node_agent.files import bytes_below, free_bytes
+from node_agent.outfit import Outfitter
 from node_agent.render.messages import Ready
 from node_agent.telemetry import CardSenses, card_type
 from node_agent.workbench import Counters
@@ -24,7 +25,8 @@ def card_report(
     condition: str,
     tags: Iterable[str],
     examination: node_pb.Examination | None,
-    holding: node_pb.ModelHolding | None = None,
+    holding: node_pb.ModelHolding | None,
+    outfitter: Outfitter,
 ) -> node_pb.CardReport:
     """Who speaks, and what the plan matches clips by."""
     about, card = engine.about, senses.identity
@@ -43,12 +45,15 @@ def card_report(
         card_type=_type(settings.device, senses),
         tags=dict.fromkeys(tags),
         profile=about.profiles[0] if about and about.profiles else "",
-        models=_models(engine.options.model, about) if about else (),
+        models=_models(engine.model, about) if about else (),
         lanes=engine.options.lanes,
         power_cap_watts=senses.sample.power_limit_watts or 0.0,
         examination=examination,
         holding=holding,
         profiles=about.profiles if about else (),
+        release=outfitter.release,
+        releases=outfitter.releases,
+        ready_for=outfitter.ready_for,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,3 +46,12 @@ class CardSettings:
     """Where its agent logs, for whoever asks the farm; None is nowhere."""
     golden: Path | None = None
     """Folder of golden chunks that an examination compares with; None renders twice instead."""
+    kept: Path | None = None
+    """Folder for what it renders before it is brought to another release; None keeps nothing, so
+    that the other one is examined by itself alone."""
+    releases: Path | None = None
+    """Folder of the releases that it can be brought to; None is none."""
+    models: Path | None = None
+    """Folder of the models that it can be brought to; None is none."""
+    child_with: Callable[[Path], ChildOptions] | None = None
+    """How its render child runs with the model of another directory; None is as with its own."""

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from node_agent.child_log import ChildLog, ids_of
 from node_agent.outbox import AttemptKey
@@ -82,6 +83,8 @@ class Engine:
         """Why it did not become ready."""
         self.about: Ready | None = None
         """What the last child that was ready said of itself."""
+        self.model: Path | None = None
+        """The directory of the model that it has."""
         self.condition = "loading"
         """"ready", or why the card takes no clips."""
         self.restarts = 0
@@ -167,6 +170,16 @@ class Engine:
         if not self._awake.is_set():
             self.condition = "loading"
             self._awake.set()
+
+    def change(self, options: ChildOptions, condition: str) -> None:
+        """Have a child with other options, another model's say: for who holds nothing."""
+        if options != self._options_first:
+            self.options = self._options_first = options
+            if self._awake.is_set():
+                self.condition = condition
+            self._unsettle()
+            self._kill()
+            self._on_change()
 
     def shrink(self, used: ChildOptions) -> ChildOptions | None:
         """A clip ran out of memory with `used`: have a child that takes less, with what it holds.
@@ -264,7 +277,7 @@ class Engine:
     def _take(self, report: Report) -> None:
         match report:
             case Ready():
-                self.about, self.condition = report, "ready"
+                self.about, self.model, self.condition = report, self.options.model, "ready"
                 self._is_ready.set()
                 self._settled.set()
                 self._on_change()

@@ -1,8 +1,10 @@
-"""Examines a card that the farm holds for sick: what NVML says of it, and a golden chunk.
+"""Examines a card that is held for sick, or that was changed: what NVML says, and a golden chunk.
 
 The golden chunk is rendered by the card's own render child, so that what is examined is what
-renders. It must equal its reference; where there is none of this model and stack, it is rendered
-twice and must equal itself, which finds memory that forgets and not what is wrong every time.
+renders. It must equal its references: the one that the card rendered before a change, and that of
+its burn-in. One of another stack it must come close to. Where there is none of this model and
+stack, it is rendered twice and must equal itself, which finds memory that forgets and not what is
+wrong every time.
 """
 
 from __future__ import annotations
@@ -11,14 +13,15 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from heliostat.v1 import node_service_pb2 as node_pb
 from node_agent.burnin.errors import GoldenError
-from node_agent.burnin.golden import Origin, file_name, golden_spec, load, psnr_db
+from node_agent.burnin.golden import Origin, Reference, file_name, golden_spec, load, psnr_db
 from node_agent.burnin.judge import Limits
+from node_agent.burnin.kept import Kept
 from node_agent.doctor.card import CardFacts, check_card, check_driver, check_link, check_vram
 from node_agent.doctor.finding import Finding, State, bad
 from node_agent.doctor.gather import driver_and_cards
@@ -41,8 +44,21 @@ LOAD_SECONDS_MAX: Final = 1800.0
 FPS: Final = 24
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Likeness:
+    """How the golden chunk compares with its first reference."""
+
+    equal: bool = False
+    psnr_db: float | None = None
+    """None where every byte is equal, or there was no reference."""
+
+
 class Sick(Exception):
     """The card does not pass; the message says why."""
+
+    def __init__(self, why: str, likeness: Likeness | None = None) -> None:
+        super().__init__(why)
+        self.likeness = likeness or Likeness()
 
 
 class Examiner:
@@ -55,44 +71,78 @@ class Examiner:
         folder: Path,
         golden: Path | None = None,
         *,
+        kept: Kept | None = None,
         open_nvml: Callable[[], Nvml] = SystemNvml,
     ) -> None:
-        """`folder` takes the golden chunk's files for a while, `golden` may have references."""
+        """`folder` takes the golden chunk's files for a while, `golden` may have references.
+
+        `kept` has what the card rendered before it was changed.
+        """
         self._engine = engine
         self._device = device
         self._folder = folder
         self._golden = golden
+        self._kept = kept or Kept(None)
         self._open_nvml = open_nvml
 
     async def examine(self, number: int) -> node_pb.Examination:
         """The whole examination, under the farm's number."""
+        passed, likeness = False, Likeness()
         try:
-            detail, passed = await self._examine(), True
-        except (Sick, CannotRender) as error:
-            detail, passed = str(error), False
+            (detail, likeness), passed = await self._examine(), True
+        except Sick as error:
+            detail, likeness = str(error), error.likeness
+        except CannotRender as error:
+            detail = str(error)
         except Exception as error:
             logger.exception("the examination broke")
-            detail, passed = f"the examination broke: {type(error).__name__}: {error}", False
+            detail = f"the examination broke: {type(error).__name__}: {error}"
         finally:
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
         logger.info("examination %d: %s (%s)", number, "passed" if passed else "failed", detail)
-        return node_pb.Examination(number=number, passed=passed, detail=detail)
+        return node_pb.Examination(
+            number=number,
+            passed=passed,
+            detail=detail,
+            stack_id=self._engine.about.stack_id if self._engine.about else "",
+            psnr_db=likeness.psnr_db,
+            equal=likeness.equal,
+        )
 
-    async def _examine(self) -> str:
+    async def reference(self) -> Reference:
+        """The golden chunk as it is rendered now. Raises `Sick`, `CannotRender`."""
+        try:
+            origin = self._origin(await self._about())
+            frames, _ = await self._render(1, origin)
+            return Reference(frames, origin)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    @property
+    def origin(self) -> Origin | None:
+        """What a golden chunk would be made of; None before the model is loaded."""
+        return self._origin(self._engine.about) if self._engine.about else None
+
+    async def _examine(self) -> tuple[str, Likeness]:
         found: list[Finding] = []
         if self._device != "cpu":
             found = await self._card()
             if wrong := [each for each in found if each.state is State.BAD]:
                 raise Sick("; ".join(f"{each.what}: {each.remedy}" for each in wrong))
+        origin = self._origin(await self._about())
+        said = [each.what for each in found if each.name.startswith("card")]
+        what, likeness = await self._golden_chunk(origin)
+        return "; ".join([*said, what]), likeness
+
+    async def _about(self) -> Ready:
+        """What the child says of itself, once it has its model. Raises `Sick`, `CannotRender`."""
         try:
             async with asyncio.timeout(LOAD_SECONDS_MAX):
                 await self._engine.settled()
         except TimeoutError:
             raise Sick(f"the model was not loaded in {LOAD_SECONDS_MAX:.0f} s") from None
-        about = self._engine.about
-        assert about is not None, "a child that is ready says what it is"
-        said = [each.what for each in found if each.name.startswith("card")]
-        return "; ".join([*said, await self._golden_chunk(about)])
+        assert self._engine.about is not None, "a child that is ready says what it is"
+        return self._engine.about
 
     async def _card(self) -> list[Finding]:
         try:
@@ -101,39 +151,50 @@ class Examiner:
         except TimeoutError:
             raise Sick(f"the driver did not answer in {DRIVER_SECONDS_MAX:.0f} s") from None
 
-    async def _golden_chunk(self, about: Ready) -> str:
-        """Render, and compare; what was found. Raises `Sick`."""
+    def _origin(self, about: Ready) -> Origin:
         width, height = CPU_SIZE if self._device == "cpu" else GPU_SIZE
-        origin = Origin(
+        return Origin(
             model_digest=about.model_digest,
             stack_id=about.stack_id.removesuffix(f",{encoder_id()}"),
             size=f"{width}x{height}",
         )
-        frames, seconds = await self._render(1, width, height)
+
+    async def _golden_chunk(self, origin: Origin) -> tuple[str, Likeness]:
+        """Render, and compare; what was found. Raises `Sick`."""
+        frames, seconds = await self._render(1, origin)
         took = f"golden chunk of {origin.size} in {seconds:.1f} s"
+        references = await asyncio.to_thread(self._references, origin)
+        found = [(each, psnr_db(frames, each.frames)) for each in references]
+        likeness = Likeness(equal=found[0][1] is None, psnr_db=found[0][1]) if found else Likeness()
+        for each, psnr in found:
+            same_stack = each.origin.stack_id == origin.stack_id
+            if psnr is not None and (same_stack or psnr < Limits().psnr_db_min):
+                raise Sick(f"{took} differs from its reference: {psnr:.1f} dB", likeness)
+        if likeness.equal:
+            return f"{took} equals its reference", likeness
+        again, _ = await self._render(2, origin)
+        if (differs := psnr_db(frames, again)) is not None:
+            raise Sick(f"{took} differs from itself rendered again: {differs:.1f} dB", likeness)
+        if likeness.psnr_db is not None:
+            close = f"{took} is close to the reference of another stack: {likeness.psnr_db:.1f} dB"
+            return close, likeness
+        return f"{took} equals itself rendered again", likeness
+
+    def _references(self, origin: Origin) -> list[Reference]:
+        """What the golden chunk is held against: the card's own before a change comes first."""
+        found = [self._kept.load(origin)]
         try:
             path = self._golden / file_name(origin) if self._golden else None
-            reference = await asyncio.to_thread(load, path, origin) if path else None
+            found.append(load(path, origin) if path else None)
         except GoldenError as error:  # of another model or size, and so nothing to compare with
             logger.info("%s", error)
-            reference = None
-        if reference is None:
-            again, _ = await self._render(2, width, height)
-            if (found := psnr_db(frames, again)) is not None:
-                raise Sick(f"{took} differs from itself rendered again: {found:.1f} dB")
-            return f"{took} equals itself rendered again"
-        found = psnr_db(frames, reference.frames)
-        same_stack = reference.origin.stack_id == origin.stack_id
-        if found is None:
-            return f"{took} equals its reference"
-        if same_stack or found < Limits().psnr_db_min:
-            raise Sick(f"{took} differs from its reference: {found:.1f} dB")
-        return f"{took} is close to the reference of another stack: {found:.1f} dB"
+        return [each for each in found if each is not None]
 
-    async def _render(self, attempt: int, width: int, height: int) -> tuple[Frames, float]:
+    async def _render(self, attempt: int, origin: Origin) -> tuple[Frames, float]:
         """The golden chunk's frames, and the seconds that they took. Raises `Sick`."""
         inbox: Inbox = asyncio.Queue()
-        spec = golden_spec(width, height)
+        width, _, height = origin.size.partition("x")
+        spec = golden_spec(int(width), int(height))
         start = Start(
             spec=spec,
             attempt=attempt,

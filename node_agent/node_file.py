@@ -45,6 +45,7 @@ NODE_KEYS: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType(
         "upload_mbit": (int, float),
         "model_port": (int,),
         "spool": (str,),
+        "releases": (str,),
         "log_level": (str,),
         "traces_endpoint": (str,),
     }

@@ -66,6 +66,10 @@ class Rollouts:
         card = books.cards.get(card_id)
         if not book.all or card is None or books.cards.is_retired(request.card):
             return
+        if (release := book.wanted(Kind.RELEASE, card_id)) is not None:
+            response.outfit.release = release
+        if (digest := book.wanted(Kind.MODEL, card_id)) is not None:
+            response.outfit.model_digest = digest
         for kind in Kind:
             rollout = book.active(kind)
             if rollout is None:
@@ -79,10 +83,6 @@ class Rollouts:
                 offer = model_offers.offer(books, rollout, card, self._token)
                 if offer is not None:
                     response.outfit.offer.CopyFrom(offer)
-        if (release := book.wanted(Kind.RELEASE, card_id)) is not None:
-            response.outfit.release = release
-        if (digest := book.wanted(Kind.MODEL, card_id)) is not None:
-            response.outfit.model_digest = digest
 
     def python_wanted(self, card: Card) -> str:
         """The interpreter that its agent should run with; empty is its node's own."""

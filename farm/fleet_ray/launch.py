@@ -30,6 +30,7 @@ SERVE_SECONDS = 120.0
 def launch(settings: HeadSettings) -> None:
     """Start coordinator and gateway, and wait for them. Raises RayError."""
     os.environ.update(environment(settings))
+    os.chdir(settings.data_dir)  # Ray's processes find modules where this one runs, too
     node_settings(settings).save()
     _connect(settings)
     kept = {"lifetime": "detached", "max_restarts": -1, "num_cpus": 0, "get_if_exists": True}

@@ -83,10 +83,11 @@ def save(path: Path, reference: Reference) -> None:
         )
 
 
-def load(path: Path, origin: Origin) -> Reference | None:
+def load(path: Path, origin: Origin, *, any_profile: bool = False) -> Reference | None:
     """The reference at `path` for chunks of `origin`; None where there is no file.
 
-    It may come from another stack, not from another model, clip or profile. Raises `GoldenError`.
+    It may come from another stack, not from another model or clip; from another profile only with
+    `any_profile`. Raises `GoldenError`.
     """
     if not path.exists():
         return None
@@ -106,7 +107,7 @@ def load(path: Path, origin: Origin) -> Reference | None:
         ("seed", made.seed, origin.seed),
         ("profile", made.profile, origin.profile),
     ):
-        if theirs != ours:
+        if theirs != ours and not (any_profile and what == "profile"):
             raise GoldenError(
                 f"{path}: made of another {what} ({theirs}, here {ours}); name another --reference,"
                 " or make it again with --make-reference"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -20,17 +21,20 @@ from node_agent.cli import (
     power_limit,
     profiles,
     reels,
+    release,
     render,
 )
 from node_agent.cluster.errors import JoinError
 from node_agent.models import ModelError
 from node_agent.node_file import NodeFileError
 from node_agent.reel.reel import ReelError
+from node_agent.releases.catalog import ReleaseError, running_release
 
 app = typer.Typer(
     help="What is done on a machine with cards.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(model.app, name="model")
+app.add_typer(release.app, name="release")
 app.command()(bench.bench)
 app.command()(burn_in.burn_in)
 app.command()(compare.compare)
@@ -48,6 +52,24 @@ app.command()(reels.redecode)
 app.command()(install.uninstall)
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"heliostat {running_release()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_say_version, is_eager=True, help="Say the version, and end."
+        ),
+    ] = False,
+) -> None:
+    """What is done on a machine with cards."""
+
+
 def main() -> None:
     """Run the command line."""
     try:
@@ -62,6 +84,7 @@ def main() -> None:
         NodeFileError,
         ReelError,
         ServiceError,
+        ReleaseError,
         OSError,
     ) as error:
         typer.echo(str(error), err=True)

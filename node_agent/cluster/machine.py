@@ -17,6 +17,7 @@ from node_agent.cluster.settings import NodeSettings
 from node_agent.inventory import place_of
 from node_agent.memory_size import memory_size
 from node_agent.node_file import load_node, load_places
+from node_agent.releases.catalog import releases_dir
 from node_agent.render.profiles import PROFILES
 from node_agent.telemetry import card_type, find_nvml, nvml_index
 
@@ -45,6 +46,7 @@ DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType(
         "upload_mbit": 0.0,
         "model_port": 0,
         "spool": "~/.heliostat/spool",
+        "releases": None,
         "log_level": "",
         "traces_endpoint": "",
     }
@@ -103,6 +105,7 @@ def settings_of(
     return NodeSettings(
         directory=directory,
         spool=absolute(said["spool"]),
+        releases=absolute(said["releases"] or releases_dir()),
         stamps=stamps.absolute(),
         cpu_cards=said["cpu_cards"],
         renderer=said["renderer"],

@@ -12,6 +12,7 @@ from typing import Final
 from heliostat.logs.settings import ENDPOINT_VARIABLE, LEVEL_VARIABLE
 from node_agent.lane_widths import WIDTHS_NAME, lanes_for
 from node_agent.node_file import DEFAULT_PATH
+from node_agent.releases.catalog import releases_dir
 from node_agent.render.child import ChildOptions
 
 NODE_VARIABLE: Final = "HELIOSTAT_NODE"
@@ -28,6 +29,8 @@ class NodeSettings:
     """Where cards keep what is not uploaded yet, a directory for each."""
     stamps: Path
     """File that remembers the models' verified hashes."""
+    releases: Path = field(default_factory=releases_dir)
+    """Versions of Heliostat that its cards can be brought to."""
     cpu_cards: int = 0
     """The first slots are CPUs that stand in for cards; the rest are `cuda:0` and so on."""
     renderer: str = "helios"
@@ -81,15 +84,20 @@ class NodeSettings:
         """What card `slot` is: `cpu` or `cuda:N`."""
         return "cpu" if slot < self.cpu_cards else f"cuda:{slot - self.cpu_cards}"
 
-    def child(self, slot: int) -> ChildOptions:
-        """How the render child of card `slot` runs."""
+    def kept(self, card_id: str) -> Path:
+        """Where a card keeps what it renders before it is brought to another release."""
+        return self.directory / "golden" / card_id
+
+    def child(self, slot: int, model: Path | None = None) -> ChildOptions:
+        """How the render child of card `slot` runs; `model` is another than the node's own."""
+        model = model or self.model
         return ChildOptions(
             renderer=self.renderer,
-            model=self.model,
+            model=model,
             stamps=self.stamps,
             device=self.device(slot),
             seconds_per_chunk=self.seconds_per_chunk,
-            lanes=self.lanes or self._measured_lanes(slot),
+            lanes=self.lanes or self._measured_lanes(slot, model),
             loras=self.loras,
             vram_bytes=self.vram_bytes,
             ram_bytes=self.ram_bytes,
@@ -97,8 +105,8 @@ class NodeSettings:
             profile=self.profile,
         )
 
-    def _measured_lanes(self, slot: int) -> int:
-        return lanes_for(self.stamps.with_name(WIDTHS_NAME), self.device(slot), self.model)
+    def _measured_lanes(self, slot: int, model: Path | None) -> int:
+        return lanes_for(self.stamps.with_name(WIDTHS_NAME), self.device(slot), model)
 
     def save(self) -> None:
         """Write them in one step. Raises OSError."""
@@ -113,7 +121,7 @@ class NodeSettings:
         content = json.loads(Path(os.environ[NODE_VARIABLE]).read_text(encoding="utf-8"))
         known = {each.name for each in fields(cls)}
         values = {name: value for name, value in content.items() if name in known}
-        for name in ("directory", "spool", "stamps", "model", "loras", "node_file"):
+        for name in ("directory", "spool", "stamps", "releases", "model", "loras", "node_file"):
             if values.get(name) is not None:
                 values[name] = Path(values[name])
         for name in ("inputs", "tags"):

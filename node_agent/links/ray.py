@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import ray
@@ -95,6 +96,10 @@ class AgentActor:
                 upload_mbit=node.upload_mbit,
             ),
             log_file=node.log_file(card_id),
+            kept=node.kept(card_id),
+            releases=node.releases,
+            models=node.stamps.parent,
+            child_with=partial(node.child, slot),
         )
         self._agent = Agent(settings, RayLink(gateway, namespace))
         gc.freeze()  # full collections (0.3 s each) need not go through what start-up loaded

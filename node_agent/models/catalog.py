@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from node_agent.models.info import ModelError
-from node_agent.models.manifest import MANIFEST_NAME, Manifest, load_manifest
+from node_agent.models.manifest import MANIFEST_NAME, MODEL, Manifest, load_manifest
 from node_agent.models.stamps import Stamps
 from node_agent.models.verify import glance
 
@@ -53,3 +53,12 @@ def _entry(directory: Path, known: Stamps) -> Entry:
     if problems:
         return Entry(directory, manifest, State.DAMAGED, "; ".join(map(str, problems)))
     return Entry(directory, manifest, State.VERIFIED if certain else State.UNVERIFIED)
+
+
+def find_model(digest: str, models_dir: Path, stamps: Path | None) -> Path | None:
+    """Where the model of this digest is below `models_dir`; None where it is not, or not whole."""
+    for entry in catalog(models_dir, stamps):
+        made, whole = entry.manifest, entry.state is not State.DAMAGED
+        if made is not None and made.kind == MODEL and made.digest == digest and whole:
+            return entry.directory
+    return None

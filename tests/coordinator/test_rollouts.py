@@ -12,6 +12,7 @@ from tests.coordinator.conftest import Ground
 from tests.coordinator.rolling import (
     NEW,
     OLD,
+    STACKS,
     RollingCard,
     accept,
     back,
@@ -106,6 +107,20 @@ class TestBack:
         ground.submit(3)
         pass_time(ground, cards, 2)
         assert all(card.clips for card in cards), "it works on"
+
+    def test_a_card_that_went_back_is_the_canary_of_the_release_after_it(
+        self, ground: Ground
+    ) -> None:
+        later = "0.3.0"
+        stacks = {**STACKS, later: "torch-2.15,exact"}
+        cards = fleet_of(ground, 2, releases=(NEW, later), passes={NEW: False}, stacks=stacks)
+        begin(ground)
+        pass_time(ground, cards, 15)
+        assert state(ground) == "back"
+        begin(ground, later)
+        pass_time(ground, cards, 15)
+        assert state(ground, 2) == "waiting"
+        assert runs(cards) == [later, OLD]
 
     def test_the_same_stack_with_another_picture_is_wrong_however_near_it_is(
         self, ground: Ground

@@ -38,13 +38,19 @@ class Farm:
     def __init__(self) -> None:
         self.standing: types_pb.Standing.ValueType = OPEN
         self.examine = 0
+        self.outfit = node_pb.Outfit()
+        self.wanted: list[node_pb.Lease] = []
         self.heard: list[node_pb.ExchangeRequest] = []
 
     async def exchange(self, request: bytes) -> bytes:
         self.heard.append(node_pb.ExchangeRequest.FromString(request))
         await asyncio.sleep(0.02)
         return node_pb.ExchangeResponse(
-            standing=self.standing, examine=self.examine, next_exchange_seconds=1
+            standing=self.standing,
+            examine=self.examine,
+            outfit=self.outfit,
+            wanted=self.wanted,
+            next_exchange_seconds=1,
         ).SerializeToString()
 
     @property
