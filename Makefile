@@ -14,7 +14,7 @@ install: ## Make .venv with Heliostat and its locked dependencies (LOCK=cuda: wi
 
 .PHONY: demo
 demo: install ## Render twelve prompts with a small Helios on two CPU cards, into demo/
-	@$(BIN)/python tools/demo.py
+	@$(BIN)/farm demo
 
 .PHONY: test
 test: ## Everything that needs no GPU: lint and all tests (ARGS="-k name" picks)
