@@ -3,7 +3,6 @@
 from email.message import Message
 
 import pytest
-
 from tools.licences import allowed, licence_of, report
 
 
