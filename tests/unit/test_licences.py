@@ -1,9 +1,16 @@
 """The licence gate reads what metadata says, and refuses what it does not know."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from email.message import Message
+from importlib.metadata import distributions
+from pathlib import Path
 
 import pytest
-from tools.licences import allowed, licence_of
+
+from tools.release.licences import allowed, check_releases, installed_report, refusals, table
+from tools.release.parts import RELEASED, Part, facts, licence_of, parts_of
 
 
 class Installed:

@@ -6,6 +6,7 @@ requirements/parts.toml, which holds what their metadata does not say.
 
 from __future__ import annotations
 
+import functools
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -117,18 +118,32 @@ def licence_of(distribution: Distribution) -> str:
     return " OR ".join(ALIASES.get(name, name) for name in classifiers) or written[:60]
 
 
-def installed_part(distribution: Distribution, known: Mapping[str, Any]) -> Part:
-    """A distribution as it is installed here."""
+@functools.cache
+def _here() -> dict[str, Distribution]:
+    """What is installed here."""
+    return {normal(each.name): each for each in distributions()}
+
+
+@functools.cache
+def _read(
+    distribution: Distribution,
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Library, ...]]:
+    """Licence texts, native libraries and Python libraries of others within a distribution."""
     files = [str(path) for path in distribution.files or ()]
-    name = normal(distribution.name)
-    licence = licence_of(distribution)
     bundled = {_stem(path) for path in files if _LIBRARY.search(path.rpartition("/")[2])}
+    texts = sorted(path for path in files if _is_text(path))
+    return tuple(texts), tuple(sorted(bundled)), _vendored(distribution, files)
+
+
+def _installed(distribution: Distribution, known: Mapping[str, Any]) -> Part:
+    name, licence = normal(distribution.name), licence_of(distribution)
+    texts, bundled, vendored = _read(distribution)
     return Part(
         name=name,
         version=distribution.version,
         licence=licence,
-        texts=tuple(sorted(path for path in files if _is_text(path))),
-        libraries=(*_libraries(name, licence, bundled, known), *_vendored(distribution, files)),
+        texts=texts,
+        libraries=(*_libraries(name, licence, bundled, known), *vendored),
     )
 
 
@@ -139,12 +154,12 @@ def parts_of(
     installed: Iterable[Distribution] | None = None,
 ) -> list[Part]:
     """The parts of one of `RELEASED`, by name. Raises LookupError for one of unknown licence."""
-    here = {normal(each.name): each for each in installed or distributions()}
+    here = {normal(each.name): each for each in installed} if installed else _here()
     found = []
     for name, (version, sha256) in locked(lock or REQUIREMENTS / f"{released}.lock").items():
         part = _recorded(name, version, known)
         if part is None and name in here and here[name].version == version:
-            part = installed_part(here[name], known)
+            part = _installed(here[name], known)
         if part is None:
             raise LookupError(
                 f"{released}: {name} {version} is neither installed here nor written down in"
