@@ -1,7 +1,7 @@
 """The wheel on a bare machine, in an environment of its own, with nothing of the checkout.
 
 `pip install heliostat` without extras is enough to submit, watch and fetch: it is installed beside
-the base dependencies alone, as the locks have them. With its extras it is a whole farm: `farm demo`.
+the base dependencies alone, as the locks have them. With extras it is a whole farm: `farm demo`.
 Dependencies are this environment's own copies, so nothing is downloaded.
 """
 
@@ -20,7 +20,8 @@ from pathlib import Path
 import pytest
 
 from farm.client.local import find_local
-from tests.fixtures.farm import RealFarm, clean_environment
+from farm.fleet_ray.settings import HeadSettings
+from tests.fixtures.farm import RealFarm, assert_nothing_left, clean_environment
 
 pytestmark = pytest.mark.e2e
 
@@ -64,8 +65,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `bin` of an environment with heliostat's wheel and what all extras bring.
 
-    A folder that a `.pth` names is searched, but its own `.pth` files, such as that of the checkout,
-    are not followed.
+    A folder that a `.pth` names is searched, but its own `.pth` files, such as that of the
+    checkout, are not followed.
     """
     home, packages = environment_at(tmp_path_factory.mktemp("whole"))
     (packages / "extras.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
@@ -191,3 +192,4 @@ def test_the_demo_runs_from_the_wheel_in_an_empty_folder(whole: Path, tmp_path: 
     assert json.loads((demo / "summary.json").read_text()) == summary
     assert len(list((demo / "clips").glob("*.mp4"))) == 1
     assert (demo / "contact-sheet.png").stat().st_size > 1000
+    assert_nothing_left(HeadSettings.load(demo / "farm"))
