@@ -177,6 +177,7 @@ def test_the_demo_says_which_extras_it_needs(bare: Path, tmp_path: Path) -> None
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.timeout(900)
 def test_the_demo_runs_from_the_wheel_in_an_empty_folder(whole: Path, tmp_path: Path) -> None:
     inherited = {k: v for k, v in clean_environment().items() if k != "PYTHONPATH"}
     elsewhere = {"HELIOSTAT_ENDPOINT": "nowhere.example:1"}  # another farm's settings do no harm
