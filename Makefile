@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 .PHONY: help
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: install
 install: ## Make .venv with Heliostat and its locked dependencies (LOCK=cuda: with CUDA)
@@ -14,7 +14,7 @@ install: ## Make .venv with Heliostat and its locked dependencies (LOCK=cuda: wi
 
 .PHONY: demo
 demo: install ## Render twelve prompts with a small Helios on two CPU cards, into demo/
-	@$(BIN)/python tools/demo.py
+	@$(BIN)/farm demo
 
 .PHONY: test
 test: ## Everything that needs no GPU: lint and all tests (ARGS="-k name" picks)
@@ -29,7 +29,7 @@ lint: install ## Style, types, floors and licences
 	@$(BIN)/ruff format --check --quiet . || { echo "ruff format: run $(BIN)/ruff format ."; exit 1; }
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/python tools/licences.py
+	@$(BIN)/python -m tools.release.licences
 
 .PHONY: proto
 proto: install ## Generate Python from proto/heliostat/v1/*.proto
@@ -46,6 +46,19 @@ chart: install ## Make anew what helm/heliostat has from elsewhere: rules, dashb
 .PHONY: lock
 lock: install ## Lock the dependencies anew, for CPU and for CUDA (LOCK_ARGS=--upgrade: the newest)
 	@LOCK_ARGS='$(LOCK_ARGS)' tools/lock.sh
+
+.PHONY: dist
+dist: install ## Wheel and sdist, made in an isolated environment and checked, with SHA256SUMS, in dist/
+	@$(BIN)/python -m tools.release.dist
+
+.PHONY: dist-check
+dist-check: install ## Make wheel and sdist twice, elsewhere and at other times: equal to the byte?
+	@$(BIN)/python -m tools.release.dist --twice
+
+.PHONY: sbom
+sbom: install ## Bills of materials and licence reports of wheel and images, in dist/
+	@$(BIN)/python -m tools.release.sbom
+	@$(BIN)/python -m tools.release.licences --write dist >/dev/null
 
 .PHONY: bench
 bench: install ## Clips a second through the whole way, beside Ray Data; figures go to bench/results

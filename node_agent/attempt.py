@@ -335,8 +335,10 @@ class Attempt:
             profile=report.profile or None,
         )
         files = [(SEGMENT, report.segment)]
-        if report.init is not None and report.chunk == 0:
-            files.append((INIT, report.init))
+        if report.init is not None:
+            self._files.check_encoder(Path(report.init.path))
+            if report.chunk == 0:
+                files.append((INIT, report.init))
         if report.negative is not None:
             files.append((NEGATIVE, report.negative))
         if report.embeddings is not None and report.chunk == 0:

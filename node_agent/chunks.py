@@ -44,6 +44,18 @@ class ChunkFiles:
         elif kind == EMBEDDINGS:
             self.embeddings = path
 
+    def check_encoder(self, init: Path) -> None:
+        """Chunks that go on from others must have been encoded like them: one header fits all.
+
+        Raises `AttemptFailed` where the first chunk's init segment is not this one.
+        """
+        if self.init is not None and self.init.read_bytes() != init.read_bytes():
+            raise AttemptFailed(
+                types_pb.FAILURE_CLASS_NODE,
+                "its first chunks are of another encoder than this node's, and do not make one film"
+                " with what is encoded here: nodes of one farm need the same FFmpeg",
+            )
+
 
 async def fetch(
     recorded: Sequence[node_pb.RecordedChunk],

@@ -1,18 +1,23 @@
 """A chunk's frames become a segment; segments become the take, without a second encode.
 
-Each chunk is encoded alone, by a fresh single-threaded x264 with fixed settings, so its bytes
-depend on its frames and its place in the clip only: a chunk rendered again after a resume gives
-the same file. A segment is a fragment of MP4 (`moof` and `mdat`) whose decode time goes on from
-chunk to chunk; the *init segment* (`ftyp` and `moov`) is kept apart and is the same for every
-chunk of a clip. `init + segments` plays as it is (HLS, MSE); `assemble` remuxes the very same
-packets into one progressive MP4.
+Each chunk is encoded alone, by a fresh single-threaded H.264 encoder with fixed settings, so its
+bytes depend on its frames and its place in the clip only: a chunk rendered again after a resume
+gives the same file. The encoder is x264 where the FFmpeg in use has it, as in PyAV's wheel; else
+OpenH264, as in our images (docs/decisions/0027-what-images-ship.md).
+
+A segment is a fragment of MP4 (`moof` and `mdat`) whose decode time goes on from chunk to chunk;
+the *init segment* (`ftyp` and `moov`) is kept apart and is the same for every chunk of a clip.
+`init + segments` plays as it is (HLS, MSE); `assemble` remuxes the very same packets into one
+progressive MP4.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -32,6 +37,9 @@ _TICKS_PER_FRAME = 512
 _SCALING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 """BITEXACT: the same bytes on every CPU model, whichever vector instructions it has."""
 
+_ENCODERS = ("libx264", "libopenh264")
+"""Of H.264, the better one first."""
+
 _SEGMENT_FLAGS = "cmaf+frag_custom+empty_moov+default_base_moof+frag_discont+skip_trailer"
 """`cmaf` and `frag_discont` write the true decode time (`tfdt`) into a lone fragment."""
 
@@ -46,11 +54,13 @@ class TakeError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodeSettings:
-    """x264's knobs; the same for every chunk of a clip, or its bytes differ after a resume."""
+    """The knobs; the same for every chunk of a clip, or its bytes differ after a resume."""
 
     preset: str = "medium"
+    """x264's alone."""
     crf: int = 18
-    """Constant quality, 0..51, lower is better; 18 is hard to tell from the source by eye."""
+    """Constant quality, 0..51, lower is better; 18 is hard to tell from the source by eye. OpenH264
+    has no such mode: there it is the quantiser of every frame (1..51)."""
 
 
 DEFAULT_SETTINGS = EncodeSettings()
@@ -75,11 +85,26 @@ class Take:
     sha256: str
 
 
+@functools.cache
+def h264_encoder() -> str:
+    """The name of the encoder that segments are made with. Raises EncodeError without one."""
+    for name in _ENCODERS:
+        with suppress(av.codec.codec.UnknownCodecError):
+            return str(av.Codec(name, "w").name)
+    raise EncodeError(
+        f"this machine's FFmpeg has none of {', '.join(_ENCODERS)}: install PyAV's wheel, or build"
+        " PyAV against an FFmpeg that has one"
+    )
+
+
 def encoder_id(settings: EncodeSettings = DEFAULT_SETTINGS) -> str:
     """What of the encoder decides the bytes, for the stack id: library versions and settings."""
+    encoder = h264_encoder()
     codec = ".".join(map(str, av.library_versions["libavcodec"]))
     muxer = ".".join(map(str, av.library_versions["libavformat"]))
-    return f"libx264,libavcodec-{codec},libavformat-{muxer},{settings.preset},crf{settings.crf}"
+    x264 = encoder == "libx264"
+    how = f"{settings.preset},crf{settings.crf}" if x264 else f"qp{settings.crf}"
+    return f"{encoder},libavcodec-{codec},libavformat-{muxer},{how}"
 
 
 def track_timescale(rate: Fraction) -> int:
@@ -227,19 +252,27 @@ def _segment_options(start_frame: int, rate: Fraction) -> dict[str, str]:
     }
 
 
-def _add_stream(film: Any, frames: Frames, rate: Fraction, settings: EncodeSettings) -> Any:
-    options = {
+def _encoder_options(encoder: str, settings: EncodeSettings) -> dict[str, str]:
+    if encoder == "libopenh264":
+        # Between equal bounds its rate control has no choice: bytes depend on the frames alone.
+        bound = str(max(1, settings.crf))
+        return {"profile": "high", "rc_mode": "quality", "qmin": bound, "qmax": bound}
+    return {
         "preset": settings.preset,
         "crf": str(settings.crf),
         "sc_threshold": "0",
         # stitchable: no header depends on the pictures, so one init segment fits all chunks
         "x264-params": "stitchable=1",
     }
-    stream = film.add_stream("libx264", rate=rate, options=options)
+
+
+def _add_stream(film: Any, frames: Frames, rate: Fraction, settings: EncodeSettings) -> Any:
+    encoder = h264_encoder()
+    stream = film.add_stream(encoder, rate=rate, options=_encoder_options(encoder, settings))
     context = stream.codec_context
     _, context.height, context.width, _ = frames.shape
     context.pix_fmt = "yuv420p"
-    context.thread_count = 1  # x264's bytes change with its threads
+    context.thread_count = 1  # an encoder's bytes change with its threads
     context.gop_size = CHUNK_FRAMES
     context.max_b_frames = 0
     context.flags |= Flags.closed_gop

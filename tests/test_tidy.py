@@ -260,9 +260,11 @@ def test_locks_name_no_index_and_the_cpu_lock_no_cuda():
         text = lock.read_text()
         assert not re.search(r"^--|https?:|file:", text, re.MULTILINE), where(lock)
         names = re.findall(r"^([a-z][a-z0-9._-]*)==", text, re.MULTILINE)
-        assert text.count("--hash=sha256:") >= len(names) > 100, where(lock)
+        assert text.count("--hash=sha256:") >= len(names) > 5, where(lock)
         cuda = [name for name in names if name.startswith("nvidia-") and name != "nvidia-ml-py"]
-        assert bool(cuda) == (lock.stem == "cuda")  # nvidia-ml-py is Python that speaks to a driver
+        assert bool(cuda) == (
+            lock.stem in ("cuda", "node")
+        )  # nvidia-ml-py is Python that speaks to a driver
 
 
 def anchors(markdown: str) -> set[str]:

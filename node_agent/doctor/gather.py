@@ -154,7 +154,7 @@ def encoder() -> EncoderFacts:
     try:
         import numpy as np
 
-        from node_agent.encode import encode_segment
+        from node_agent.encode import encode_segment, h264_encoder
         from node_agent.render.renderer import CHUNK_FRAMES
 
         frames = np.zeros((CHUNK_FRAMES, 64, 64, 3), dtype=np.uint8)
@@ -164,7 +164,8 @@ def encoder() -> EncoderFacts:
     except (ImportError, OSError, ValueError) as error:  # av's own errors are of these kinds
         return EncoderFacts(problem=f"{type(error).__name__}: {error}")
     seconds = time.perf_counter() - began
-    return EncoderFacts(seconds=seconds, size=len(segment.init) + len(segment.media))
+    size = len(segment.init) + len(segment.media)
+    return EncoderFacts(encoder=h264_encoder(), seconds=seconds, size=size)
 
 
 def model(directory: Path, stamps: Path | None) -> ModelFacts:

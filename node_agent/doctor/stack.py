@@ -38,6 +38,7 @@ class ModelFacts:
 class EncoderFacts:
     """A chunk's encode."""
 
+    encoder: str = ""
     seconds: float = 0.0
     size: int = 0
     """Bytes."""
@@ -98,7 +99,7 @@ def check_model(facts: ModelFacts | None) -> Finding:
 
 
 def check_encoder(facts: EncoderFacts | None) -> Finding:
-    """libx264 opens, and encodes a chunk."""
+    """The encoder opens, and encodes a chunk."""
     if facts is None:
         return unknown("encoder", "the encoder was not tried")
     if facts.problem:
@@ -107,7 +108,8 @@ def check_encoder(facts: EncoderFacts | None) -> Finding:
             f"a chunk cannot be encoded: {facts.problem}",
             "install the node's packages again: make install",
         )
-    return good("encoder", f"libx264: a small chunk in {facts.seconds:.2f} s, {facts.size} bytes")
+    took = f"a small chunk in {facts.seconds:.2f} s, {facts.size} bytes"
+    return good("encoder", f"{facts.encoder}: {took}")
 
 
 def check_network(facts: NetworkFacts | None) -> Finding:

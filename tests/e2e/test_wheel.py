@@ -1,7 +1,8 @@
-"""`pip install heliostat` without extras: enough to submit, watch and fetch.
+"""The wheel on a bare machine, in an environment of its own, with nothing of the checkout.
 
-The wheel is built and installed beside the base dependencies alone, as the locks have them: links
-to this environment's own copies, so nothing is downloaded.
+`pip install heliostat` without extras is enough to submit, watch and fetch: it is installed beside
+the base dependencies alone, as the locks have them. With extras it is a whole farm: `farm demo`.
+Dependencies are this environment's own copies, so nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 import venv
-import zipfile
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 import pytest
 
 from farm.client.local import find_local
-from tests.fixtures.farm import RealFarm, clean_environment
+from farm.fleet_ray.settings import HeadSettings
+from tests.fixtures.farm import RealFarm, assert_nothing_left, clean_environment
 
 pytestmark = pytest.mark.e2e
 
@@ -51,18 +53,31 @@ def base_distributions() -> list[Distribution]:
 
 
 @pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` of an environment with heliostat's wheel and its base dependencies."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = folder.glob("*.whl")
-    with zipfile.ZipFile(wheel) as content:
-        names = set(content.namelist())
-    assert {"farm/py.typed", "heliostat/py.typed", "farm/gateway/openapi.json"} <= names
-    home = folder / "environment"
-    venv.create(home, symlinks=True)
-    (packages,) = home.glob("lib/python*/site-packages")
+    (made,) = folder.glob("*.whl")
+    return made
+
+
+@pytest.fixture(scope="module")
+def whole(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` of an environment with heliostat's wheel and what all extras bring.
+
+    A folder that a `.pth` names is searched, but its own `.pth` files, such as that of the
+    checkout, are not followed.
+    """
+    home, packages = environment_at(tmp_path_factory.mktemp("whole"))
+    (packages / "extras.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    installed(wheel, home)
+    return home / "bin"
+
+
+@pytest.fixture(scope="module")
+def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` of an environment with heliostat's wheel and its base dependencies."""
+    home, packages = environment_at(tmp_path_factory.mktemp("bare"))
     for each in base_distributions():
         for top in {path.parts[0] for path in each.files or () if path.parts[0] != ".."}:
             source, link = Path(str(each.locate_file(top))), packages / top
@@ -70,10 +85,21 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 _link_shared(each, link, packages)
             elif not link.exists():
                 _link(each, source, link, packages)
-    install = ["install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    installed(wheel, home)
+    return home / "bin"
+
+
+def environment_at(home: Path) -> tuple[Path, Path]:
+    """An empty environment, and its folder for packages."""
+    venv.create(home, symlinks=True)
+    (packages,) = home.glob("lib/python*/site-packages")
+    return home, packages
+
+
+def installed(wheel: Path, home: Path) -> None:
+    install = ["install", "--quiet", "--no-deps", "--no-index", "--ignore-installed", str(wheel)]
     python = str(home / "bin" / "python")
     subprocess.run([sys.executable, "-m", "pip", "--python", python, *install], check=True)
-    return home / "bin"
 
 
 def _link(each: Distribution, source: Path, link: Path, packages: Path) -> None:
@@ -139,3 +165,32 @@ def test_the_snippets_of_the_documents_run(
     assert "NOT_FOUND" in said[1]
     assert "1 take, 2 cards" in said[2]
     assert len(list(tmp_path.glob("*/*.mp4"))) == 3
+
+
+def test_the_demo_says_which_extras_it_needs(bare: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [bare / "farm", "demo"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "ray, sqlalchemy, swift" in done.stderr
+    assert "pip install 'heliostat[head,node]'" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.timeout(900)
+def test_the_demo_runs_from_the_wheel_in_an_empty_folder(whole: Path, tmp_path: Path) -> None:
+    inherited = {k: v for k, v in clean_environment().items() if k != "PYTHONPATH"}
+    elsewhere = {"HELIOSTAT_ENDPOINT": "nowhere.example:1"}  # another farm's settings do no harm
+    script = "import farm, node_agent, heliostat.v1 as v; print(farm.__file__, v.__path__[0])"
+    assert str(ROOT) not in ran([whole / "python", "-P", "-c", script], inherited, tmp_path)
+    said = ran(
+        [whole / "farm", "demo", "--clips", "1", "--json"], {**inherited, **elsewhere}, tmp_path
+    )
+    summary = json.loads(said)
+    assert (summary["clips"], summary["frames"]) == (1, 66)
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+    demo = tmp_path / "demo"
+    assert json.loads((demo / "summary.json").read_text()) == summary
+    assert len(list((demo / "clips").glob("*.mp4"))) == 1
+    assert (demo / "contact-sheet.png").stat().st_size > 1000
+    assert_nothing_left(HeadSettings.load(demo / "farm"))

@@ -10,7 +10,18 @@ import av
 import numpy as np
 import pytest
 
-from node_agent.encode import EncodeError, encode_segment, track_timescale
+from heliostat.v1 import types_pb2 as types_pb
+from node_agent import encode
+from node_agent.chunks import INIT, ChunkFiles
+from node_agent.delivery import AttemptFailed
+from node_agent.encode import (
+    EncodeError,
+    EncodeSettings,
+    encode_segment,
+    encoder_id,
+    h264_encoder,
+    track_timescale,
+)
 from node_agent.files import atomic_path, write_atomic
 from node_agent.render.renderer import RenderSpec
 from node_agent.render.testcard import TestCardRenderer
@@ -35,6 +46,42 @@ def decode_time(media: bytes) -> int:
     at = media.index(b"tfdt")
     assert media[at + 4] == 1, "a 64-bit decode time"
     return int.from_bytes(media[at + 8 : at + 16], "big")
+
+
+@pytest.fixture
+def offered(monkeypatch: pytest.MonkeyPatch):
+    """Sets the encoders that are looked for, as if FFmpeg had no other."""
+
+    def set_to(*names: str) -> None:
+        monkeypatch.setattr(encode, "_ENCODERS", names)
+        h264_encoder.cache_clear()
+
+    yield set_to
+    h264_encoder.cache_clear()
+
+
+def test_the_encoder_is_the_first_that_ffmpeg_has(offered):
+    offered("no-such-encoder", "mpeg4")
+    assert h264_encoder() == "mpeg4"
+    assert encoder_id(EncodeSettings(crf=20)).startswith("mpeg4,libavcodec-")
+
+
+def test_an_ffmpeg_without_an_encoder_is_told_what_to_do(offered):
+    offered("no-such-encoder")
+    with pytest.raises(EncodeError, match=r"no-such-encoder.*install PyAV's wheel"):
+        encoder_id()
+
+
+def test_a_clip_is_not_put_together_from_two_encoders(tmp_path: Path):
+    files = ChunkFiles()
+    for name in ("theirs", "ours"):
+        (tmp_path / name).write_bytes(name.encode())
+    files.check_encoder(tmp_path / "ours")  # the first chunk of all
+    files.keep(0, INIT, tmp_path / "theirs")
+    files.check_encoder(tmp_path / "theirs")
+    with pytest.raises(AttemptFailed, match="another encoder") as caught:
+        files.check_encoder(tmp_path / "ours")
+    assert caught.value.failure == types_pb.FAILURE_CLASS_NODE
 
 
 @pytest.mark.parametrize("fps", [16, 24, 25, 30, Fraction(24000, 1001)])

@@ -95,6 +95,7 @@ def test_the_encoder_encodes_a_chunk_for_real() -> None:
     found = check_encoder(gather.encoder())
     assert state(found) == "good"
     assert state(check_encoder(EncoderFacts(problem="no libx264"))) == "bad"
+    assert check_encoder(EncoderFacts(encoder="libopenh264")).what.startswith("libopenh264: ")
     assert state(check_encoder(None)) == "unknown"
 
 

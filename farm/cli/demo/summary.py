@@ -1,5 +1,7 @@
 """What the demo measured, from the sidecars of the clips that it fetched."""
 
+from __future__ import annotations
+
 import json
 import statistics
 from collections import defaultdict
@@ -10,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from farm.domain.clip import Work
-from farm.plan.economics import H100, h100_equivalents, like_for_like, shape_of
-from node_agent.models import describe
+from farm.fleet_ray.model_shape import model_shape
+from farm.plan.economics import H100, h100_equivalents, like_for_like
 
 
 def sidecars(folder: Path) -> list[dict[str, Any]]:
@@ -48,15 +50,8 @@ def summarise(clips: Path, model: Path, render_seconds: float) -> dict[str, Any]
 
 def against_h100(fps: float, facts: dict[str, Any], model: Path) -> dict[str, Any]:
     """H100 equivalents of a frame rate, like for like: the published rate scaled to this work."""
-    info = describe(model)
-    shape = shape_of(
-        info.variant,
-        layers=info.layers,
-        heads=info.heads,
-        head_dim=info.head_dim,
-        ffn_dim=info.ffn_dim,
-        stages=len(info.default_steps),
-    )
+    shape = model_shape(model)
+    assert shape is not None
     work = Work(facts["height"], facts["width"], tuple(facts["steps"]))
     same = like_for_like(H100, shape, work)
     equivalents = h100_equivalents(fps, work, shape)
@@ -101,7 +96,7 @@ def per_card(known: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def show(summary: dict[str, Any]) -> None:
+def show(summary: dict[str, Any], place: Path) -> None:
     """The summary as a table."""
     h100, chunk = summary["h100"], summary["chunk_seconds"]
     table = Table(title="What the demo measured on this machine", show_header=False)
@@ -128,4 +123,5 @@ def show(summary: dict[str, Any]) -> None:
     table.add_row("start to end", f"{summary['seconds_in_all']:.0f} s")
     console = Console()
     console.print(table)
-    console.print("Clips: demo/clips/   contact sheet: demo/contact-sheet.png   demo/summary.json")
+    found = ("clips/", "contact-sheet.png", "summary.json")
+    console.print("   ".join(f"{place}/{name}" for name in found), soft_wrap=True)

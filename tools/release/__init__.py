@@ -1,0 +1,1 @@
+"""What makes and checks a release: licences, bills of materials, wheel and sdist."""
