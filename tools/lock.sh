@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Writes requirements/*.lock from the ranges in pyproject.toml: cpu and cuda have everything, client,
-# coordinator and node what a release ships, build what builds it. Run by `make lock`. TORCH_FIND_LINKS names a folder or page that has PyTorch's CPU wheel (it is not on
-# PyPI); without it, PyTorch's own index is asked. LOCK_ARGS=--upgrade takes the newest versions.
+# coordinator and node what a release ships, build what builds it. Run by `make lock`.
+# TORCH_FIND_LINKS names a folder or page that has PyTorch's CPU wheel (it is not on PyPI); without
+# it, PyTorch's own index is asked. LOCK_ARGS=--upgrade takes the newest versions.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 uv=${UV:-.venv/bin/uv}

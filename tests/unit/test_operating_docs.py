@@ -1,4 +1,4 @@
-"""The operating guide says what is so: its figures, its ports."""
+"""The operating guide says what is so: its figures, its ports, its commands."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
+from farm.cli.app import app
 from farm.fleet_ray.settings import PORTS, HeadSettings
 from farm.plan.money.figure import Statement
 from farm.plan.money.scenario import Prices, Scenario
@@ -102,3 +104,15 @@ def test_every_port_of_a_farm_is_listed() -> None:
         listed |= set(range(int(first), last + 1)) if word == " to " else {int(first), last}
     base = HeadSettings(data_dir=Path("/anywhere"))
     assert listed == {base.port_of(name) for name in PORTS}
+
+
+def test_every_command_of_the_guide_is_there() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in sorted(GUIDE.glob("*.md")))
+    quoted = re.findall(r"(?:`|^|&& )farm ([a-z]+)(?: ([a-z]+))?", text, re.MULTILINE)
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    assert len(quoted) > 10
+    for name, verb in quoted:
+        assert name in commands, f"farm {name}"
+        below = getattr(commands[name], "commands", None)
+        if below is not None and verb:
+            assert verb in below, f"farm {name} {verb}"
