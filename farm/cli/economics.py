@@ -98,12 +98,7 @@ def economics(
         raise typer.BadParameter("these are of a fleet without a farm: add --offline or --cards")
     else:
         told = _of_farm(found, asked)
-    if as_json:
-        output.print_json(economics_view.values(told))
-    elif as_csv:
-        output.say(economics_view.csv_text(told))
-    else:
-        economics_view.show(told)
+    economics_view.put(told, as_json=as_json, as_csv=as_csv)
     return output.OK
 
 

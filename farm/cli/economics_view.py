@@ -13,6 +13,16 @@ from farm.plan.money.words import amount
 LETTERS: Final = "m measured, p published, c calibrated, e estimated, a assumed"
 
 
+def put(told: Statement, *, as_json: bool, as_csv: bool) -> None:
+    """Print it as it was asked for."""
+    if as_json:
+        output.print_json(values(told))
+    elif as_csv:
+        output.say(csv_text(told))
+    else:
+        show(told)
+
+
 def show(told: Statement) -> None:
     """Every table with its formulas, then what the letters mean."""
     for table in told.tables:

@@ -67,12 +67,7 @@ def sizing(
     of_cards = {name: value for name, value in given.items() if name not in PARTS}
     scenario = Scenario(electricity_price=tariff, card_prices=of_cards)
     told = sized(asked, Prices(found.tariff, scenario))
-    if as_json:
-        output.print_json(economics_view.values(told))
-    elif as_csv:
-        output.say(economics_view.csv_text(told))
-    else:
-        economics_view.show(told)
+    economics_view.put(told, as_json=as_json, as_csv=as_csv)
     return output.OK
 
 
