@@ -111,9 +111,10 @@ class Learner:
             for name, weight in self._weights.items():
                 weight.copy_(tensors[f"weight.{name}"])
                 self._averages[name].copy_(tensors[f"average.{name}"])
-                state = self._optimiser.state[weight]
+                prefix = f"optimiser.{name}."
                 for key in ("step", "exp_avg", "exp_avg_sq"):
-                    state[key] = tensors[f"optimiser.{name}.{key}"].clone()
+                    if prefix + key in tensors:  # a weight may have had no gradient yet
+                        self._optimiser.state[weight][key] = tensors[prefix + key]
         self.step = json.loads(told["step"])
         self.losses = [(step, loss) for step, loss in json.loads(told["losses"])]
         return True
@@ -138,4 +139,5 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """What `write_tensors` wrote."""
     with safe_open(path, framework="pt") as file:
         opened: Any = file
-        return {name: opened.get_tensor(name) for name in opened.keys()}, dict(opened.metadata())
+        names: list[str] = opened.keys()
+        return {name: opened.get_tensor(name) for name in names}, dict(opened.metadata())

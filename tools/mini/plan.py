@@ -35,12 +35,12 @@ class Plan:
     rate: float = 1e-3
     warm_up: int = 200
 
-    scenes_of_shard: int = 40
+    pairs_of_shard: int = 10
     """Pairs of scenes that are encoded together."""
-    first_shards: int = 6
-    shard_every: int = 60
+    first_shards: int = 8
+    shard_every: int = 25
     """Steps of the transformer from one further shard to the next."""
-    shards_max: int = 60
+    shards_max: int = 240
 
 
 PLANS = {
@@ -59,7 +59,7 @@ PLANS = {
         ffn_dim=128,
         batch=8,
         warm_up=10,
-        scenes_of_shard=4,
+        pairs_of_shard=2,
         first_shards=1,
         shards_max=1,
     ),

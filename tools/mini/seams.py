@@ -1,4 +1,4 @@
-"""How a clip holds together: the jump where chunks meet, and the drift from its first to its last."""
+"""How a clip holds together: the jump where chunks meet, the drift from first to last."""
 
 from __future__ import annotations
 

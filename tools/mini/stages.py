@@ -1,44 +1,164 @@
-"""The stages of a training, each of which goes on where its file says that it was."""
+"""The stages of a training, each of which goes on where its file says that it was.
+
+`pictures` and `films` teach the VAE, `flow` the text encoder and the transformer, for ever.
+"""
 
 from __future__ import annotations
 
+import json
+import signal
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from diffusers import AutoencoderKLWan
+from transformers import T5TokenizerFast, UMT5EncoderModel
 
+from tools.mini.flow import teach
 from tools.mini.learner import Learner
 from tools.mini.plan import Plan
+from tools.mini.pupil import Pupil, build_pupil
+from tools.mini.shards import Shards
+from tools.mini.text import build_text_encoder, build_tokenizer
 from tools.mini.vae import build_vae, normalise, train_vae
 
+STAGES = ("pictures", "films", "flow")
+PLAN_FILE = "plan.json"
 SAVE_SECONDS = 60.0
 LOG_STEPS = 20
 
 
 class OutOfTime(Exception):
-    """The minutes are over; what was done is kept."""
+    """The minutes are over, or somebody said stop; what was done is kept."""
+
+
+class UnfinishedTraining(Exception):
+    """There is nothing to export yet; the message says what is missing."""
 
 
 class Clock:
-    """How long a training may go on."""
+    """How long a training may go on; it also ends with SIGINT and SIGTERM."""
 
     def __init__(self, minutes: float) -> None:
         self._end = time.monotonic() + 60 * minutes
+        self._stopped = False
+
+    def heed_signals(self) -> None:
+        """End after the step that is being taken when a signal comes."""
+        for which in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(which, self._stop)
 
     def check(self) -> None:
         """Raise `OutOfTime` when the time is over."""
-        if time.monotonic() >= self._end:
+        if self._stopped or time.monotonic() >= self._end:
             raise OutOfTime
 
+    def _stop(self, *_: object) -> None:
+        self._stopped = True
 
-def run(
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training has made so far, with the moving averages in place of the weights."""
+
+    vae: AutoencoderKLWan
+    tokenizer: T5TokenizerFast
+    encoder: UMT5EncoderModel
+    pupil: Pupil
+    steps: int
+    """Of the flow stage."""
+
+
+def train(plan: Plan, directory: Path, clock: Clock, flow_steps: int | None = None) -> None:
+    """Go on with the training in `directory`, until `clock` ends it or `flow_steps` are done.
+
+    Raises `OutOfTime`, and ValueError where another plan was begun in `directory`.
+    """
+    _check_plan(plan, directory)
+    vae = _vae(plan, directory, clock)
+    tokenizer, encoder, pupil, learner = _flow(plan)
+    shards = Shards(vae, plan, directory / "shards")
+
+    def step() -> float:
+        return teach(pupil, encoder, tokenizer, shards, learner, plan)
+
+    try:
+        _run(learner, directory / "flow.safetensors", step, flow_steps, clock)
+    finally:
+        shards.close()
+
+
+def trained(directory: Path) -> Trained:
+    """What is in `directory`. Raises `UnfinishedTraining` before the flow stage has begun."""
+    if not (directory / "flow.safetensors").exists():
+        raise UnfinishedTraining(f"{directory}: the flow stage has not begun; train it first")
+    plan = stored_plan(directory)
+    vae = _vae(plan, directory, Clock(0))
+    tokenizer, encoder, pupil, learner = _flow(plan)
+    learner.load(directory / "flow.safetensors")
+    learner.use_average()
+    return Trained(vae, tokenizer, encoder.eval(), pupil.eval(), learner.step)
+
+
+def stored_plan(directory: Path) -> Plan:
+    """The plan of the training in `directory`."""
+    told = json.loads((directory / PLAN_FILE).read_text(encoding="utf-8"))
+    return Plan(**told | {"rope": tuple(told["rope"])})
+
+
+def _check_plan(plan: Plan, directory: Path) -> None:
+    path = directory / PLAN_FILE
+    wanted = json.loads(json.dumps(asdict(plan)))
+    if path.exists():
+        begun = json.loads(path.read_text(encoding="utf-8"))
+        other = sorted(name for name in wanted if wanted[name] != begun.get(name))
+        if other:
+            raise ValueError(f"{directory}: another plan was begun here ({', '.join(other)})")
+    directory.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+
+
+def _vae(plan: Plan, directory: Path, clock: Clock) -> AutoencoderKLWan:
+    """Normalised and frozen; trained first if it is not yet."""
+    torch.manual_seed(plan.seed)
+    vae = build_vae(plan.vae_width)
+    for name, steps, rate in (
+        ("pictures", plan.picture_steps, plan.picture_rate),
+        ("films", plan.film_steps, plan.film_rate),
+    ):
+        learner = Learner({"vae": vae}, rate=rate, warm_up=40, steps=steps, average=0.98)
+        step = _vae_step(vae, learner, plan, films=name == "films")
+        _run(learner, directory / f"{name}.safetensors", step, steps, clock)
+        learner.use_average()
+    vae.eval().requires_grad_(requires_grad=False)
+    normalise(vae, plan)
+    return vae
+
+
+def _vae_step(
+    vae: AutoencoderKLWan, learner: Learner, plan: Plan, *, films: bool
+) -> Callable[[], float]:
+    return lambda: train_vae(vae, learner, plan, films=films)
+
+
+def _flow(plan: Plan) -> tuple[T5TokenizerFast, UMT5EncoderModel, Pupil, Learner]:
+    torch.manual_seed(plan.seed)
+    tokenizer: Any = build_tokenizer()
+    encoder = build_text_encoder(len(tokenizer), plan.text_dim, plan.text_layers)
+    pupil = build_pupil(plan)
+    parts = {"encoder": encoder, "transformer": pupil}
+    return tokenizer, encoder, pupil, Learner(parts, rate=plan.rate, warm_up=plan.warm_up)
+
+
+def _run(
     learner: Learner, path: Path, step: Callable[[], float], steps: int | None, clock: Clock
 ) -> None:
     """Take steps up to `steps`, keeping them in `path` every minute. Raises `OutOfTime`."""
     learner.load(path)
-    losses: list[float] = []
-    saved = time.monotonic()
+    begun, losses, saved = learner.step, list[float](), time.monotonic()
     try:
         while steps is None or learner.step < steps:
             clock.check()
@@ -52,27 +172,5 @@ def run(
                     learner.save(path)
                     saved = time.monotonic()
     finally:
-        if learner.step:
+        if learner.step > begun:
             learner.save(path)
-
-
-def trained_vae(plan: Plan, directory: Path, clock: Clock) -> object:
-    """The VAE of a training, normalised and frozen; trained first if it is not yet."""
-    torch.manual_seed(plan.seed)
-    vae = build_vae(plan.vae_width)
-    vae.quant_conv.requires_grad_(requires_grad=True)
-    stages = (("pictures", plan.picture_steps, plan.picture_rate), ("films", plan.film_steps, plan.film_rate))
-    for name, steps, rate in stages:
-        learner = Learner({"vae": vae}, rate=rate, warm_up=40, steps=steps, average=0.98)
-        films = name == "films"
-        run(
-            learner,
-            directory / f"{name}.safetensors",
-            lambda: train_vae(vae, learner, plan, films=films),  # noqa: B023
-            steps,
-            clock,
-        )
-        learner.use_average()
-    vae.eval().requires_grad_(requires_grad=False)
-    normalise(vae, plan)
-    return vae

@@ -19,9 +19,9 @@ def build_tokenizer() -> T5TokenizerFast:
     """A Unigram tokenizer whose pieces are the words of the captions, and single letters."""
     return T5TokenizerFast(
         tokenizer_object=tiny_tokenizer.train(corpus()),
-        pad_token="<pad>",  # noqa: S106 - these tokens are no secrets
-        eos_token="</s>",  # noqa: S106
-        unk_token="<unk>",  # noqa: S106
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
         extra_ids=0,
         model_max_length=MAX_PROMPT_TOKENS,
     )
