@@ -8,13 +8,13 @@ from pathlib import Path
 
 import torch
 
-from tools.mini.curves import curves
-from tools.mini.evaluate import evaluate
-from tools.mini.export import export
-from tools.mini.plan import PLANS
-from tools.mini.renders import How
-from tools.mini.sheet import sheet
-from tools.mini.stages import Clock, OutOfTime, train
+from .curves import curves
+from .evaluate import evaluate
+from .export import export
+from .plan import PLANS
+from .renders import How
+from .sheet import sheet
+from .stages import Clock, OutOfTime, train
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import itertools
 
 import numpy as np
 
-from tools.mini.world import COLOURS, MOTIONS, SHAPES, Scene, scene
+from .world import COLOURS, MOTIONS, SHAPES, Scene, scene
 
 Content = tuple[str, str, str, str]
 """Shape, colour, ground, motion."""

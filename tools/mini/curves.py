@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from tools.mini.learner import read_tensors
-from tools.mini.stages import STAGES
+from .learner import read_tensors
+from .stages import STAGES
 
 WIDTH, HEIGHT, LEFT, TOP, BELOW = 300, 160, 44, 24, 22
 
 
 def curves(directory: Path) -> str:
     """A panel for each stage that has begun, its loss on a logarithmic scale."""
-    panels = []
+    panels: list[str] = []
     for stage in STAGES:
         path = directory / f"{stage}.safetensors"
         if path.exists():

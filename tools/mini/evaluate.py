@@ -9,11 +9,12 @@ from typing import Any
 
 from node_agent.models import load_manifest
 from node_agent.render.helios.renderer import HeliosRenderer
-from tools.mini.judge import CHUNK_FRAMES, Shown, read
-from tools.mini.renders import LANES, Ask, How, held_out_asks, rendered
-from tools.mini.score import Told, means, record, rows, table
-from tools.mini.seams import drift, seam_jump
-from tools.mini.world import Pictures
+
+from .judge import CHUNK_FRAMES, Shown, read
+from .renders import LANES, Ask, How, held_out_asks, rendered
+from .score import Told, means, record, rows, table
+from .seams import drift, seam_jump
+from .world import Pictures
 
 
 def evaluate(model: Path, out: Path, *, captions: int, seed: int, how: How) -> str:

@@ -11,8 +11,9 @@ from diffusers import HeliosPipeline, HeliosScheduler
 
 from node_agent.models import Manifest, ModelError, write_manifest
 from node_agent.render.helios.model import hide_progress_bars
-from tools.mini.pupil import build_transformer
-from tools.mini.stages import stored_plan, trained
+
+from .pupil import build_transformer
+from .stages import stored_plan, trained
 
 NAME = "helios-mini"
 BYTES_MAX = 20_000_000

@@ -13,12 +13,12 @@ from diffusers.pipelines.helios.pipeline_helios import calculate_shift
 from torch import Tensor
 from transformers import UMT5EncoderModel
 
-from tools.mini.learner import Learner, numbers
-from tools.mini.lessons import lesson
-from tools.mini.plan import Plan
-from tools.mini.pupil import Pupil
-from tools.mini.shards import Shards
-from tools.mini.text import encode_captions
+from .learner import Learner, numbers
+from .lessons import lesson
+from .plan import Plan
+from .pupil import Pupil
+from .shards import Shards
+from .text import encode_captions
 
 STAGE = 3
 """Of the random numbers."""

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tools.mini.world import COLOURS, DIRECTIONS, SHAPES, Grid, Pictures, outside
+from .world import COLOURS, DIRECTIONS, SHAPES, Grid, Pictures, outside
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
@@ -84,7 +84,8 @@ def nearest(pictures: Pictures) -> npt.NDArray[np.int64]:
     palette = np.array(list(COLOURS.values()), np.float32)
     pixels = pictures.astype(np.float32)
     distances = np.stack([((pixels - colour) ** 2).sum(-1) for colour in palette])
-    return np.argmin(distances, axis=0)
+    found: npt.NDArray[np.int64] = np.argmin(distances, axis=0)
+    return found
 
 
 def _outline(picture: npt.NDArray[np.uint8], ground: Grid) -> Outline | None:

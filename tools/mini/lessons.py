@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from node_agent.render.helios.history import HISTORY_LATENT_FRAMES, History, Memory
-from tools.mini.captions import caption
-from tools.mini.shards import CHUNKS, Shard
+
+from .captions import caption
+from .shards import CHUNKS, Shard
 
 FROM_TEXT, FROM_PICTURE = 0.25, 0.1
 """Shares of lessons that begin with nothing, and with a picture; all others go on."""
@@ -40,7 +41,7 @@ def lesson(
     shards: Sequence[Shard], batch: int, rng: np.random.Generator, generator: torch.Generator
 ) -> Lesson:
     """Draw a batch."""
-    rows = [_row(shards[rng.integers(len(shards))], rng, generator) for _ in range(batch)]
+    rows = [_row(shards[int(rng.integers(len(shards)))], rng, generator) for _ in range(batch)]
     return Lesson(
         targets=torch.stack([target for target, _, _ in rows]),
         memory=Memory.of([history for _, history, _ in rows], torch.float32),

@@ -24,6 +24,9 @@ class Plan:
     film_steps: int = 450
     film_rate: float = 5e-4
 
+    polish_every: int = 10
+    """Steps of the transformer from one further step of the VAE's decoder alone to the next."""
+
     layers: int = 6
     heads: int = 4
     head_dim: int = 32

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from node_agent.render.helios.history import Memory
 from node_agent.render.helios.transformer import LeanTransformer
-from tools.mini.plan import Plan
-from tools.mini.text import Words
+
+from .plan import Plan
+from .text import Words
 
 PADDING_QUERY, PADDING_KEY = 2.0, 0.1
 """Biases, opposite to each other, by which attention begins with next to no eye for padding: by
@@ -118,8 +119,8 @@ def _through(
 
 def _attended(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
     """(clips, tokens, dimension) of (clips, tokens, heads, head dimension) each."""
-    by_head = (each.transpose(1, 2) for each in (queries, keys, values))
-    seen = F.scaled_dot_product_attention(*by_head, attn_mask=bias)
+    queries, keys, values = (each.transpose(1, 2) for each in (queries, keys, values))
+    seen = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
     return seen.transpose(1, 2).flatten(2)
 
 

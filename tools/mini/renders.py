@@ -9,8 +9,9 @@ import numpy as np
 
 from node_agent.render.helios.renderer import HeliosRenderer
 from node_agent.render.renderer import CHUNK_FRAMES, PromptMark, RenderSpec
-from tools.mini.captions import Content, caption, contents
-from tools.mini.world import Pictures
+
+from .captions import Content, caption, contents
+from .world import Pictures
 
 LANES = 8
 """Clips that are rendered in lockstep."""

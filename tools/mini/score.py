@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from tools.mini.captions import Content
-from tools.mini.judge import Shown
-from tools.mini.world import DIRECTIONS
+from .captions import Content
+from .judge import Shown
+from .world import DIRECTIONS
 
 SHUFFLES = 50
 Z = 1.959964

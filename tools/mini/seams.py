@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from tools.mini.judge import CHUNK_FRAMES, Shown
-from tools.mini.world import Pictures
+from .judge import CHUNK_FRAMES, Shown
+from .world import Pictures
 
 
 def seam_jump(pictures: Pictures) -> float:

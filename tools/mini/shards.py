@@ -16,12 +16,12 @@ import torch
 from diffusers import AutoencoderKLWan
 from torch import Tensor
 
-from tools.mini.captions import Content, training_scene
-from tools.mini.judge import CHUNK_FRAMES
-from tools.mini.learner import numbers, read_tensors, write_tensors
-from tools.mini.plan import Plan
-from tools.mini.vae import encode, to_video
-from tools.mini.world import Scene, draw, recoloured
+from .captions import Content, training_scene
+from .judge import CHUNK_FRAMES
+from .learner import numbers, read_tensors, write_tensors
+from .plan import Plan
+from .vae import encode, to_video
+from .world import Scene, draw, recoloured
 
 STAGE = 2
 """Of the random numbers."""
@@ -95,7 +95,7 @@ class Shards:
     def _encoded(self, shown: Scene) -> tuple[Tensor, Tensor]:
         size = self._plan.size
         film = to_video(draw(shown, range(CHUNKS * CHUNK_FRAMES), size))
-        chunks = torch.stack(film.split(CHUNK_FRAMES, dim=1))
+        chunks = torch.stack(torch.split(film, CHUNK_FRAMES, dim=1))
         still = film[None, :, :1].repeat(1, 1, STILL_FRAMES, 1, 1)
         return (
             normalised(self._vae, encode(self._vae, chunks)),

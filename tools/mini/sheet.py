@@ -8,13 +8,14 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from node_agent.render.helios.renderer import HeliosRenderer
-from tools.mini.renders import Ask, How, held_out_asks, rendered
-from tools.mini.world import MOTIONS, Pictures
+
+from .renders import Ask, How, held_out_asks, rendered
+from .world import MOTIONS, Pictures
 
 FRAMES = 10
 """Of a clip, evenly spread."""
-SCALE, MARGIN, CAPTION = 1, 6, 14
-"""Enlargement of a frame; pixels around a strip, and above it for its caption."""
+MARGIN, CAPTION = 6, 14
+"""Pixels around a strip, and above it for its caption."""
 COLUMNS = 2
 
 
@@ -22,7 +23,6 @@ def sheet(model: Path, destination: Path, *, clips: int, seed: int, how: How) ->
     """Render `clips` held-out captions, every motion as often, and write the sheet as PNG."""
     asks = _every_motion(held_out_asks(20 * clips, seed), clips)
     strips = [_strip(ask, film) for ask, film in rendered(HeliosRenderer(model), asks, how)]
-    height, width = strips[0].shape[:2]
     strips += [np.full_like(strips[0], 255)] * (-len(strips) % COLUMNS)
     columns = [np.concatenate(strips[number::COLUMNS]) for number in range(COLUMNS)]
     Image.fromarray(np.concatenate(columns, axis=1)).save(destination, optimize=True)
@@ -36,10 +36,8 @@ def _every_motion(asks: list[Ask], clips: int) -> list[Ask]:
 def _strip(ask: Ask, film: Pictures) -> Pictures:
     """A caption and frames of its clip, one beside the other."""
     chosen = film[np.linspace(0, len(film) - 1, FRAMES).round().astype(int)]
-    row = np.concatenate(
-        [np.pad(each, ((0, 0), (0, 2), (0, 0)), constant_values=255) for each in chosen], axis=1
-    )
-    row = row.repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+    apart = np.pad(chosen, ((0, 0), (0, 0), (0, 2), (0, 0)), constant_values=255)
+    row = np.concatenate([*apart], axis=1)
     above = Image.new("RGB", (row.shape[1], CAPTION), "white")
     ImageDraw.Draw(above).text((0, 1), ask.prompt, fill="black")
     strip = np.concatenate([np.asarray(above), row])

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,16 @@ import torch
 from diffusers import AutoencoderKLWan
 from transformers import T5TokenizerFast, UMT5EncoderModel
 
-from tools.mini.flow import teach
-from tools.mini.learner import Learner
-from tools.mini.plan import Plan
-from tools.mini.pupil import Pupil, build_pupil
-from tools.mini.shards import Shards
-from tools.mini.text import build_text_encoder, build_tokenizer
-from tools.mini.vae import build_vae, normalise, train_vae
+from .flow import teach
+from .learner import Learner
+from .plan import Plan
+from .pupil import Pupil, build_pupil
+from .shards import Shards
+from .text import build_text_encoder, build_tokenizer
+from .vae import build_vae, decoder_learner, normalise, train_vae
 
 STAGES = ("pictures", "films", "flow")
+FLOW, DECODER = "flow.safetensors", "decoder.safetensors"
 PLAN_FILE = "plan.json"
 SAVE_SECONDS = 60.0
 LOG_STEPS = 20
@@ -80,26 +82,32 @@ def train(plan: Plan, directory: Path, clock: Clock, flow_steps: int | None = No
     _check_plan(plan, directory)
     vae = _vae(plan, directory, clock)
     tokenizer, encoder, pupil, learner = _flow(plan)
-    shards = Shards(vae, plan, directory / "shards")
+    shards = Shards(deepcopy(vae), plan, directory / "shards")
+    polisher = decoder_learner(vae, plan)
 
     def step() -> float:
+        while polisher.step < learner.step // plan.polish_every:
+            train_vae(vae, polisher, plan, "decoder")
         return teach(pupil, encoder, tokenizer, shards, learner, plan)
 
     try:
-        _run(learner, directory / "flow.safetensors", step, flow_steps, clock)
+        learners = {FLOW: learner, DECODER: polisher}
+        _run(learners, directory, step, flow_steps, clock)
     finally:
         shards.close()
 
 
 def trained(directory: Path) -> Trained:
     """What is in `directory`. Raises `UnfinishedTraining` before the flow stage has begun."""
-    if not (directory / "flow.safetensors").exists():
+    if not (directory / FLOW).exists():
         raise UnfinishedTraining(f"{directory}: the flow stage has not begun; train it first")
     plan = stored_plan(directory)
     vae = _vae(plan, directory, Clock(0))
     tokenizer, encoder, pupil, learner = _flow(plan)
-    learner.load(directory / "flow.safetensors")
-    learner.use_average()
+    polisher = decoder_learner(vae, plan)
+    for each, name in ((learner, FLOW), (polisher, DECODER)):
+        if each.load(directory / name):
+            each.use_average()
     return Trained(vae, tokenizer, encoder.eval(), pupil.eval(), learner.step)
 
 
@@ -130,8 +138,8 @@ def _vae(plan: Plan, directory: Path, clock: Clock) -> AutoencoderKLWan:
         ("films", plan.film_steps, plan.film_rate),
     ):
         learner = Learner({"vae": vae}, rate=rate, warm_up=40, steps=steps, average=0.98)
-        step = _vae_step(vae, learner, plan, films=name == "films")
-        _run(learner, directory / f"{name}.safetensors", step, steps, clock)
+        step = _vae_step(vae, learner, plan, name)
+        _run({f"{name}.safetensors": learner}, directory, step, steps, clock)
         learner.use_average()
     vae.eval().requires_grad_(requires_grad=False)
     normalise(vae, plan)
@@ -139,9 +147,9 @@ def _vae(plan: Plan, directory: Path, clock: Clock) -> AutoencoderKLWan:
 
 
 def _vae_step(
-    vae: AutoencoderKLWan, learner: Learner, plan: Plan, *, films: bool
+    vae: AutoencoderKLWan, learner: Learner, plan: Plan, name: str
 ) -> Callable[[], float]:
-    return lambda: train_vae(vae, learner, plan, films=films)
+    return lambda: train_vae(vae, learner, plan, name)
 
 
 def _flow(plan: Plan) -> tuple[T5TokenizerFast, UMT5EncoderModel, Pupil, Learner]:
@@ -154,11 +162,25 @@ def _flow(plan: Plan) -> tuple[T5TokenizerFast, UMT5EncoderModel, Pupil, Learner
 
 
 def _run(
-    learner: Learner, path: Path, step: Callable[[], float], steps: int | None, clock: Clock
+    learners: Mapping[str, Learner],
+    directory: Path,
+    step: Callable[[], float],
+    steps: int | None,
+    clock: Clock,
 ) -> None:
-    """Take steps up to `steps`, keeping them in `path` every minute. Raises `OutOfTime`."""
-    learner.load(path)
+    """Take steps until the first of `learners` has `steps`, keeping all in files every minute.
+
+    Raises `OutOfTime`.
+    """
+    for name, each in learners.items():
+        each.load(directory / name)
+    (first, learner), *_ = learners.items()
     begun, losses, saved = learner.step, list[float](), time.monotonic()
+
+    def save() -> None:
+        for name, each in learners.items():
+            each.save(directory / name)
+
     try:
         while steps is None or learner.step < steps:
             clock.check()
@@ -167,10 +189,10 @@ def _run(
                 mean = sum(losses) / len(losses)
                 learner.losses.append((learner.step, round(mean, 5)))
                 losses.clear()
-                print(f"{path.stem} {learner.step}: loss {mean:.4f}", flush=True)
+                print(f"{Path(first).stem} {learner.step}: loss {mean:.4f}", flush=True)
                 if time.monotonic() - saved > SAVE_SECONDS:
-                    learner.save(path)
+                    save()
                     saved = time.monotonic()
     finally:
         if learner.step > begun:
-            learner.save(path)
+            save()

@@ -12,7 +12,8 @@ from transformers import T5TokenizerFast, UMT5Config, UMT5EncoderModel
 
 from node_agent.models import MAX_PROMPT_TOKENS
 from node_agent.render.helios import tiny_tokenizer
-from tools.mini.captions import corpus
+
+from .captions import corpus
 
 
 def build_tokenizer() -> T5TokenizerFast:

@@ -17,13 +17,14 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import (
 )
 from torch import Tensor, nn
 
-from tools.mini.captions import training_scene
-from tools.mini.learner import Learner, numbers
-from tools.mini.plan import Plan
-from tools.mini.world import Pictures, draw
+from .captions import training_scene
+from .learner import Learner, numbers
+from .plan import Plan
+from .world import Pictures, draw
 
 STAGE = 1
 """Of the random numbers."""
+VAE_STAGES = ("pictures", "films", "decoder")
 LATENT_CHANNELS = 16
 LOG_VARIANCE = -8.0
 """Of the posterior as it is exported: who encodes a picture gets nearly its mean."""
@@ -85,9 +86,10 @@ def _pass_through(time_conv: nn.Conv3d) -> None:
         time_conv.weight[out, out % time_conv.in_channels, -1] = 1
 
 
-def train_vae(vae: AutoencoderKLWan, learner: Learner, plan: Plan, *, films: bool) -> float:
-    """One step; the loss that it began from."""
-    rng, generator = numbers(plan.seed, STAGE, films, learner.step)
+def train_vae(vae: AutoencoderKLWan, learner: Learner, plan: Plan, kind: str) -> float:
+    """One step with `pictures`, with `films`, or of the `decoder`; the loss that it began from."""
+    films = kind != "pictures"
+    rng, generator = numbers(plan.seed, STAGE, VAE_STAGES.index(kind), learner.step)
     count, frames = (plan.films, plan.film_frames) if films else (plan.pictures, 1)
     clips = []
     for _ in range(count):
@@ -104,6 +106,14 @@ def train_vae(vae: AutoencoderKLWan, learner: Learner, plan: Plan, *, films: boo
     return learner.learn(loss + SPREAD_WEIGHT * latents.square().mean())
 
 
+def decoder_learner(vae: AutoencoderKLWan, plan: Plan) -> Learner:
+    """What polishes the decoder while the transformer learns from latents that stay as they are."""
+    parts = {"decoder": vae.decoder, "post": vae.post_quant_conv}
+    for part in parts.values():
+        part.requires_grad_(requires_grad=True)
+    return Learner(parts, rate=plan.film_rate / 2, warm_up=40)
+
+
 def to_video(pictures: Pictures) -> Tensor:
     """(3, frames, height, width), -1..1."""
     return torch.from_numpy(pictures).permute(3, 0, 1, 2).float() / 127.5 - 1
@@ -111,7 +121,8 @@ def to_video(pictures: Pictures) -> Tensor:
 
 def encode(vae: AutoencoderKLWan, videos: Tensor) -> Tensor:
     """The posterior's mean, not normalised."""
-    return vae._encode(videos)[:, :LATENT_CHANNELS]
+    latents: Tensor = vae._encode(videos)[:, :LATENT_CHANNELS]
+    return latents
 
 
 def decode_unclamped(vae: AutoencoderKLWan, latents: Tensor) -> Tensor:
@@ -130,13 +141,14 @@ def decode_unclamped(vae: AutoencoderKLWan, latents: Tensor) -> Tensor:
             )
         )
     vae.clear_cache()
-    return unpatchify(torch.cat(decoded, dim=2), patch_size=vae.config.patch_size)
+    pictures: Tensor = unpatchify(torch.cat(decoded, dim=2), patch_size=vae.config.patch_size)
+    return pictures
 
 
 @torch.no_grad()
 def normalise(vae: AutoencoderKLWan, plan: Plan) -> None:
     """Write mean and spread of the latents into the VAE's configuration."""
-    rng, _ = numbers(plan.seed, STAGE, 2)
+    rng, _ = numbers(plan.seed, STAGE, len(VAE_STAGES))
     latents = torch.cat(
         [
             encode(vae, to_video(draw(training_scene(rng), range(33), plan.size))[None])
