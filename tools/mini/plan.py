@@ -40,8 +40,8 @@ class Plan:
 
     pairs_of_shard: int = 10
     """Pairs of scenes that are encoded together."""
-    first_shards: int = 8
-    shard_every: int = 25
+    first_shards: int = 3
+    shard_every: int = 16
     """Steps of the transformer from one further shard to the next."""
     shards_max: int = 240
 
