@@ -6,13 +6,18 @@ import argparse
 import os
 from pathlib import Path
 
+import numpy as np
 import torch
+
+from node_agent.film import pictures
 
 from .curves import curves
 from .evaluate import evaluate
 from .export import export
+from .judge import read_chunks
 from .plan import PLANS
 from .renders import How
+from .seams import drift, seam_jump
 from .sheet import sheet
 from .stages import Clock, OutOfTime, train
 
@@ -54,6 +59,16 @@ def _curves(arguments: argparse.Namespace) -> None:
     arguments.to.write_text(curves(arguments.dir), encoding="utf-8")
 
 
+def _judge(arguments: argparse.Namespace) -> None:
+    film = np.stack(list(pictures(arguments.film)))
+    chunks = read_chunks(film)
+    for number, shown in enumerate(chunks, 1):
+        print(f"chunk {number}: {shown.colour} {shown.shape}, {shown.motion}, on {shown.ground}")
+    ground, colour = drift(chunks[0], chunks[-1])
+    print(f"jump at seams: {seam_jump(film):.2f} times the change inside chunks")
+    print(f"drift from the first chunk to the last: ground {ground:.1f}, shape {colour:.1f} (RGB)")
+
+
 def _how(arguments: argparse.Namespace) -> How:
     return How(
         size=arguments.size,
@@ -84,6 +99,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--dir", type=Path, required=True, help="of the training")
     command.add_argument("--to", type=Path, required=True, help="file")
     command.set_defaults(do=_curves)
+
+    command = commands.add_parser("judge", help="say what a film shows, chunk by chunk")
+    command.add_argument("film", type=Path, help="a video file of this world")
+    command.set_defaults(do=_judge)
 
     for name, do, captions, about in (
         ("evaluate", _evaluate, 200, "render held-out captions and judge them"),

@@ -10,7 +10,7 @@ from typing import Any
 from node_agent.models import load_manifest
 from node_agent.render.helios.renderer import HeliosRenderer
 
-from .judge import CHUNK_FRAMES, Shown, read
+from .judge import Shown, read_chunks
 from .renders import LANES, Ask, How, held_out_asks, rendered
 from .score import Told, means, record, rows, table
 from .seams import drift, seam_jump
@@ -47,10 +47,7 @@ def evaluate(model: Path, out: Path, *, captions: int, seed: int, how: How) -> s
 
 def judged(ask: Ask, pictures: Pictures) -> Told:
     """What a clip shows, chunk by chunk."""
-    chunks = [
-        read(pictures[first : first + CHUNK_FRAMES])
-        for first in range(0, len(pictures), CHUNK_FRAMES)
-    ]
+    chunks = read_chunks(pictures)
     ground, colour = drift(chunks[0], chunks[-1])
     return Told(ask.content, chunks, seam_jump(pictures), ground, colour)
 

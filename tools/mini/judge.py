@@ -79,6 +79,11 @@ def read(pictures: Pictures) -> Shown:
     )
 
 
+def read_chunks(film: Pictures) -> list[Shown]:
+    """What each chunk of a film shows; the last may be shorter than the others."""
+    return [read(film[first : first + CHUNK_FRAMES]) for first in range(0, len(film), CHUNK_FRAMES)]
+
+
 def nearest(pictures: Pictures) -> npt.NDArray[np.int64]:
     """(frames, height, width): of each pixel the place in `COLOURS` of the one nearest to it."""
     palette = np.array(list(COLOURS.values()), np.float32)
