@@ -148,6 +148,17 @@ def test_the_model_is_whole_and_renders_from_text_from_a_picture_and_through_a_s
     assert not np.array_equal(films[0], films[1])
 
 
+def test_a_distilled_one_renders_through_the_pyramid(tmp_path):
+    few = {"pairs_of_shard": 1, "batch": 2, "size": 128, "stages": 3}
+    train(replace(SHORT, **few), tmp_path / "training", Clock(10), flow_steps=4)
+    export(tmp_path / "training", tmp_path / "mini")
+    renderer = HeliosRenderer(tmp_path / "mini")
+    assert renderer.info.variant == "distilled"
+    how = How(size=128, chunks=2, steps=(1, 1, 1), guidance_scale=None)
+    [(_, film)] = rendered(renderer, held_out_asks(1, 0), how)
+    assert film.shape == (66, 128, 128, 3)
+
+
 def test_a_model_is_never_written_over_something(training, model):
     with pytest.raises(ModelError, match="not empty"):
         export(training, model)

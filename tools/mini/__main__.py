@@ -73,7 +73,7 @@ def _how(arguments: argparse.Namespace) -> How:
     return How(
         size=arguments.size,
         chunks=arguments.chunks,
-        steps=(arguments.steps,),
+        steps=tuple(arguments.steps),
         guidance_scale=arguments.guidance_scale,
     )
 
@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--dir", type=Path, required=True, help="where it is kept")
     command.add_argument("--minutes", type=float, required=True, help="how long from now on")
     command.add_argument("--steps", type=int, help="of the transformer in all; none by default")
-    command.add_argument("--plan", choices=sorted(PLANS), default="full")
+    command.add_argument("--plan", choices=sorted(PLANS), default="base")
     command.set_defaults(do=_train)
 
     command = commands.add_parser("export", help="write what was trained as a model directory")
@@ -115,7 +115,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--seed", type=int, default=0)
         command.add_argument("--size", type=int, default=64, help="pixels of a side")
         command.add_argument("--chunks", type=int, default=2)
-        command.add_argument("--steps", type=int, default=20)
+        command.add_argument(
+            "--steps", type=int, nargs="+", default=[20], help="of each stage: 20, or 2 2 2"
+        )
         command.add_argument("--guidance-scale", type=float, default=3.0)
         command.set_defaults(do=do)
     return parser

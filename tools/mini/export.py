@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import HeliosPipeline, HeliosScheduler
+from diffusers import HeliosPipeline, HeliosPyramidPipeline, HeliosScheduler
 
 from node_agent.models import Manifest, ModelError, write_manifest
 from node_agent.render.helios.model import hide_progress_bars
 
+from .plan import Plan
 from .pupil import build_transformer
+from .pyramid import build_schedule
 from .stages import stored_plan, trained
 
 NAME = "helios-mini"
@@ -31,7 +33,7 @@ EXAMPLE = "A red disc moves to the left on a blue ground."
 
 
 def export(directory: Path, destination: Path) -> Manifest:
-    """Write the training in `directory` as a Base model into `destination`, a new directory.
+    """Write the training in `directory` as a model into `destination`, a new directory.
 
     Weights are stored in float16. Raises `ModelError` where `destination` is not empty or the
     model would be too large, `UnfinishedTraining` where there is nothing yet.
@@ -52,11 +54,7 @@ def export(directory: Path, destination: Path) -> Manifest:
     count = sum(weight.numel() for part in parts.values() for weight in part.parameters())
     for part in parts.values():
         _store_small(part)
-    HeliosPipeline(
-        tokenizer=made.tokenizer,
-        scheduler=HeliosScheduler(stages=1, stage_range=[0, 1], use_dynamic_shifting=True),
-        **parts,
-    ).save_pretrained(partial)
+    _pipeline(plan, tokenizer=made.tokenizer, **parts).save_pretrained(partial)
     card = CARD.format(
         name=NAME, millions=count / 1e6, example=EXAMPLE, steps=made.steps, seed=plan.seed
     )
@@ -68,6 +66,13 @@ def export(directory: Path, destination: Path) -> Manifest:
         raise ModelError(f"{partial}: {manifest.size} bytes; the limit is {BYTES_MAX}")
     partial.replace(destination)
     return manifest
+
+
+def _pipeline(plan: Plan, **parts: Any) -> HeliosPipeline | HeliosPyramidPipeline:
+    if plan.stages > 1:
+        return HeliosPyramidPipeline(scheduler=build_schedule(), is_distilled=True, **parts)
+    straight = HeliosScheduler(stages=1, stage_range=[0, 1], use_dynamic_shifting=True)
+    return HeliosPipeline(scheduler=straight, **parts)
 
 
 def _store_small(part: Any) -> None:

@@ -1,15 +1,11 @@
-"""Flow matching as Helios's Base learns it: from noise to a chunk, along a straight line.
-
-x = (1 - sigma) x0 + sigma noise, and the velocity is noise - x0 (arXiv 2210.02747).
-"""
+"""Flow matching as Helios learns it: from noise to a chunk, straight or by way of the pyramid."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+import numpy as np
 import torch
-from diffusers.pipelines.helios.pipeline_helios import calculate_shift
 from torch import Tensor
 from transformers import UMT5EncoderModel
 
@@ -17,11 +13,14 @@ from .learner import Learner, numbers
 from .lessons import lesson
 from .plan import Plan
 from .pupil import Pupil
+from .pyramid import build_schedule, line, shifted, time_of
 from .shards import Shards
 from .text import encode_captions
 
 STAGE = 3
 """Of the random numbers."""
+STAGE_SHARES = (0.25, 0.35, 0.4)
+"""How often each stage of the pyramid is learned, the coarsest first."""
 
 
 def teach(
@@ -37,17 +36,39 @@ def teach(
     known = shards.upto(plan.first_shards + learner.step // plan.shard_every)
     taught = lesson(known, plan.batch, rng, generator)
     words = encode_captions(encoder, tokenizer, taught.captions)
-    noise = torch.randn(taught.targets.shape, generator=generator)
-    sigma = sigmas(plan, generator)
-    mixed = sigma.view(-1, 1, 1, 1, 1)
-    latents = (1 - mixed) * taught.targets + mixed * noise
-    velocity = pupil(latents, 1000 * sigma, words, taught.memory)
-    return learner.learn((velocity - (noise - taught.targets)).square().mean())
+    point = _straight if plan.stages == 1 else _in_pyramid
+    latents, time, velocity = point(taught.targets, plan, rng, generator)
+    found = pupil(latents, time, words, taught.memory)
+    return learner.learn((found - velocity).square().mean())
 
 
-def sigmas(plan: Plan, generator: torch.Generator) -> Tensor:
-    """One for each clip of a batch: evenly spread, then shifted towards noise as when rendering."""
-    spread = (torch.arange(plan.batch) + torch.rand(plan.batch, generator=generator)) / plan.batch
-    tokens = 9 * (plan.size // 16) ** 2
-    shift = math.exp(calculate_shift(tokens, 256, 4096, 0.5, 1.15))
-    return shift * spread / (1 + (shift - 1) * spread)
+Point = tuple[Tensor, Tensor, Tensor]
+"""Latents, the time that the transformer is told, and the velocity there."""
+
+
+def _straight(
+    targets: Tensor, plan: Plan, _rng: np.random.Generator, generator: torch.Generator
+) -> Point:
+    """x = (1 - sigma) x0 + sigma noise, and the velocity is noise - x0 (arXiv 2210.02747)."""
+    noise = torch.randn(targets.shape, generator=generator)
+    sigma = shifted(_spread(plan, generator), stage=0, stages=1, size=plan.size)
+    share = sigma.view(-1, 1, 1, 1, 1)
+    return (1 - share) * targets + share * noise, 1000 * sigma, noise - targets
+
+
+def _in_pyramid(
+    targets: Tensor, plan: Plan, rng: np.random.Generator, generator: torch.Generator
+) -> Point:
+    """A point on the line of one stage."""
+    schedule = build_schedule()
+    stage = int(rng.choice(plan.stages, p=STAGE_SHARES))
+    along = line(schedule, stage, targets)
+    noise = torch.randn(along.clean.shape, generator=generator)
+    sigma = shifted(_spread(plan, generator), stage, plan.stages, plan.size)
+    latents = along.at(sigma.view(-1, 1, 1, 1, 1), noise)
+    return latents, time_of(schedule, stage, sigma), along.velocity(noise)
+
+
+def _spread(plan: Plan, generator: torch.Generator) -> Tensor:
+    """A number of 0 to 1 for each clip of a batch, evenly spread over them."""
+    return (torch.arange(plan.batch) + torch.rand(plan.batch, generator=generator)) / plan.batch

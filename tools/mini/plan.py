@@ -12,6 +12,10 @@ class Plan:
     seed: int = 0
     size: int = 64
     """Pixels of a side."""
+    stages: int = 1
+    """1 is a Base model, 3 a Distilled one with its pyramid."""
+    vae_size: int = 64
+    """Pixels of a side of what the VAE learns from."""
 
     vae_width: int = 16
     pictures: int = 16
@@ -47,7 +51,8 @@ class Plan:
 
 
 PLANS = {
-    "full": Plan(),
+    "base": Plan(),
+    "distilled": Plan(size=128, stages=3),
     "smoke": Plan(
         vae_width=8,
         pictures=8,

@@ -119,10 +119,10 @@ def stored_plan(directory: Path) -> Plan:
 
 def _check_plan(plan: Plan, directory: Path) -> None:
     path = directory / PLAN_FILE
-    wanted = json.loads(json.dumps(asdict(plan)))
+    wanted = asdict(plan)
     if path.exists():
-        begun = json.loads(path.read_text(encoding="utf-8"))
-        other = sorted(name for name in wanted if wanted[name] != begun.get(name))
+        begun = asdict(stored_plan(directory))
+        other = sorted(name for name in wanted if wanted[name] != begun[name])
         if other:
             raise ValueError(f"{directory}: another plan was begun here ({', '.join(other)})")
     directory.mkdir(parents=True, exist_ok=True)

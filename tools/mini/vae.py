@@ -94,7 +94,7 @@ def train_vae(vae: AutoencoderKLWan, learner: Learner, plan: Plan, kind: str) ->
     clips = []
     for _ in range(count):
         first = int(rng.integers(0, 132))
-        clips.append(draw(training_scene(rng), range(first, first + frames), plan.size))
+        clips.append(draw(training_scene(rng), range(first, first + frames), plan.vae_size))
     seen = torch.stack([to_video(clip) for clip in clips])
     latents = encode(vae, seen)
     noise = torch.randn(latents.shape, generator=generator) * TRAINING_NOISE
