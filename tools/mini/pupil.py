@@ -127,7 +127,7 @@ def _attended(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None
 def _turned(rows: Tensor, places: Tensor) -> Tensor:
     """Rotary embedding, as `apply_rotary_emb_transposed` has it."""
     cosine, sine = places.unsqueeze(-2).chunk(2, dim=-1)
-    first, second = rows.unflatten(-1, (-1, 2)).unbind(-1)
+    first, second = rows.reshape(*rows.shape[:-1], -1, 2).unbind(-1)
     turned = (
         first * cosine[..., 0::2] - second * sine[..., 1::2],
         first * sine[..., 1::2] + second * cosine[..., 0::2],

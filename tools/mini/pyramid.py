@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own custom
 from diffusers import HeliosDMDScheduler
 from diffusers.pipelines.helios.pipeline_helios import calculate_shift
@@ -39,11 +38,6 @@ class Line:
     def velocity(self, noise: Tensor) -> Tensor:
         """From its end to its beginning."""
         return self._first(noise) - self._last(noise)
-
-    def noise_of(self, latents: Tensor, sigma: Tensor) -> Tensor:
-        """The noise with which `at` gives `latents`."""
-        share = sigma * self.start + (1 - sigma) * self.end
-        return (latents - self.at(sigma, torch.zeros_like(latents))) / share
 
     def _first(self, noise: Tensor) -> Tensor:
         return (1 - self.start) * self.coarse + self.start * noise
@@ -98,4 +92,4 @@ def _each_frame(latents: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
     """Apply to every latent frame of (clips, channels, frames, height, width) on its own."""
     clips, frames = latents.shape[0], latents.shape[2]
     changed = change(latents.transpose(1, 2).flatten(0, 1))
-    return changed.unflatten(0, (clips, frames)).transpose(1, 2)
+    return changed.reshape(clips, frames, *changed.shape[1:]).transpose(1, 2)
