@@ -25,7 +25,7 @@ class Plan:
     films: int = 2
     """Of a batch."""
     film_frames: int = 9
-    film_steps: int = 450
+    film_steps: int = 1200
     film_rate: float = 5e-4
 
     polish_every: int = 10
