@@ -1,0 +1,127 @@
+"""`python -m tools.mini COMMAND`: train the mini model, export it, and see what it has learned."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from node_agent.film import pictures
+
+from .curves import curves
+from .evaluate import evaluate
+from .export import export
+from .judge import read_chunks
+from .plan import PLANS
+from .renders import How
+from .seams import drift, seam_jump
+from .sheet import sheet
+from .stages import Clock, OutOfTime, train
+
+
+def main() -> None:
+    """Do what the command line says."""
+    arguments = _parser().parse_args()
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    torch.set_num_threads(arguments.threads)
+    arguments.do(arguments)
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    clock = Clock(arguments.minutes)
+    clock.heed_signals()
+    try:
+        train(PLANS[arguments.plan], arguments.dir, clock, arguments.steps)
+    except OutOfTime:
+        print(f"stopped; the same command goes on from {arguments.dir}")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    manifest = export(arguments.dir, arguments.to)
+    print(f"{arguments.to}: {manifest.name}, {manifest.size / 1e6:.1f} MB, {manifest.digest}")
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    how = _how(arguments)
+    captions, seed = arguments.captions, arguments.seed
+    print(evaluate(arguments.model, arguments.to, captions=captions, seed=seed, how=how))
+
+
+def _sheet(arguments: argparse.Namespace) -> None:
+    how = _how(arguments)
+    sheet(arguments.model, arguments.to, clips=arguments.captions, seed=arguments.seed, how=how)
+
+
+def _curves(arguments: argparse.Namespace) -> None:
+    arguments.to.write_text(curves(arguments.dir), encoding="utf-8")
+
+
+def _judge(arguments: argparse.Namespace) -> None:
+    film = np.stack(list(pictures(arguments.film)))
+    chunks = read_chunks(film)
+    for number, shown in enumerate(chunks, 1):
+        print(f"chunk {number}: {shown.colour} {shown.shape}, {shown.motion}, on {shown.ground}")
+    ground, colour = drift(chunks[0], chunks[-1])
+    print(f"jump at seams: {seam_jump(film):.2f} times the change inside chunks")
+    print(f"drift from the first chunk to the last: ground {ground:.1f}, shape {colour:.1f} (RGB)")
+
+
+def _how(arguments: argparse.Namespace) -> How:
+    return How(
+        size=arguments.size,
+        chunks=arguments.chunks,
+        steps=tuple(arguments.steps),
+        guidance_scale=arguments.guidance_scale,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tools.mini", description=__doc__)
+    parser.add_argument("--threads", type=int, default=2, help="of the CPU (default: 2)")
+    commands = parser.add_subparsers(required=True)
+
+    command = commands.add_parser("train", help="go on with a training, or begin one")
+    command.add_argument("--dir", type=Path, required=True, help="where it is kept")
+    command.add_argument("--minutes", type=float, required=True, help="how long from now on")
+    command.add_argument("--steps", type=int, help="of the transformer in all; none by default")
+    command.add_argument("--plan", choices=sorted(PLANS), default="base")
+    command.set_defaults(do=_train)
+
+    command = commands.add_parser("export", help="write what was trained as a model directory")
+    command.add_argument("--dir", type=Path, required=True, help="of the training")
+    command.add_argument("--to", type=Path, required=True, help="a new directory")
+    command.set_defaults(do=_export)
+
+    command = commands.add_parser("curves", help="draw the losses of a training as SVG")
+    command.add_argument("--dir", type=Path, required=True, help="of the training")
+    command.add_argument("--to", type=Path, required=True, help="file")
+    command.set_defaults(do=_curves)
+
+    command = commands.add_parser("judge", help="say what a film shows, chunk by chunk")
+    command.add_argument("film", type=Path, help="a video file of this world")
+    command.set_defaults(do=_judge)
+
+    for name, do, captions, about in (
+        ("evaluate", _evaluate, 200, "render held-out captions and judge them"),
+        ("sheet", _sheet, 14, "render held-out captions as a contact sheet"),
+    ):
+        command = commands.add_parser(name, help=about)
+        command.add_argument("--model", type=Path, required=True, help="its directory")
+        command.add_argument("--to", type=Path, required=True, help="a folder, or the sheet's file")
+        command.add_argument("--captions", type=int, default=captions)
+        command.add_argument("--seed", type=int, default=0)
+        command.add_argument("--size", type=int, default=64, help="pixels of a side")
+        command.add_argument("--chunks", type=int, default=2)
+        command.add_argument(
+            "--steps", type=int, nargs="+", default=[20], help="of each stage: 20, or 2 2 2"
+        )
+        command.add_argument("--guidance-scale", type=float, default=3.0)
+        command.set_defaults(do=do)
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""The stages of a training, each of which goes on where its file says that it was.
+
+`pictures` and `films` teach the VAE, `flow` the text encoder and the transformer, for ever.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKLWan
+from transformers import T5TokenizerFast, UMT5EncoderModel
+
+from .flow import teach
+from .learner import Learner
+from .plan import Plan
+from .pupil import Pupil, build_pupil
+from .shards import Shards
+from .text import build_text_encoder, build_tokenizer
+from .vae import build_vae, decoder_learner, normalise, train_vae
+
+STAGES = ("pictures", "films", "flow")
+FLOW, DECODER = "flow.safetensors", "decoder.safetensors"
+PLAN_FILE = "plan.json"
+SAVE_SECONDS = 60.0
+LOG_STEPS = 20
+
+
+class OutOfTime(Exception):
+    """The minutes are over, or somebody said stop; what was done is kept."""
+
+
+class UnfinishedTraining(Exception):
+    """There is nothing to export yet; the message says what is missing."""
+
+
+class Clock:
+    """How long a training may go on; it also ends with SIGINT and SIGTERM."""
+
+    def __init__(self, minutes: float) -> None:
+        self._end = time.monotonic() + 60 * minutes
+        self._stopped = False
+
+    def heed_signals(self) -> None:
+        """End after the step that is being taken when a signal comes."""
+        for which in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(which, self._stop)
+
+    def check(self) -> None:
+        """Raise `OutOfTime` when the time is over."""
+        if self._stopped or time.monotonic() >= self._end:
+            raise OutOfTime
+
+    def _stop(self, *_: object) -> None:
+        self._stopped = True
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training has made so far, with the moving averages in place of the weights."""
+
+    vae: AutoencoderKLWan
+    tokenizer: T5TokenizerFast
+    encoder: UMT5EncoderModel
+    pupil: Pupil
+    steps: int
+    """Of the flow stage."""
+
+
+def train(plan: Plan, directory: Path, clock: Clock, flow_steps: int | None = None) -> None:
+    """Go on with the training in `directory`, until `clock` ends it or `flow_steps` are done.
+
+    Raises `OutOfTime`, and ValueError where another plan was begun in `directory`.
+    """
+    _check_plan(plan, directory)
+    vae = _vae(plan, directory, clock)
+    tokenizer, encoder, pupil, learner = _flow(plan)
+    shards = Shards(deepcopy(vae), plan, directory / "shards")
+    polisher = decoder_learner(vae, plan)
+
+    def step() -> float:
+        while polisher.step < learner.step // plan.polish_every:
+            train_vae(vae, polisher, plan, "decoder")
+        return teach(pupil, encoder, tokenizer, shards, learner, plan)
+
+    try:
+        learners = {FLOW: learner, DECODER: polisher}
+        _run(learners, directory, step, flow_steps, clock)
+    finally:
+        shards.close()
+
+
+def trained(directory: Path) -> Trained:
+    """What is in `directory`. Raises `UnfinishedTraining` before the flow stage has begun."""
+    if not (directory / FLOW).exists():
+        raise UnfinishedTraining(f"{directory}: the flow stage has not begun; train it first")
+    plan = stored_plan(directory)
+    vae = _vae(plan, directory, Clock(0))
+    tokenizer, encoder, pupil, learner = _flow(plan)
+    polisher = decoder_learner(vae, plan)
+    for each, name in ((learner, FLOW), (polisher, DECODER)):
+        if each.load(directory / name):
+            each.use_average()
+    return Trained(vae, tokenizer, encoder.eval(), pupil.eval(), learner.step)
+
+
+def stored_plan(directory: Path) -> Plan:
+    """The plan of the training in `directory`."""
+    told = json.loads((directory / PLAN_FILE).read_text(encoding="utf-8"))
+    return Plan(**told | {"rope": tuple(told["rope"])})
+
+
+def _check_plan(plan: Plan, directory: Path) -> None:
+    path = directory / PLAN_FILE
+    wanted = asdict(plan)
+    if path.exists():
+        begun = asdict(stored_plan(directory))
+        other = sorted(name for name in wanted if wanted[name] != begun[name])
+        if other:
+            raise ValueError(f"{directory}: another plan was begun here ({', '.join(other)})")
+    directory.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+
+
+def _vae(plan: Plan, directory: Path, clock: Clock) -> AutoencoderKLWan:
+    """Normalised and frozen; trained first if it is not yet."""
+    torch.manual_seed(plan.seed)
+    vae = build_vae(plan.vae_width)
+    for name, steps, rate in (
+        ("pictures", plan.picture_steps, plan.picture_rate),
+        ("films", plan.film_steps, plan.film_rate),
+    ):
+        learner = Learner({"vae": vae}, rate=rate, warm_up=40, steps=steps, average=0.98)
+        step = _vae_step(vae, learner, plan, name)
+        _run({f"{name}.safetensors": learner}, directory, step, steps, clock)
+        learner.use_average()
+    vae.eval().requires_grad_(requires_grad=False)
+    normalise(vae, plan)
+    return vae
+
+
+def _vae_step(
+    vae: AutoencoderKLWan, learner: Learner, plan: Plan, name: str
+) -> Callable[[], float]:
+    return lambda: train_vae(vae, learner, plan, name)
+
+
+def _flow(plan: Plan) -> tuple[T5TokenizerFast, UMT5EncoderModel, Pupil, Learner]:
+    torch.manual_seed(plan.seed)
+    tokenizer: Any = build_tokenizer()
+    encoder = build_text_encoder(len(tokenizer), plan.text_dim, plan.text_layers)
+    pupil = build_pupil(plan)
+    parts = {"encoder": encoder, "transformer": pupil}
+    return tokenizer, encoder, pupil, Learner(parts, rate=plan.rate, warm_up=plan.warm_up)
+
+
+def _run(
+    learners: Mapping[str, Learner],
+    directory: Path,
+    step: Callable[[], float],
+    steps: int | None,
+    clock: Clock,
+) -> None:
+    """Take steps until the first of `learners` has `steps`, keeping all in files every minute.
+
+    Raises `OutOfTime`.
+    """
+    for name, each in learners.items():
+        each.load(directory / name)
+    (first, learner), *_ = learners.items()
+    begun, losses, saved = learner.step, list[float](), time.monotonic()
+
+    def save() -> None:
+        for name, each in learners.items():
+            each.save(directory / name)
+
+    try:
+        while steps is None or learner.step < steps:
+            clock.check()
+            losses.append(step())
+            if learner.step % LOG_STEPS == 0 or learner.step == steps:
+                mean = sum(losses) / len(losses)
+                learner.losses.append((learner.step, round(mean, 5)))
+                losses.clear()
+                print(f"{Path(first).stem} {learner.step}: loss {mean:.4f}", flush=True)
+                if time.monotonic() - saved > SAVE_SECONDS:
+                    save()
+                    saved = time.monotonic()
+    finally:
+        if learner.step > begun:
+            save()
