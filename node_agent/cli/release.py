@@ -70,9 +70,13 @@ def add(
 @app.command(name="list")
 def list_(releases_dir: ReleasesDir = None, as_json: Json = False) -> None:
     """The releases of this node."""
-    found = [_about(release) for release in installed(_where(releases_dir))]
+    where = _where(releases_dir)
+    found = [_about(release) for release in installed(where)]
     if as_json:
         typer.echo(json.dumps(found))
+        return
+    if not found:
+        typer.echo(f"{where} has no releases yet: `farm-node release add VERSION`")
         return
     table = Table("release", "interpreter", "", box=None)
     for each in found:

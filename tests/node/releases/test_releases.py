@@ -156,6 +156,11 @@ def test_what_is_neither_version_nor_wheel_is_refused(node: Node) -> None:
     assert not node.directory.exists()
 
 
+def test_a_node_without_releases_says_how_it_gets_one(node: Node) -> None:
+    assert "farm-node release add VERSION" in node.run("list")
+    assert json.loads(node.run("list", "--json")) == []
+
+
 def test_the_service_starts_with_the_release_that_is_chosen(node: Node) -> None:
     node.put("0.2.0"), node.put("0.3.0")
     for chosen in ("0.2.0", "0.3.0"):
