@@ -97,7 +97,8 @@ class Locks:
 
     def _make(self, path: Path) -> bool:
         while True:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):  # it came and went while it was looked at
+                path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 descriptor = os.open(path, _FLAGS, 0o666)
             except FileExistsError:

@@ -19,6 +19,7 @@ from farm.client import FetchFailed
 from farm.client.clip_filter import ClipFilter
 from farm.client.fetch import Progress, fetch
 from farm.delivery.folder import WORK_NAME
+from farm.delivery.locks import Locks
 from farm.domain.names import folded
 from heliostat.v1 import batch_service_pb2 as pb
 from heliostat.v1 import types_pb2 as types
@@ -110,6 +111,19 @@ def test_a_dead_process_leaves_no_lock_though_its_take_is_there(
     assert [path.name for path in work.iterdir()] == ["s1.lock"]
     assert run(take_store, tmp_path).downloaded == 0
     assert not work.exists()
+
+
+def test_the_folder_of_locks_may_come_and_go_under_many(tmp_path: Path) -> None:
+    def take_and_let_go(n: int) -> int:
+        locks, taken = Locks(tmp_path / "locks"), 0
+        for _ in range(1000):
+            with locks.held(f"s{n}") as ours:
+                taken += ours
+        return taken
+
+    with ThreadPoolExecutor(4) as four:
+        assert list(four.map(take_and_let_go, range(4))) == [1000] * 4
+    assert not (tmp_path / "locks").exists()
 
 
 def test_what_was_damaged_is_fetched_again(take_store: TakeStore, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def told(
     watch = CardWatch(settings.device, nvml=nvml)
     watch.look()
     agent = Agent(settings, LocalLink(nobody), watch)
-    agent._engine.about = about
+    agent._engine.about, agent._engine.model = about, settings.child.model
     return agent.request()
 
 

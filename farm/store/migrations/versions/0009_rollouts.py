@@ -35,10 +35,10 @@ def upgrade() -> None:
         sa.Column("started_at", sa.Double(), nullable=False),
         sa.Column("changed_at", sa.Double(), nullable=False),
         _text("pieces_sha256"),
-        sa.CheckConstraint(_one_of("kind", ("release", "model")), name="ck_rollouts_kind"),
-        sa.CheckConstraint(_one_of("state", _STATES), name="ck_rollouts_state"),
-        sa.CheckConstraint("canary >= 1 AND at_once >= 1", name="ck_rollouts_numbers"),
-        sa.PrimaryKeyConstraint("number", name="pk_rollouts"),
+        sa.CheckConstraint(_one_of("kind", ("release", "model")), name=op.f("ck_rollouts_kind")),
+        sa.CheckConstraint(_one_of("state", _STATES), name=op.f("ck_rollouts_state")),
+        sa.CheckConstraint("canary >= 1 AND at_once >= 1", name=op.f("ck_rollouts_numbers")),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_rollouts")),
     )
     op.create_table(
         "rollout_cards",
@@ -52,11 +52,11 @@ def upgrade() -> None:
         *(_text(name) for name in ("stack_before", "stack_after")),
         sa.Column("psnr_db", sa.Double(), nullable=True),
         _integer("equal"),
-        sa.CheckConstraint(_one_of("step", _STEPS), name="ck_rollout_cards_step"),
+        sa.CheckConstraint(_one_of("step", _STEPS), name=op.f("ck_rollout_cards_step")),
         sa.ForeignKeyConstraint(
-            ["number"], ["rollouts.number"], name="fk_rollout_cards_number_rollouts"
+            ["number"], ["rollouts.number"], name=op.f("fk_rollout_cards_number_rollouts")
         ),
-        sa.PrimaryKeyConstraint("number", "card_id", name="pk_rollout_cards"),
+        sa.PrimaryKeyConstraint("number", "card_id", name=op.f("pk_rollout_cards")),
     )
 
 
