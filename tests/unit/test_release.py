@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -20,7 +22,9 @@ from tools.release.dist import (
     check_changelog,
     check_metadata,
     copy_tree,
+    digests,
     missing_from_wheel,
+    tracked,
     twice,
 )
 from tools.release.parts import ROOT
@@ -55,7 +59,17 @@ def test_a_wheel_without_an_asset_is_refused(made: list[Path], tmp_path: Path):
 
 
 def test_made_twice_it_is_the_same_to_the_byte(made: list[Path]):
-    assert set(twice(HERE)) == {path.name for path in made}
+    assert twice(HERE) == digests(made)
+
+
+def test_programs_of_the_sdist_can_be_run(made: list[Path]):
+    with tarfile.open(made[1]) as sdist:
+        modes = {member.name.partition("/")[2]: member.mode for member in sdist}
+    programs = [name for name in tracked() if os.access(ROOT / name, os.X_OK)]
+    assert "tools/install.sh" in programs
+    assert {name for name, mode in modes.items() if mode & 0o111} == {
+        name for name in programs if name in modes
+    }
 
 
 def test_metadata_without_a_licence_is_refused(tmp_path: Path):
