@@ -8,7 +8,7 @@
 #   rest    what needs no farm, in a process for each core: it hardly waits
 #
 # Farms are at work for a third of their time. They go first then, and the rest gets what they leave.
-# (Ray gives its workers a lower priority than its own, which would be that of the rest.)
+# (Ray gives its workers a lower priority than its own, which would be below that of the rest.)
 # Each part has ports of its own. Where memory is short, one part runs after the other.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -49,7 +49,7 @@ where=("$@")
 part season 0 31000-32000 season "${where[@]}"
 part chaos 3 30000-31000 'chaos and not season' "${where[@]}"
 part e2e 3 29000-30000 'e2e and not chaos and not season' "${where[@]}"
-part rest 19 20000-29000 'not (e2e or chaos or season)' -n "$processes" --dist worksteal "$@"
+part rest 10 20000-29000 'not (e2e or chaos or season)' -o timeout=900 -n "$processes" --dist worksteal "$@"
 for name in "${!running[@]}"; do
   wait_for "$name"
 done

@@ -258,7 +258,7 @@ class TestWaiting:
         assert waiting.stderr is not None
         batch_id = waiting.stderr.readline().split()[1].rstrip(":")
         farm.cancel(batch_id)
-        stdout, stderr = waiting.communicate(timeout=60)
+        stdout, stderr = waiting.communicate(timeout=180)
         assert waiting.returncode == 0
         assert "2 cancelled" in stdout
         assert stderr.splitlines() == [
@@ -273,7 +273,7 @@ class TestWaiting:
         os.close(terminal)
         farm.cancel("b")
         shown = read_all(ours)
-        stdout, _ = watching.communicate(timeout=60)
+        stdout, _ = watching.communicate(timeout=180)
         assert (watching.returncode, "2 cancelled" in stdout) == (0, True)
         for bar in ("clips", "recorded", "cards", "2/2", "0.00 FPS, 0 B uploaded"):
             assert bar in shown
@@ -283,7 +283,7 @@ class TestWaiting:
         assert waiting.stderr is not None
         batch_id = waiting.stderr.readline().split()[1].rstrip(":")
         waiting.send_signal(signal.SIGINT)
-        _, stderr = waiting.communicate(timeout=60)
+        _, stderr = waiting.communicate(timeout=180)
         assert waiting.returncode == 130
         assert f"batch {batch_id} goes on on the farm" in stderr
         assert "Traceback" not in stderr

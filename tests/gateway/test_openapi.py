@@ -90,7 +90,7 @@ def test_no_request_makes_it_fail_and_every_answer_is_as_the_document_says(
         base_url=f"http://127.0.0.1:{served.rig.gateway.http_port}",
         headers={"Authorization": f"Bearer {TOKEN}"},
         excluded_checks=NOT_CHECKED,
-        timeout=60,
+        timeout=180,
     )
 
 

@@ -13,7 +13,7 @@ from node_agent.render.child import ChildOptions, RenderChild
 from node_agent.render.messages import ChunkDone, Command, Ready, Recorded, Report, Start
 from node_agent.render.renderer import RenderSpec
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 
 _Kind = TypeVar("_Kind")
 

@@ -147,7 +147,7 @@ def test_what_libraries_print_does_not_disturb_the_reports():
         "reports.write(b'a report')\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], input=b"hello", capture_output=True, check=True, timeout=60
+        [sys.executable, "-c", code], input=b"hello", capture_output=True, check=True, timeout=180
     )
     assert done.stdout == b"a report"
     assert done.stderr.split(b"\n") == [b"from python", b"from c", b"from a process", b""]

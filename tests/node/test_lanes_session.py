@@ -38,7 +38,7 @@ from node_agent.render.renderer import PromptMark, Renderer, RenderSpec
 from node_agent.render.session import Session
 from node_agent.render.testcard import TestCardRenderer
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 ENDINGS = (Done, Failed, Cancelled, Yielded)
 
 

@@ -25,7 +25,7 @@ from node_agent.render.testcard import TestCardRenderer
 from node_agent.render.work_clock import WorkClock
 from tests.node.test_work_clock import Hands
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 180
 
 
 class LateCards(TestCardRenderer):

@@ -377,7 +377,7 @@ def test_files_come_several_at_once(model, tmp_path):
     class Waits(Directory):
         def read(self, path, offset):
             if path in ("model_index.json", "transformer/config.json"):
-                together.wait(timeout=30)
+                together.wait(timeout=180)
             return super().read(path, offset)
 
     assert fetching.FILES_AT_ONCE > 1

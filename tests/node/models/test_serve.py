@@ -36,7 +36,7 @@ class Served:
 
     def ask(self, path, method="GET", token="secret", **headers):
         parts = urlsplit(self.server.url)
-        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=180)
         if token:
             headers["Authorization"] = f"Bearer {token}"
         connection.request(method, path, headers=headers)
