@@ -19,7 +19,7 @@ demo: install ## Render twelve prompts with a small Helios on two CPU cards, int
 .PHONY: test
 test: ## Everything that needs no GPU: lint and all tests (ARGS="-k name" picks)
 	@tools/system.sh & system=$$!; \
-	  code=0; make --no-print-directory install lint || code=$$?; \
+	  code=0; $(MAKE) --no-print-directory install lint || code=$$?; \
 	  wait $$system; exit $$code
 	@tools/tests.sh $(ARGS)
 

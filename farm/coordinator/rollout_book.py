@@ -17,6 +17,8 @@ class RolloutBook:
         self._changes: dict[int, dict[str, Change]] = {number: {} for number in self.all}
         self._since: dict[tuple[int, str], float] = {}
         self._start = now
+        self._active: dict[Kind, Rollout | None] = {}
+        """As it was found since anything changed: every exchange asks."""
         self.finishing: frozenset[str] = frozenset()
         """Cards that do first what clips need them for: see `farm.plan.rollout.Look`."""
         for change in store.rollout_cards():
@@ -24,11 +26,13 @@ class RolloutBook:
 
     def put(self, rollout: Rollout) -> None:
         """Add or replace one."""
+        self._active.clear()
         self.all[rollout.number] = rollout
         self._changes.setdefault(rollout.number, {})
 
     def put_change(self, change: Change, now: float) -> None:
         """Add or replace a card's."""
+        self._active.clear()
         of_rollout = self._changes[change.number]
         before = of_rollout.get(change.card_id)
         if before is None or before.step is not change.step:
@@ -49,10 +53,14 @@ class RolloutBook:
 
     def active(self, kind: Kind) -> Rollout | None:
         """The one that cards go by now: that is under way, goes back, or was done last."""
-        for rollout in self._of(kind):
-            if rollout.state is not RolloutState.BACK or self.unsettled(rollout):
-                return rollout
-        return None
+        if kind not in self._active:
+            going = (
+                rollout
+                for rollout in self._of(kind)
+                if rollout.state is not RolloutState.BACK or self.unsettled(rollout)
+            )
+            self._active[kind] = next(going, None)
+        return self._active[kind]
 
     def unsettled(self, rollout: Rollout) -> list[Change]:
         """Cards of it that are on their way; of one that goes back, changed ones are too."""

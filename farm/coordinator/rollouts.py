@@ -133,6 +133,8 @@ class Rollouts:
         """Returns the cards that clips need as they are."""
         books, kind = self._books, rollout.kind
         rollout = self._with_pieces(rollout)
+        if self._is_everywhere(rollout):
+            return frozenset()
         fleet = self.fleet(kind, rollout.target, rollout.number)
         seen = plan.look(
             rollout,
@@ -154,6 +156,13 @@ class Rollouts:
             quarantine(books, card_id, f"failed its examination after it went back: {found}")
         return seen.finishing
 
+    def _is_everywhere(self, rollout: Rollout) -> bool:
+        """It is done, and nothing is to do: as most looks, for good, at every card, find it."""
+        book = self._books.rollouts
+        if rollout.state is not RolloutState.DONE or book.unsettled(rollout):
+            return False
+        return all(_runs(card, rollout.kind) in ("", rollout.target) for card in self._books.cards)
+
     def _with_pieces(self, rollout: Rollout) -> Rollout:
         """The first card that has all of a model tells how its pieces are known."""
         if rollout.kind is not Kind.MODEL or rollout.pieces_sha256:
@@ -174,7 +183,7 @@ class Rollouts:
         return Seen(
             card_id=row.card_id,
             card_type=row.card_type,
-            runs=row.release if release else row.model_digest,
+            runs=_runs(card, kind),
             stack_id=row.stack_id,
             here=card.is_here(now, books.policy.lease_seconds),
             silent=now - card.seen,
@@ -247,6 +256,11 @@ def note(books: Books, rollout: Rollout) -> None:
     """Write an event of what was decided of a rollout."""
     reason = f": {rollout.reason}" if rollout.reason else ""
     books.note(f"rollout {rollout.number}", "rollout", f"{rollout.state}{reason}")
+
+
+def _runs(card: Card, kind: Kind) -> str:
+    """Its release, or the digest of its model; empty: it does not say."""
+    return card.row.release if kind is Kind.RELEASE else card.row.model_digest
 
 
 def _unready(card: Card) -> str:

@@ -6,14 +6,13 @@ when the making stops, for the next one to go on from.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from node_agent.files import bytes_below
+from node_agent.files import alone_in, bytes_below
 from node_agent.models.info import ModelError
 from node_agent.models.manifest import MANIFEST_NAME, Manifest, load_manifest
 from node_agent.models.stamps import Stamps
@@ -33,7 +32,8 @@ def staged(directory: Path, stamps: Path | None = None) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
         directory.rename(partial)
     partial.mkdir(parents=True, exist_ok=True)
-    with _locked(partial):
+    busy = ModelError(f"{partial}: another process is at work there; wait for it")
+    with alone_in(partial, busy):
         yield partial
         known = Stamps(stamps)
         partial.replace(directory)
@@ -100,15 +100,3 @@ def remove_others(partial: Path, wanted: set[str]) -> None:
 def bytes_to_come(partial: Path, size: int) -> int:
     """Bytes that are still to come of `size`."""
     return max(size - bytes_below(partial), 0)
-
-
-@contextmanager
-def _locked(partial: Path) -> Iterator[None]:
-    descriptor = os.open(partial, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise ModelError(f"{partial}: another process is at work there; wait for it") from None
-    finally:
-        os.close(descriptor)

@@ -6,7 +6,6 @@ for one that did not come about stays in `.cache`, so that the next try goes on 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -14,13 +13,14 @@ import subprocess
 import sys
 import venv
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from node_agent.files import alone_in
 from node_agent.releases.catalog import CURRENT, Release, ReleaseError, current, installed
 
 LAST_LINES: Final = 5
@@ -82,7 +82,8 @@ def add(source: Source, directory: Path) -> tuple[Release, bool]:
         return release, False
     directory.mkdir(parents=True, exist_ok=True)
     partial, cache = directory / f".{source.version}.partial", directory / ".cache"
-    with _alone(directory):
+    busy = ReleaseError(f"{directory}: another process adds a release; wait for it")
+    with alone_in(directory, busy):
         shutil.rmtree(partial, ignore_errors=True)
         made, has_pip = Release(source.version, partial), find_spec("pip") is not None
         venv.create(partial, with_pip=not has_pip, symlinks=True)
@@ -181,19 +182,6 @@ def _say_its_place(partial: Path, directory: Path) -> None:
         if not path.is_symlink() and path.is_file():
             content = path.read_bytes()
             path.write_bytes(content.replace(os.fsencode(partial), os.fsencode(directory)))
-
-
-@contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Only one process makes releases here."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise ReleaseError(f"{directory}: another process adds a release; wait for it") from None
-    finally:
-        os.close(descriptor)
 
 
 def _users(directory: Path) -> Iterator[int]:

@@ -21,11 +21,7 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
+from heliostat.certificates import self_signed
 from node_agent.models.serve import Handler
 from node_agent.models.swarm.store import PieceStore
 
@@ -34,7 +30,7 @@ HAVE: Final = "Heliostat-Have"
 SLOTS: Final = 8
 """Pieces sent at once; whoever comes then hears 503 and goes to somebody else."""
 CONNECTIONS_MAX: Final = 512
-VALID_DAYS: Final = 825
+CLOCKS_DIFFER: Final = datetime.timedelta(days=2)
 _BLOCK_BYTES: Final = 256 << 10
 
 
@@ -169,28 +165,7 @@ def lower_priority() -> None:
 
 def _identity(address: str) -> tuple[str, ssl.SSLContext]:
     """A certificate (PEM) for this start, its own authority, and what speaks by it."""
-    private = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Heliostat pieces")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(private.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=2))  # clocks differ
-        .not_valid_after(now + datetime.timedelta(days=VALID_DAYS))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(private, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    certificate = made.public_bytes(pem)
-    key = private.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    certificate, key = self_signed("Heliostat pieces", [address], valid_before=CLOCKS_DIFFER)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as folder:  # ssl takes keys from files alone
         path = Path(folder) / "identity.pem"

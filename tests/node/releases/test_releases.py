@@ -193,10 +193,10 @@ def test_only_what_nobody_uses_is_removed(node: Node) -> None:
 ALONE = """
 import sys
 from pathlib import Path
-from node_agent.releases import install
+from node_agent.files import alone_in
 directory = Path(sys.argv[1])
 directory.mkdir()
-with install._alone(directory):
+with alone_in(directory, BlockingIOError("it is alone")):
     print("alone", flush=True)
     input()
 """
