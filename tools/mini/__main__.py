@@ -12,7 +12,7 @@ import torch
 from node_agent.film import pictures
 
 from .curves import curves
-from .evaluate import evaluate
+from .evaluate import KINDS, evaluate
 from .export import export
 from .judge import read_chunks
 from .plan import PLANS
@@ -34,7 +34,8 @@ def _train(arguments: argparse.Namespace) -> None:
     clock = Clock(arguments.minutes)
     clock.heed_signals()
     try:
-        train(PLANS[arguments.plan], arguments.dir, clock, arguments.steps)
+        plan, compiled = PLANS[arguments.plan], arguments.compile
+        train(plan, arguments.dir, clock, arguments.steps, compiled=compiled)
     except OutOfTime:
         print(f"stopped; the same command goes on from {arguments.dir}")
 
@@ -46,8 +47,9 @@ def _export(arguments: argparse.Namespace) -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     how = _how(arguments)
+    model, out, kind = arguments.model, arguments.to, arguments.kind
     captions, seed = arguments.captions, arguments.seed
-    print(evaluate(arguments.model, arguments.to, captions=captions, seed=seed, how=how))
+    print(evaluate(model, out, kind=kind, captions=captions, seed=seed, how=how))
 
 
 def _sheet(arguments: argparse.Namespace) -> None:
@@ -87,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--dir", type=Path, required=True, help="where it is kept")
     command.add_argument("--minutes", type=float, required=True, help="how long from now on")
     command.add_argument("--steps", type=int, help="of the transformer in all; none by default")
+    command.add_argument("--compile", action="store_true", help="quicker; needs a C++ compiler")
     command.add_argument("--plan", choices=sorted(PLANS), default="base")
     command.set_defaults(do=_train)
 
@@ -104,23 +107,30 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("film", type=Path, help="a video file of this world")
     command.set_defaults(do=_judge)
 
-    for name, do, captions, about in (
-        ("evaluate", _evaluate, 200, "render held-out captions and judge them"),
-        ("sheet", _sheet, 14, "render held-out captions as a contact sheet"),
-    ):
-        command = commands.add_parser(name, help=about)
-        command.add_argument("--model", type=Path, required=True, help="its directory")
-        command.add_argument("--to", type=Path, required=True, help="a folder, or the sheet's file")
-        command.add_argument("--captions", type=int, default=captions)
-        command.add_argument("--seed", type=int, default=0)
-        command.add_argument("--size", type=int, default=64, help="pixels of a side")
-        command.add_argument("--chunks", type=int, default=2)
-        command.add_argument(
-            "--steps", type=int, nargs="+", default=[20], help="of each stage: 20, or 2 2 2"
-        )
-        command.add_argument("--guidance-scale", type=float, default=3.0)
-        command.set_defaults(do=do)
+    command = commands.add_parser("evaluate", help="render held-out captions and judge them")
+    command.add_argument("--to", type=Path, required=True, help="a folder")
+    command.add_argument("--kind", choices=KINDS, default="text", help="of clips (default: text)")
+    _add_how(command, captions=200)
+    command.set_defaults(do=_evaluate)
+
+    command = commands.add_parser("sheet", help="render held-out captions as a contact sheet")
+    command.add_argument("--to", type=Path, required=True, help="a PNG file")
+    _add_how(command, captions=14)
+    command.set_defaults(do=_sheet)
     return parser
+
+
+def _add_how(command: argparse.ArgumentParser, captions: int) -> None:
+    """What is rendered, and how."""
+    command.add_argument("--model", type=Path, required=True, help="its directory")
+    command.add_argument("--captions", type=int, default=captions)
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--size", type=int, default=64, help="pixels of a side")
+    command.add_argument("--chunks", type=int, default=2)
+    command.add_argument(
+        "--steps", type=int, nargs="+", default=[20], help="of each stage: 20, or 2 2 2"
+    )
+    command.add_argument("--guidance-scale", type=float, default=3.0)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,25 @@ from node_agent.models import load_manifest
 from node_agent.render.helios.renderer import HeliosRenderer
 
 from .judge import Shown, read_chunks
-from .renders import LANES, Ask, How, held_out_asks, rendered
+from .renders import (
+    LANES,
+    SWITCH,
+    Ask,
+    How,
+    held_out_asks,
+    picture_asks,
+    rendered,
+    switch_asks,
+)
 from .score import Told, means, record, rows, table
 from .seams import drift, seam_jump
 from .world import Pictures
 
+KINDS = ("text", "picture", "switch")
+"""Clips from captions alone, from first pictures with them, and with a change of prompt."""
 
-def evaluate(model: Path, out: Path, *, captions: int, seed: int, how: How) -> str:
+
+def evaluate(model: Path, out: Path, *, kind: str, captions: int, seed: int, how: How) -> str:
     """Render and judge into `evaluation.json` and `evaluation.md` of `out`; returns the latter.
 
     What was judged is kept in `clips.jsonl`: the same command goes on after the last of it.
@@ -26,6 +38,7 @@ def evaluate(model: Path, out: Path, *, captions: int, seed: int, how: How) -> s
     out.mkdir(parents=True, exist_ok=True)
     asked = {
         "model": load_manifest(model).digest,
+        "kind": kind,
         "captions": captions,
         "seed": seed,
         **json.loads(json.dumps(asdict(how))),
@@ -34,9 +47,16 @@ def evaluate(model: Path, out: Path, *, captions: int, seed: int, how: How) -> s
     if told.exists() and json.loads(told.read_text(encoding="utf-8")) != asked:
         raise ValueError(f"{out}: has the clips of another evaluation; name another folder")
     told.write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")
-    clips = _judged(model, out / "clips.jsonl", held_out_asks(captions, seed), how)
+    asks = {
+        "text": lambda: held_out_asks(captions, seed),
+        "picture": lambda: picture_asks(captions, seed, how.size, out / "pictures"),
+        "switch": lambda: switch_asks(captions, seed),
+    }[kind]()
+    clips = _judged(model, out / "clips.jsonl", asks, how)
 
     windows = [(0, 1), (0, 2), *([(how.chunks - 1, how.chunks)] if how.chunks > 2 else [])]
+    if kind == "switch":
+        windows = [(chunk, chunk + 1) for chunk in range(SWITCH - 1, how.chunks)]
     found, numbers = rows(clips, windows), means(clips)
     document = {"asked": asked, **record(found, numbers)}
     (out / "evaluation.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

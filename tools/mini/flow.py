@@ -70,5 +70,6 @@ def _in_pyramid(
 
 
 def _spread(plan: Plan, generator: torch.Generator) -> Tensor:
-    """A number of 0 to 1 for each clip of a batch, evenly spread over them."""
-    return (torch.arange(plan.batch) + torch.rand(plan.batch, generator=generator)) / plan.batch
+    """A number of 0 to 1 for each clip of a batch: evenly spread over them, then shifted."""
+    even = (torch.arange(plan.batch) + torch.rand(plan.batch, generator=generator)) / plan.batch
+    return plan.noisier * even / (1 + (plan.noisier - 1) * even)

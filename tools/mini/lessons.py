@@ -14,7 +14,7 @@ from node_agent.render.helios.history import HISTORY_LATENT_FRAMES, History, Mem
 from .captions import caption
 from .shards import CHUNKS, Shard
 
-FROM_TEXT, FROM_PICTURE = 0.25, 0.1
+FROM_TEXT, FROM_PICTURE = 0.4, 0.1
 """Shares of lessons that begin with nothing, and with a picture; all others go on."""
 SWITCHED = 0.15
 """Share of those that go on where the caption has just changed, or a chunk or two ago."""

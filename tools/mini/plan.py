@@ -25,10 +25,14 @@ class Plan:
     films: int = 2
     """Of a batch."""
     film_frames: int = 9
-    film_steps: int = 1200
-    film_rate: float = 5e-4
+    film_steps: int = 3500
+    film_rate: float = 7e-4
+    chunk_frames: int = 33
+    chunk_steps: int = 800
+    """With as many chunks as `films`."""
+    chunk_rate: float = 4e-4
 
-    polish_every: int = 10
+    polish_every: int = 40
     """Steps of the transformer from one further step of the VAE's decoder alone to the next."""
 
     layers: int = 6
@@ -39,13 +43,24 @@ class Plan:
     text_dim: int = 96
     text_layers: int = 2
     batch: int = 16
-    rate: float = 1e-3
+    rate: float = 3e-3
+    """Of what is neither of the following."""
+    captions: int = 64
+    """Of a batch, when the text encoder learns alone."""
+    word_steps: int = 1000
+    word_rate: float = 2e-3
+    text_rate: float = 3e-4
+    """Of the text encoder and of what brings its words to the transformer's width."""
+    muon_rate: float = 0.02
+    """Of the matrices in the transformer's blocks."""
     warm_up: int = 200
+    noisier: float = 1.6
+    """Further shift towards noise, where it is decided what a clip shows."""
 
     pairs_of_shard: int = 10
     """Pairs of scenes that are encoded together."""
     first_shards: int = 3
-    shard_every: int = 16
+    shard_every: int = 100
     """Steps of the transformer from one further shard to the next."""
     shards_max: int = 240
 
@@ -60,6 +75,9 @@ PLANS = {
         films=2,
         film_frames=5,
         film_steps=30,
+        word_steps=80,
+        chunk_frames=9,
+        chunk_steps=4,
         layers=2,
         heads=2,
         text_dim=32,

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from node_agent.render.helios.renderer import HeliosRenderer
 from node_agent.render.renderer import CHUNK_FRAMES, PromptMark, RenderSpec
 
 from .captions import Content, caption, contents
-from .world import Pictures
+from .world import Pictures, draw, recoloured, scene
 
 LANES = 8
 """Clips that are rendered in lockstep."""
+SWITCH = 2
+"""The chunk at which a prompt is switched, counted from 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +57,36 @@ def held_out_asks(count: int, seed: int) -> list[Ask]:
     ]
 
 
+def picture_asks(count: int, seed: int, size: int, folder: Path) -> list[Ask]:
+    """The same captions, each with a first picture of what it says, written into `folder`."""
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng([seed, 8])
+    asks = []
+    for ask in held_out_asks(count, seed):
+        path = folder / f"{ask.seed}.png"
+        Image.fromarray(draw(scene(rng, ask.content), [0], size)[0]).save(path)
+        asks.append(replace(ask, image=str(path)))
+    return asks
+
+
+def switch_asks(count: int, seed: int) -> list[Ask]:
+    """Captions whose clip changes its shape's colour at chunk `SWITCH`, to what is asked for."""
+    rng = np.random.default_rng([seed, 9])
+    asks = []
+    for ask in held_out_asks(count, seed):
+        before = recoloured(scene(rng, ask.content), rng).content
+        change = PromptMark(chunk=SWITCH, prompt=ask.prompt)
+        asks.append(replace(ask, prompt=caption(before, rng), schedule=(change,)))
+    return asks
+
+
 def rendered(
     renderer: HeliosRenderer, asks: Sequence[Ask], how: How
 ) -> Iterator[tuple[Ask, Pictures]]:
     """All frames of each clip, in order; float32 on the CPU."""
     for start in range(0, len(asks), LANES):
         some = asks[start : start + LANES]
-        lanes = [renderer.start(_spec(ask, how)) for ask in some]
+        lanes = [renderer.start(spec(ask, how)) for ask in some]
         films: list[list[Pictures]] = [[] for _ in some]
         for _ in range(how.chunks):
             chunks = renderer.step(lanes, lambda _: False)
@@ -70,7 +97,8 @@ def rendered(
             yield ask, np.concatenate(film)
 
 
-def _spec(ask: Ask, how: How) -> RenderSpec:
+def spec(ask: Ask, how: How) -> RenderSpec:
+    """How a node is told to render a clip."""
     return RenderSpec(
         clip_id=f"mini-{ask.seed}",
         prompt=ask.prompt,

@@ -1,4 +1,8 @@
-"""Tokenizer and text encoder of the caption language."""
+"""Tokenizer and text encoder of the caption language.
+
+The encoder learns its captions before the transformer does: that "red" is the ground's colour in
+one place and the shape's in another is hard to find out through noise, and easy by itself.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 from transformers import T5TokenizerFast, UMT5Config, UMT5EncoderModel
 
 from node_agent.models import MAX_PROMPT_TOKENS
 from node_agent.render.helios import tiny_tokenizer
 
-from .captions import corpus
+from .captions import caption, corpus, training_scene
+from .learner import Learner, numbers
+from .plan import Plan
+from .world import COLOURS, MOTIONS, SHAPES
+
+STAGE = 4
+"""Of the random numbers."""
+ANSWERS = (SHAPES, tuple(COLOURS), tuple(COLOURS), MOTIONS)
+"""What a content's shape, colour, ground and motion may be."""
 
 
 def build_tokenizer() -> T5TokenizerFast:
@@ -46,6 +59,29 @@ def build_text_encoder(vocabulary: int, dim: int, layers: int) -> UMT5EncoderMod
             decoder_start_token_id=0,
         )
     )
+
+
+def build_heads(dim: int) -> nn.ModuleList:
+    """What guesses a caption's content from any one of its tokens; for training alone."""
+    return nn.ModuleList(nn.Linear(dim, len(answers)) for answers in ANSWERS)
+
+
+def train_words(
+    encoder: UMT5EncoderModel, heads: nn.ModuleList, tokenizer: Any, learner: Learner, plan: Plan
+) -> float:
+    """One step, after which tokens know more of their whole caption; the loss it began from."""
+    rng, _ = numbers(plan.seed, STAGE, learner.step)
+    contents = [training_scene(rng).content for _ in range(plan.captions)]
+    told = [caption(content, rng) for content in contents]
+    inputs = tokenizer(told, padding=True, return_tensors="pt")
+    states = encoder(inputs.input_ids, inputs.attention_mask).last_hidden_state
+    seen = inputs.attention_mask.bool()
+    losses = []
+    for head, answers, parts in zip(heads, ANSWERS, zip(*contents, strict=True), strict=True):
+        right = torch.tensor([answers.index(part) for part in parts])
+        each_token = right[:, None].expand(seen.shape)[seen]
+        losses.append(cross_entropy(head(states[seen]), each_token))
+    return learner.learn(torch.stack(losses).sum())
 
 
 @dataclass(frozen=True, slots=True)

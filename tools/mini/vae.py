@@ -1,4 +1,4 @@
-"""A small `AutoencoderKLWan`, trained on single pictures first and on short films then.
+"""A small `AutoencoderKLWan`, trained on pictures first, then on short films, on chunks last.
 
 Its posterior is fixed and narrow: what is learned is a plain autoencoder whose latents bear noise.
 """
@@ -24,11 +24,11 @@ from .world import Pictures, draw
 
 STAGE = 1
 """Of the random numbers."""
-VAE_STAGES = ("pictures", "films", "decoder")
+VAE_STAGES = ("pictures", "films", "chunks", "decoder")
 LATENT_CHANNELS = 16
 LOG_VARIANCE = -8.0
 """Of the posterior as it is exported: who encodes a picture gets nearly its mean."""
-TRAINING_NOISE = 0.1
+TRAINING_NOISE = 0.04
 """Spread of the noise on latents while training: a decoder that forgives the transformer."""
 SPREAD_WEIGHT = 2e-3
 """Of the latents' mean square in the loss, which keeps them near a spread of 1."""
@@ -87,10 +87,14 @@ def _pass_through(time_conv: nn.Conv3d) -> None:
 
 
 def train_vae(vae: AutoencoderKLWan, learner: Learner, plan: Plan, kind: str) -> float:
-    """One step with `pictures`, with `films`, or of the `decoder`; the loss that it began from."""
-    films = kind != "pictures"
+    """One step of one of `VAE_STAGES`; the loss that it began from.
+
+    What is decoded leans on what came before, so a decoder that has seen short films alone loses
+    its colours in the middle of a chunk.
+    """
     rng, generator = numbers(plan.seed, STAGE, VAE_STAGES.index(kind), learner.step)
-    count, frames = (plan.films, plan.film_frames) if films else (plan.pictures, 1)
+    count = plan.pictures if kind == "pictures" else plan.films
+    frames = {"pictures": 1, "films": plan.film_frames}.get(kind, plan.chunk_frames)
     clips = []
     for _ in range(count):
         first = int(rng.integers(0, 132))
@@ -102,7 +106,7 @@ def train_vae(vae: AutoencoderKLWan, learner: Learner, plan: Plan, kind: str) ->
     border = torch.stack([video[:, :, :1, :1] for video in seen])
     weight = 1 + SHAPE_WEIGHT * ((seen - border).abs().amax(1, keepdim=True) > 0.05)
     wrong = decoded - seen
-    loss = (weight * (wrong.square() + 0.2 * wrong.abs())).mean()
+    loss = (weight * (wrong.square() + 0.4 * wrong.abs())).mean()
     return learner.learn(loss + SPREAD_WEIGHT * latents.square().mean())
 
 
