@@ -52,3 +52,19 @@ def test_the_table_has_a_line_for_each_and_the_record_the_same():
     text = table(found, numbers)
     assert "| direction | 1 | 1 | **100.0%** |" in text
     assert len(record(found, numbers)["properties"]) == text.count("**") // 2 - len(numbers) == 5
+
+
+@pytest.mark.parametrize(
+    ("seen", "right"),
+    [
+        (("disc", "nothing"), True),
+        (("disc", "disc"), True),
+        (("disc", "square"), False),
+        (("nothing", "nothing"), False),
+    ],
+)
+def test_a_shape_that_is_never_whole_in_a_chunk_is_told_by_the_others(seen, right):
+    chunks = [Shown("blue", "red", shape, "left", (0, 0, 0), None) for shape in seen]
+    clips = [Told(LEFT, chunks, 1.0, 0.0, 0.0)] * 2
+    [shape] = [row for row in rows(clips, [(0, 2)]) if row.property == "shape"]
+    assert shape.share == float(right)

@@ -26,7 +26,7 @@ from tools.mini.stages import Clock, OutOfTime, UnfinishedTraining, train, train
 from tools.mini.text import build_text_encoder, build_tokenizer, encode_captions
 
 SMOKE = PLANS["smoke"]
-SHORT = replace(SMOKE, picture_steps=2, film_steps=2, chunk_steps=2, word_steps=2, polish_every=2)
+SHORT = replace(SMOKE, picture_steps=2, film_steps=2, chunk_steps=2, word_steps=2, decoder_steps=2)
 CONTENT = ("disc", "red", "blue", "left")
 
 
@@ -59,7 +59,7 @@ def test_the_loss_falls(training, stage, falls_to):
 
 def test_curves_have_a_panel_for_each_stage(training):
     drawn = curves(training)
-    assert drawn.count("<polyline") == 5
+    assert drawn.count("<polyline") == 6
     assert "flow: loss by step" in drawn
 
 

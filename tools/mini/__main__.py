@@ -19,7 +19,7 @@ from .plan import PLANS
 from .renders import How
 from .seams import drift, seam_jump
 from .sheet import sheet
-from .stages import Clock, OutOfTime, train
+from .stages import BESIDE, Clock, OutOfTime, train
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def _train(arguments: argparse.Namespace) -> None:
     clock.heed_signals()
     try:
         plan, compiled = PLANS[arguments.plan], arguments.compile
-        train(plan, arguments.dir, clock, arguments.steps, compiled=compiled)
+        train(plan, arguments.dir, clock, arguments.steps, only=arguments.only, compiled=compiled)
     except OutOfTime:
         print(f"stopped; the same command goes on from {arguments.dir}")
 
@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--dir", type=Path, required=True, help="where it is kept")
     command.add_argument("--minutes", type=float, required=True, help="how long from now on")
     command.add_argument("--steps", type=int, help="of the transformer in all; none by default")
+    command.add_argument("--only", choices=BESIDE, default="", help="while another does the other")
     command.add_argument("--compile", action="store_true", help="quicker; needs a C++ compiler")
     command.add_argument("--plan", choices=sorted(PLANS), default="base")
     command.set_defaults(do=_train)

@@ -32,8 +32,9 @@ class Plan:
     """With as many chunks as `films`."""
     chunk_rate: float = 4e-4
 
-    polish_every: int = 40
-    """Steps of the transformer from one further step of the VAE's decoder alone to the next."""
+    decoder_steps: int = 2500
+    """Of the VAE's decoder alone, which may be trained while the transformer is."""
+    decoder_rate: float = 7e-4
 
     layers: int = 6
     heads: int = 4
@@ -67,7 +68,13 @@ class Plan:
 
 PLANS = {
     "base": Plan(),
-    "distilled": Plan(size=128, stages=3),
+    "distilled": Plan(
+        size=128,
+        stages=3,
+        pairs_of_shard=5,
+        first_shards=4,
+        shard_every=150,
+    ),
     "smoke": Plan(
         vae_width=8,
         pictures=8,
@@ -78,6 +85,7 @@ PLANS = {
         word_steps=80,
         chunk_frames=9,
         chunk_steps=4,
+        decoder_steps=4,
         layers=2,
         heads=2,
         text_dim=32,

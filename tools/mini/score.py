@@ -10,21 +10,22 @@ from typing import Any
 import numpy as np
 
 from .captions import Content
-from .judge import Shown
+from .judge import UNSEEN, Shown
 from .world import DIRECTIONS
 
 SHUFFLES = 50
 Z = 1.959964
 """Of a two-sided confidence of 95%."""
 
-PROPERTIES: Mapping[str, Callable[[Content, Shown], bool]] = {
+PROPERTIES: Mapping[str, Callable[[Content, Shown], bool | None]] = {
     "ground": lambda content, shown: shown.ground == content[2],
     "colour": lambda content, shown: shown.colour == content[1],
-    "shape": lambda content, shown: shown.shape == content[0],
+    "shape": lambda content, shown: None if shown.shape == UNSEEN else shown.shape == content[0],
     "direction": lambda content, shown: shown.motion == content[3],
     "motion": lambda content, shown: shown.motion == content[3],
 }
-"""Whether a chunk shows what its caption says. Direction counts captions with a direction only."""
+"""Whether a chunk shows what its caption says; None where it cannot be told, as the kind of a shape
+that is never whole in the picture. Direction counts captions with a direction only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Row:
 
     property: str
     chunks: str
-    """Which of a clip's chunks have to show it: all of them."""
+    """Which of a clip's chunks have to show it: all in which it can be told, one at least."""
     clips: int
     share: float
     low: float
@@ -75,7 +76,8 @@ def _row(name: str, clips: Sequence[Told], first: int, end: int) -> Row:
     right = PROPERTIES[name]
 
     def shows(content: Content, clip: Told) -> bool:
-        return all(right(content, shown) for shown in clip.chunks[first:end])
+        found = [right(content, shown) for shown in clip.chunks[first:end]]
+        return True in found and False not in found
 
     hits = sum(shows(clip.content, clip) for clip in asked)
     rng = np.random.default_rng(0)

@@ -1,7 +1,7 @@
 """The stages of a training, each of which goes on where its file says that it was.
 
-`pictures`, `films` and `chunks` teach the VAE, `words` the text encoder; `flow` teaches it and the
-transformer, for ever.
+`pictures`, `films` and `chunks` teach the VAE and `decoder` its decoder, `words` the text encoder;
+`flow` teaches it and the transformer, for ever.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable, Mapping
-from copy import deepcopy
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,9 @@ from .shards import Shards
 from .text import build_heads, build_text_encoder, build_tokenizer, train_words
 from .vae import build_vae, decoder_learner, normalise, train_vae
 
-STAGES = ("pictures", "films", "chunks", "words", "flow")
+STAGES = ("pictures", "films", "chunks", "decoder", "words", "flow")
+BESIDE = ("decoder", "flow")
+"""Those that two processes may be at, side by side."""
 FLOW, DECODER = "flow.safetensors", "decoder.safetensors"
 PLAN_FILE = "plan.json"
 SAVE_SECONDS = 60.0
@@ -81,32 +83,24 @@ def train(
     clock: Clock,
     flow_steps: int | None = None,
     *,
+    only: str = "",
     compiled: bool = False,
 ) -> None:
     """Go on with the training in `directory`, until `clock` ends it or `flow_steps` are done.
 
-    A `compiled` transformer takes a quarter less time, and a minute and a C++ compiler first.
+    `only` is one of `BESIDE`, where another process is at the other one. A `compiled` transformer
+    takes a quarter less time, and a minute and a C++ compiler first.
 
     Raises `OutOfTime`, and ValueError where another plan was begun in `directory`.
     """
     _check_plan(plan, directory)
     vae = _vae(plan, directory, clock)
-    tokenizer, encoder, pupil, learner = _flow(plan, directory, clock)
-    if compiled:
-        pupil.compile()
-    shards = Shards(deepcopy(vae), plan, directory / "shards")
-    polisher = decoder_learner(vae, plan)
-
-    def step() -> float:
-        while polisher.step < learner.step // plan.polish_every:
-            train_vae(vae, polisher, plan, "decoder")
-        return teach(pupil, encoder, tokenizer, shards, learner, plan)
-
-    try:
-        learners = {FLOW: learner, DECODER: polisher}
-        _run(learners, directory, step, flow_steps, clock)
-    finally:
-        shards.close()
+    if only in ("", "decoder"):
+        learner = decoder_learner(vae, plan)
+        step = partial(train_vae, vae, learner, plan, "decoder")
+        _run(learner, directory / DECODER, step, plan.decoder_steps, clock)
+    if only in ("", "flow"):
+        _train_flow(vae, plan, directory, clock, flow_steps, compiled=compiled)
 
 
 def trained(directory: Path) -> Trained:
@@ -151,18 +145,12 @@ def _vae(plan: Plan, directory: Path, clock: Clock) -> AutoencoderKLWan:
         ("chunks", plan.chunk_steps, plan.chunk_rate),
     ):
         learner = Learner({"vae": vae}, rate=rate, warm_up=40, steps=steps, average=0.98)
-        step = _vae_step(vae, learner, plan, name)
-        _run({f"{name}.safetensors": learner}, directory, step, steps, clock)
+        step = partial(train_vae, vae, learner, plan, name)
+        _run(learner, directory / f"{name}.safetensors", step, steps, clock)
         learner.use_average()
     vae.eval().requires_grad_(requires_grad=False)
     normalise(vae, plan)
     return vae
-
-
-def _vae_step(
-    vae: AutoencoderKLWan, learner: Learner, plan: Plan, name: str
-) -> Callable[[], float]:
-    return lambda: train_vae(vae, learner, plan, name)
 
 
 def _flow(
@@ -196,34 +184,45 @@ def _text_encoder(tokenizer: Any, plan: Plan, directory: Path, clock: Clock) -> 
         average=0.98,
     )
 
-    def step() -> float:
-        return train_words(encoder, heads, tokenizer, learner, plan)
-
-    _run({"words.safetensors": learner}, directory, step, plan.word_steps, clock)
+    step = partial(train_words, encoder, heads, tokenizer, learner, plan)
+    _run(learner, directory / "words.safetensors", step, plan.word_steps, clock)
     learner.use_average()
     return encoder
 
 
-def _run(
-    learners: Mapping[str, Learner],
+def _train_flow(
+    vae: AutoencoderKLWan,
+    plan: Plan,
     directory: Path,
+    clock: Clock,
+    steps: int | None,
+    *,
+    compiled: bool,
+) -> None:
+    tokenizer, encoder, pupil, learner = _flow(plan, directory, clock)
+    if compiled:
+        pupil.compile(dynamic=False)  # a shape for each stage of the pyramid
+    shards = Shards(vae, plan, directory / "shards")
+    try:
+        step = partial(teach, pupil, encoder, tokenizer, shards, learner, plan)
+        _run(learner, directory / FLOW, step, steps, clock)
+    finally:
+        shards.close()
+
+
+def _run(
+    learner: Learner,
+    path: Path,
     step: Callable[[], float],
     steps: int | None,
     clock: Clock,
 ) -> None:
-    """Take steps until the first of `learners` has `steps`, keeping all in files every minute.
+    """Take steps until there are `steps`, keeping all in the file every minute.
 
     Raises `OutOfTime`.
     """
-    for name, each in learners.items():
-        each.load(directory / name)
-    (first, learner), *_ = learners.items()
+    learner.load(path)
     begun, losses, saved = learner.step, list[float](), time.monotonic()
-
-    def save() -> None:
-        for name, each in learners.items():
-            each.save(directory / name)
-
     try:
         while steps is None or learner.step < steps:
             clock.check()
@@ -232,10 +231,10 @@ def _run(
                 mean = sum(losses) / len(losses)
                 learner.losses.append((learner.step, round(mean, 5)))
                 losses.clear()
-                print(f"{Path(first).stem} {learner.step}: loss {mean:.4f}", flush=True)
+                print(f"{path.stem} {learner.step}: loss {mean:.4f}", flush=True)
                 if time.monotonic() - saved > SAVE_SECONDS:
-                    save()
+                    learner.save(path)
                     saved = time.monotonic()
     finally:
         if learner.step > begun:
-            save()
+            learner.save(path)

@@ -25,6 +25,8 @@ from .world import COLOURS, MOTIONS, SHAPES
 
 STAGE = 4
 """Of the random numbers."""
+TOKENS_MULTIPLE = 4
+"""Captions are 9 to 12 tokens long: all batches have one shape, and are compiled once."""
 ANSWERS = (SHAPES, tuple(COLOURS), tuple(COLOURS), MOTIONS)
 """What a content's shape, colour, ground and motion may be."""
 
@@ -101,7 +103,9 @@ class Words:
 
 def encode_captions(encoder: UMT5EncoderModel, tokenizer: Any, captions: Sequence[str]) -> Words:
     """Encode a batch of captions, with gradients where they are on."""
-    inputs = tokenizer(list(captions), padding=True, return_tensors="pt")
+    inputs = tokenizer(
+        list(captions), padding=True, pad_to_multiple_of=TOKENS_MULTIPLE, return_tensors="pt"
+    )
     mask = inputs.attention_mask
     states = encoder(inputs.input_ids, mask).last_hidden_state * mask[..., None]
     states = torch.nn.functional.pad(states, (0, 0, 0, 1))

@@ -111,11 +111,13 @@ def train_vae(vae: AutoencoderKLWan, learner: Learner, plan: Plan, kind: str) ->
 
 
 def decoder_learner(vae: AutoencoderKLWan, plan: Plan) -> Learner:
-    """What polishes the decoder while the transformer learns from latents that stay as they are."""
+    """What goes on with the decoder alone; latents stay as they are, for others to learn from."""
     parts = {"decoder": vae.decoder, "post": vae.post_quant_conv}
     for part in parts.values():
         part.requires_grad_(requires_grad=True)
-    return Learner(parts, rate=plan.film_rate / 2, warm_up=40)
+    return Learner(
+        parts, rate=plan.decoder_rate, warm_up=40, steps=plan.decoder_steps, average=0.98
+    )
 
 
 def to_video(pictures: Pictures) -> Tensor:
