@@ -16,11 +16,20 @@ from node_agent.render.renderer import PromptMark
 from tools.mini.curves import curves
 from tools.mini.evaluate import evaluate
 from tools.mini.export import BYTES_MAX, export
+from tools.mini.judge import UNSEEN, read
 from tools.mini.learner import numbers, read_tensors
 from tools.mini.lessons import lesson
 from tools.mini.plan import PLANS
 from tools.mini.pupil import build_pupil, build_transformer
-from tools.mini.renders import Ask, How, held_out_asks, rendered
+from tools.mini.renders import (
+    SWITCH,
+    Ask,
+    How,
+    held_out_asks,
+    picture_asks,
+    rendered,
+    switch_asks,
+)
 from tools.mini.shards import Shard
 from tools.mini.stages import Clock, OutOfTime, UnfinishedTraining, train, trained
 from tools.mini.text import build_text_encoder, build_tokenizer, encode_captions
@@ -179,3 +188,37 @@ def test_held_out_asks_are_the_same_for_a_seed_and_begin_with_every_content_once
     asks = held_out_asks(200, 0)
     assert asks == held_out_asks(200, 0) != held_out_asks(200, 1)
     assert len({ask.content for ask in asks[:119]}) == 119
+
+
+def test_a_first_picture_shows_what_its_caption_says(tmp_path):
+    for ask in picture_asks(12, 0, 64, tmp_path / "pictures"):
+        shown = read(np.asarray(Image.open(ask.image))[None])
+        assert (shown.colour, shown.ground) == ask.content[1:3]
+        assert shown.shape in (ask.content[0], UNSEEN)  # some touch the edge
+
+
+def test_a_switch_leads_from_another_colour_to_what_is_asked_for():
+    for ask, plain in zip(switch_asks(12, 0), held_out_asks(12, 0), strict=True):
+        assert ask.schedule == (PromptMark(chunk=SWITCH, prompt=plain.prompt),)
+        assert ask.content == plain.content
+        shape, colour, ground, _ = ask.content
+        assert f"{colour} {shape}" not in ask.prompt
+        assert shape in ask.prompt
+        assert ground in ask.prompt
+
+
+def test_a_switch_after_the_end_is_refused(model, tmp_path):
+    how = How(size=64, chunks=SWITCH, steps=(1,), guidance_scale=1.0)
+    with pytest.raises(ValueError, match="changes at chunk 3"):
+        evaluate(model, tmp_path / "out", kind="switch", captions=1, seed=0, how=how)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_switch_is_judged_from_the_chunk_before_it(model, tmp_path):
+    how = How(size=64, chunks=SWITCH + 1, steps=(1,), guidance_scale=1.0)
+    evaluate(model, tmp_path, kind="switch", captions=1, seed=0, how=how)
+    told = json.loads((tmp_path / "evaluation.json").read_text())
+    assert [row["chunks"] for row in told["properties"] if row["property"] == "colour"] == [
+        "2",
+        "3",
+    ]

@@ -33,8 +33,10 @@ def evaluate(model: Path, out: Path, *, kind: str, captions: int, seed: int, how
     """Render and judge into `evaluation.json` and `evaluation.md` of `out`; returns the latter.
 
     What was judged is kept in `clips.jsonl`: the same command goes on after the last of it.
-    Raises ValueError where `out` has the clips of something else.
+    Raises ValueError where `out` has the clips of something else, or clips end before the switch.
     """
+    if kind == "switch" and how.chunks <= SWITCH:
+        raise ValueError(f"the caption changes at chunk {SWITCH + 1}: render that many, or more")
     out.mkdir(parents=True, exist_ok=True)
     asked = {
         "model": load_manifest(model).digest,

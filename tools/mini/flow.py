@@ -13,7 +13,7 @@ from .learner import Learner, numbers
 from .lessons import lesson
 from .plan import Plan
 from .pupil import Pupil
-from .pyramid import build_schedule, line, shifted, time_of
+from .pyramid import build_schedule, line, shifted, time_of, towards_noise
 from .shards import Shards
 from .text import encode_captions
 
@@ -72,4 +72,4 @@ def _in_pyramid(
 def _spread(plan: Plan, generator: torch.Generator) -> Tensor:
     """A number of 0 to 1 for each clip of a batch: evenly spread over them, then shifted."""
     even = (torch.arange(plan.batch) + torch.rand(plan.batch, generator=generator)) / plan.batch
-    return plan.noisier * even / (1 + (plan.noisier - 1) * even)
+    return towards_noise(even, plan.noisier)

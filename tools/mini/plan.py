@@ -36,6 +36,11 @@ class Plan:
     """Of the VAE's decoder alone, which may be trained while the transformer is."""
     decoder_rate: float = 7e-4
 
+    captions: int = 64
+    """Of a batch, when the text encoder learns alone."""
+    word_steps: int = 1000
+    word_rate: float = 2e-3
+
     layers: int = 6
     heads: int = 4
     head_dim: int = 32
@@ -46,10 +51,6 @@ class Plan:
     batch: int = 16
     rate: float = 3e-3
     """Of what is neither of the following."""
-    captions: int = 64
-    """Of a batch, when the text encoder learns alone."""
-    word_steps: int = 1000
-    word_rate: float = 2e-3
     text_rate: float = 3e-4
     """Of the text encoder and of what brings its words to the transformer's width."""
     muon_rate: float = 0.02

@@ -76,6 +76,11 @@ def shifted(spread: Tensor, stage: int, stages: int, size: int) -> Tensor:
     """
     side = size // 16 // 2 ** (stages - 1 - max(0, stage - 1))
     shift = math.exp(calculate_shift(9 * side * side, 256, 4096, 0.5, 1.15))
+    return towards_noise(spread, shift)
+
+
+def towards_noise(spread: Tensor, shift: float) -> Tensor:
+    """Numbers of 0 to 1, nearer to 1 by a shift above 1 (arXiv 2403.03206, equation 23)."""
     return shift * spread / (1 + (shift - 1) * spread)
 
 
