@@ -13,7 +13,7 @@ install: ## Make .venv with Heliostat and its locked dependencies (LOCK=cuda: wi
 	@LOCK='$(LOCK)' PYTHON='$(PYTHON)' tools/install.sh
 
 .PHONY: demo
-demo: install ## Render twelve prompts with a small Helios on two CPU cards, into demo/
+demo: install ## Render twelve prompts with a mini Helios on two CPU cards, into demo/
 	@$(BIN)/farm demo
 
 .PHONY: test

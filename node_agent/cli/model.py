@@ -17,8 +17,9 @@ from node_agent.cli import model_transfer
 from node_agent.cli.bars import watching
 from node_agent.cli.options import MODELS, Directory, Json, ModelsDir, stamps
 from node_agent.cli.output import about, refuse, size, tell
-from node_agent.models import MANIFEST_NAME, load_manifest, verify, write_manifest
+from node_agent.models import MANIFEST_NAME, ModelError, load_manifest, verify, write_manifest
 from node_agent.models.catalog import Entry, catalog
+from node_agent.models.mini import copy_mini
 
 app = typer.Typer(
     help="Models and LoRAs: local directories, pinned by a manifest. Exit codes: 0 fine,"
@@ -145,6 +146,26 @@ def tiny(
     from node_agent.render.helios.tiny import build_tiny  # torch: only where it is needed
 
     tell(directory, build_tiny(directory, variant=variant.value, seed=seed), as_json)
+
+
+@app.command()
+def mini(
+    directory: Directory,
+    distilled: Annotated[
+        bool, typer.Option("--distilled", help="The one of 128x128, in three stages of few steps.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Copy helios-mini, the small trained model that comes with this package.
+
+    It shows one coloured shape that moves before a coloured ground, 64x64, as its prompts say:
+    "A red disc moves to the left on a blue ground."
+    """
+    try:
+        manifest = copy_mini(directory, distilled=distilled)
+    except ModelError as error:
+        raise refuse(str(error)) from None
+    tell(directory, manifest, as_json)
 
 
 def _values(entry: Entry) -> dict[str, Any]:

@@ -17,11 +17,14 @@ import venv
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from farm.client.local import find_local
 from farm.fleet_ray.settings import HeadSettings
+from node_agent.film import pictures
 from tests.fixtures.farm import RealFarm, assert_nothing_left, clean_environment
+from tools.mini.judge import read_chunks
 
 pytestmark = pytest.mark.e2e
 
@@ -191,6 +194,9 @@ def test_the_demo_runs_from_the_wheel_in_an_empty_folder(whole: Path, tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["demo"]
     demo = tmp_path / "demo"
     assert json.loads((demo / "summary.json").read_text()) == summary
-    assert len(list((demo / "clips").glob("*.mp4"))) == 1
+    [take] = (demo / "clips").glob("*.mp4")
+    shown = read_chunks(np.stack(list(pictures(take))))
+    # "On a white ground, a red disc moves left."
+    assert [(each.colour, each.ground) for each in shown] == [("red", "white")] * 2
     assert (demo / "contact-sheet.png").stat().st_size > 1000
     assert_nothing_left(HeadSettings.load(demo / "farm"))

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 
+from node_agent.models import load_manifest
+from node_agent.models.mini import MINI, MINI_DISTILLED
+from tools.mini.evaluate import KINDS
 from tools.mini.judge import Shown
-from tools.mini.score import Told, means, record, rows, table, wilson
+from tools.mini.score import Mean, Row, Told, means, record, rows, table, wilson
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "bench" / "results" / "mini"
 
 
 def clip(content, *motions, jump=1.0):
@@ -68,3 +76,33 @@ def test_a_shape_that_is_never_whole_in_a_chunk_is_told_by_the_others(seen, righ
     clips = [Told(LEFT, chunks, 1.0, 0.0, 0.0)] * 2
     [shape] = [row for row in rows(clips, [(0, 2)]) if row.property == "shape"]
     assert shape.share == float(right)
+
+
+EVALUATED = {**dict.fromkeys(KINDS, MINI), "distilled": MINI_DISTILLED}
+"""Results, and the models that ship."""
+
+
+def results(name):
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("name", "model"), EVALUATED.items())
+def test_the_figures_in_the_document_are_those_of_the_model_that_ships(name, model):
+    told = results(name)
+    assert told["asked"]["model"] == load_manifest(model).digest, "evaluate it again"
+    properties = [Row(**each) for each in told["properties"]]
+    numbers = [Mean(**each) for each in told["numbers"]]
+    assert table(properties, numbers) in (ROOT / "docs" / "mini.md").read_text(encoding="utf-8")
+
+
+def test_the_models_that_ship_are_small():
+    assert sum(load_manifest(model).size for model in (MINI, MINI_DISTILLED)) < 20_000_000
+
+
+def test_the_model_that_ships_shows_ground_and_colour_that_were_asked_for():
+    told = results("text")
+    assert told["asked"]["captions"] >= 200
+    shares = {(each["property"], each["chunks"]): each["share"] for each in told["properties"]}
+    for name in ("ground", "colour"):
+        assert shares[name, "1 to 2"] >= 0.95
+        assert shares[name, "10"] >= 0.9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 from node_agent.models import ModelError, verify
 from node_agent.render.helios.renderer import HeliosRenderer
 from node_agent.render.renderer import PromptMark
+from tools.mini.__main__ import main
 from tools.mini.curves import curves
 from tools.mini.evaluate import evaluate
 from tools.mini.export import BYTES_MAX, export
@@ -31,11 +33,15 @@ from tools.mini.renders import (
     switch_asks,
 )
 from tools.mini.shards import Shard
-from tools.mini.stages import Clock, OutOfTime, UnfinishedTraining, train, trained
+from tools.mini.stages import Clock, OutOfTime, UnfinishedTraining, start_from, train, trained
 from tools.mini.text import build_text_encoder, build_tokenizer, encode_captions
 
 SMOKE = PLANS["smoke"]
-SHORT = replace(SMOKE, picture_steps=2, film_steps=2, chunk_steps=2, word_steps=2, decoder_steps=2)
+SHORT = replace(
+    SMOKE,
+    **dict.fromkeys(("picture_steps", "film_steps", "chunk_steps", "word_steps"), 2),
+    **dict.fromkeys(("decoder_steps", "seam_steps"), 2),
+)
 CONTENT = ("disc", "red", "blue", "left")
 
 
@@ -68,7 +74,7 @@ def test_the_loss_falls(training, stage, falls_to):
 
 def test_curves_have_a_panel_for_each_stage(training):
     drawn = curves(training)
-    assert drawn.count("<polyline") == 6
+    assert drawn.count("<polyline") == 7
     assert "flow: loss by step" in drawn
 
 
@@ -79,7 +85,7 @@ def test_what_was_stopped_goes_on_to_the_same_weights(tmp_path):
         train(SHORT, stopped, Clock(0), flow_steps=4)
     for steps in (1, 3, 4):
         train(SHORT, stopped, Clock(10), flow_steps=steps)
-    for name in ("pictures", "films", "chunks", "words", "decoder", "flow"):
+    for name in ("pictures", "films", "chunks", "words", "decoder", "seams", "flow"):
         ours, _ = read_tensors(stopped / f"{name}.safetensors")
         theirs, _ = read_tensors(whole / f"{name}.safetensors")
         assert ours.keys() == theirs.keys()
@@ -168,18 +174,47 @@ def test_a_distilled_one_renders_through_the_pyramid(tmp_path):
     assert film.shape == (66, 128, 128, 3)
 
 
+def test_what_cannot_be_is_said_in_a_line(monkeypatch, tmp_path):
+    words = ["--threads", "1", "export", "--dir", str(tmp_path), "--to", str(tmp_path / "mini")]
+    monkeypatch.setattr(sys, "argv", ["mini", *words])
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(SystemExit, match="train it first"):
+        main()
+
+
+def test_a_distilled_one_begins_with_what_a_base_one_has_learned(training, tmp_path):
+    plan = replace(SMOKE, batch=2, size=128, stages=3)
+    begun = tmp_path / "training"
+    start_from(training, plan, begun)
+    train(plan, begun, Clock(10), flow_steps=1)
+    ours, _ = read_tensors(begun / "flow.safetensors")
+    theirs, _ = read_tensors(training / "flow.safetensors")
+    matrices = [each for each in theirs if "average.transformer.blocks" in each and "to_q" in each]
+    for name in matrices:
+        assert (ours[name] - theirs[name]).norm() < 0.1 * theirs[name].norm()  # one small step
+    start_from(training, plan, begun)  # goes on with what is there
+    assert trained(begun).steps == 1
+    with pytest.raises(ValueError, match="text_dim"):
+        start_from(training, replace(plan, text_dim=48), tmp_path / "other")
+    with pytest.raises(UnfinishedTraining, match="flow"):
+        start_from(tmp_path, plan, tmp_path / "other")
+
+
 def test_a_model_is_never_written_over_something(training, model):
     with pytest.raises(ModelError, match="not empty"):
         export(training, model)
 
 
-def test_an_evaluation_goes_on_and_refuses_what_is_not_its_own(model, tmp_path, capsys):
+def test_an_evaluation_goes_on_and_refuses_what_is_not_its_own(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("tools.mini.evaluate.LANES", 2)
     how = How(size=64, chunks=2, steps=(1,), guidance_scale=1.0)
     text = evaluate(model, tmp_path, kind="text", captions=3, seed=0, how=how)
-    kept = (tmp_path / "clips.jsonl").read_text().splitlines()
-    (tmp_path / "clips.jsonl").write_text(kept[0] + "\n")
-    assert evaluate(model, tmp_path, kind="text", captions=3, seed=0, how=how) == text
-    assert len((tmp_path / "clips.jsonl").read_text().splitlines()) == 3
+    whole = (tmp_path / "clips.jsonl").read_text()
+    first, second, _ = whole.splitlines(keepends=True)
+    for killed in (whole, first, first + second + '{"content": ["sq'):
+        (tmp_path / "clips.jsonl").write_text(killed)
+        assert evaluate(model, tmp_path, kind="text", captions=3, seed=0, how=how) == text
+        assert (tmp_path / "clips.jsonl").read_text() == whole
     with pytest.raises(ValueError, match="another evaluation"):
         evaluate(model, tmp_path, kind="text", captions=4, seed=0, how=how)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from node_agent.film import pictures
+from node_agent.models import ModelError
+from node_agent.models.mini import MINI
 
 from .curves import curves
 from .evaluate import KINDS, evaluate
@@ -19,7 +22,7 @@ from .plan import PLANS
 from .renders import How
 from .seams import drift, seam_jump
 from .sheet import sheet
-from .stages import BESIDE, Clock, OutOfTime, train
+from .stages import BESIDE, Clock, OutOfTime, UnfinishedTraining, start_from, train
 
 
 def main() -> None:
@@ -27,7 +30,10 @@ def main() -> None:
     arguments = _parser().parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     torch.set_num_threads(arguments.threads)
-    arguments.do(arguments)
+    try:
+        arguments.do(arguments)
+    except (OSError, ValueError, ModelError, UnfinishedTraining) as error:
+        sys.exit(f"python -m tools.mini: {error}")
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -35,6 +41,8 @@ def _train(arguments: argparse.Namespace) -> None:
     clock.heed_signals()
     try:
         plan, compiled = PLANS[arguments.plan], arguments.compile
+        if arguments.start_from is not None:
+            start_from(arguments.start_from, plan, arguments.dir)
         train(plan, arguments.dir, clock, arguments.steps, only=arguments.only, compiled=compiled)
     except OutOfTime:
         print(f"stopped; the same command goes on from {arguments.dir}")
@@ -92,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--only", choices=BESIDE, default="", help="while another does the other")
     command.add_argument("--compile", action="store_true", help="quicker; needs a C++ compiler")
     command.add_argument("--plan", choices=sorted(PLANS), default="base")
+    command.add_argument("--start-from", type=Path, help="a training of another size or type")
     command.set_defaults(do=_train)
 
     command = commands.add_parser("export", help="write what was trained as a model directory")
@@ -123,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_how(command: argparse.ArgumentParser, captions: int) -> None:
     """What is rendered, and how."""
-    command.add_argument("--model", type=Path, required=True, help="its directory")
+    command.add_argument("--model", type=Path, default=MINI, help="its directory (helios-mini)")
     command.add_argument("--captions", type=int, default=captions)
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--size", type=int, default=64, help="pixels of a side")

@@ -75,10 +75,7 @@ def judged(ask: Ask, pictures: Pictures) -> Told:
 
 
 def _judged(model: Path, path: Path, asks: list[Ask], how: How) -> list[Told]:
-    done = []
-    if path.exists():
-        lines = path.read_text(encoding="utf-8").splitlines()
-        done = [_told(json.loads(line)) for line in lines]
+    done = _kept(path, len(asks))
     renderer, todo = HeliosRenderer(model), asks[len(done) :]
     while todo:
         some, todo = todo[:LANES], todo[LANES:]
@@ -88,6 +85,20 @@ def _judged(model: Path, path: Path, asks: list[Ask], how: How) -> list[Told]:
         done += fresh
         print(f"{len(done)} of {len(asks)} clips", flush=True)
     return done
+
+
+def _kept(path: Path, wanted: int) -> list[Told]:
+    """What an earlier run judged, in whole groups: lanes in other company differ in the last bit.
+
+    A group that a kill has cut short is taken out of the file.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    whole = sum(line.endswith("\n") for line in lines)
+    lines = lines[: whole if whole == wanted else whole // LANES * LANES]
+    path.write_text("".join(lines), encoding="utf-8")
+    return [_told(json.loads(line)) for line in lines]
 
 
 def _told(fields: dict[str, Any]) -> Told:

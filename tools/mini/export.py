@@ -15,19 +15,20 @@ from node_agent.render.helios.model import hide_progress_bars
 from .plan import Plan
 from .pupil import build_transformer
 from .pyramid import build_schedule
-from .stages import stored_plan, trained
+from .stages import BEGUN, stored_plan, trained
 
-NAME = "helios-mini"
-BYTES_MAX = 20_000_000
+NAMES = {1: "helios-mini", 3: "helios-mini-distilled"}
+"""By the number of stages in the pyramid."""
+BYTES_MAX = 10_000_000
 LICENCE = Path(__file__).parents[2] / "LICENSE"
 
 CARD = """# {name}
 
 A Helios of {millions:.1f} million parameters that knows one coloured shape moving before a coloured
-ground. Its captions are like "{example}".
+ground, in {size} pixels, and captions such as "{example}"
 
-Trained from nothing by `python -m tools.mini train` of Heliostat, on clips that are drawn by the
-same program: {steps} steps of the transformer with seed {seed}. Apache License 2.0.
+Trained by `python -m tools.mini train` of Heliostat, on clips that the same program draws: {steps}
+steps of the transformer{origin}, seed {seed}. Apache License 2.0.
 """
 EXAMPLE = "A red disc moves to the left on a blue ground."
 
@@ -55,13 +56,20 @@ def export(directory: Path, destination: Path) -> Manifest:
     for part in parts.values():
         _store_small(part)
     _pipeline(plan, tokenizer=made.tokenizer, **parts).save_pretrained(partial)
+    name, size = NAMES[plan.stages], f"{plan.size}x{plan.size}"
     card = CARD.format(
-        name=NAME, millions=count / 1e6, example=EXAMPLE, steps=made.steps, seed=plan.seed
+        name=name,
+        millions=count / 1e6,
+        example=EXAMPLE,
+        size=size,
+        origin=", after those of helios-mini" if (directory / BEGUN).exists() else "",
+        steps=made.steps,
+        seed=plan.seed,
     )
     (partial / "README.md").write_text(card, encoding="utf-8")
     shutil.copyfile(LICENCE, partial / "LICENSE")
     revision = f"trained seed={plan.seed} steps={made.steps}"
-    manifest = write_manifest(partial, name=NAME, revision=revision)
+    manifest = write_manifest(partial, name=name, revision=revision)
     if manifest.size > BYTES_MAX:
         raise ModelError(f"{partial}: {manifest.size} bytes; the limit is {BYTES_MAX}")
     partial.replace(destination)

@@ -55,7 +55,9 @@ class Learner:
         matrices begin that Muon is for, and its rate.
         """
         self._modules = dict(modules)
-        self._rate, self._warm_up, self._steps, self._average = rate, warm_up, steps, average
+        self._rate, self._warm_up, self._average = rate, warm_up, average
+        self.steps = steps
+        """Where the rate is zero."""
         named = [
             (f"{part}.{name}", weight)
             for part, module in self._modules.items()
@@ -123,6 +125,14 @@ class Learner:
         self.losses = [(step, loss) for step, loss in json.loads(told["losses"])]
         return True
 
+    def start_from(self, path: Path) -> None:
+        """Begin with the averages of another training, whose file `save` wrote."""
+        tensors, _ = read_tensors(path)
+        with torch.no_grad():
+            for name, weight in self._weights.items():
+                weight.copy_(tensors[f"average.{name}"])
+                self._averages[name].copy_(weight)
+
     def _build_optimisers(
         self, decay: float, rate_of: Mapping[str, float], muon: tuple[str, float] | None
     ) -> list[torch.optim.Optimizer]:
@@ -161,8 +171,8 @@ class Learner:
     def _share_now(self) -> float:
         """Of the full rates."""
         share = min(1.0, (self.step + 1) / self._warm_up)
-        if self._steps is not None:
-            done = min(1.0, self.step / self._steps)
+        if self.steps is not None:
+            done = min(1.0, self.step / self.steps)
             share *= 0.5 * (1 + math.cos(math.pi * done))
         return share
 

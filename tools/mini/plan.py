@@ -35,6 +35,9 @@ class Plan:
     decoder_steps: int = 2500
     """Of the VAE's decoder alone, which may be trained while the transformer is."""
     decoder_rate: float = 7e-4
+    seam_steps: int = 1000
+    """Of the same, with a frame of the next chunk."""
+    seam_rate: float = 7e-4
 
     captions: int = 64
     """Of a batch, when the text encoder learns alone."""
@@ -87,6 +90,7 @@ PLANS = {
         chunk_frames=9,
         chunk_steps=4,
         decoder_steps=4,
+        seam_steps=4,
         layers=2,
         heads=2,
         text_dim=32,

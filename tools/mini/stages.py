@@ -1,15 +1,16 @@
 """The stages of a training, each of which goes on where its file says that it was.
 
-`pictures`, `films` and `chunks` teach the VAE and `decoder` its decoder, `words` the text encoder;
-`flow` teaches it and the transformer, for ever.
+`pictures`, `films` and `chunks` teach the VAE, `decoder` and `seams` its decoder, `words` the text
+encoder; `flow` teaches it and the transformer, for ever.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -27,10 +28,14 @@ from .shards import Shards
 from .text import build_heads, build_text_encoder, build_tokenizer, train_words
 from .vae import build_vae, decoder_learner, normalise, train_vae
 
-STAGES = ("pictures", "films", "chunks", "decoder", "words", "flow")
+STAGES = ("pictures", "films", "chunks", "decoder", "seams", "words", "flow")
 BESIDE = ("decoder", "flow")
 """Those that two processes may be at, side by side."""
-FLOW, DECODER = "flow.safetensors", "decoder.safetensors"
+FLOW = "flow.safetensors"
+BEGUN = "begun.safetensors"
+"""The flow stage of another training, from whose averages this one begins."""
+OF_FLOW = {"size", "stages", "batch", "pairs_of_shard", "first_shards", "shard_every", "shards_max"}
+"""In what a training may differ from the one that it begins from."""
 PLAN_FILE = "plan.json"
 SAVE_SECONDS = 60.0
 LOG_STEPS = 20
@@ -96,11 +101,39 @@ def train(
     _check_plan(plan, directory)
     vae = _vae(plan, directory, clock)
     if only in ("", "decoder"):
-        learner = decoder_learner(vae, plan)
-        step = partial(train_vae, vae, learner, plan, "decoder")
-        _run(learner, directory / DECODER, step, plan.decoder_steps, clock)
+        for name, learner in _polishers(vae, plan):
+            step = partial(train_vae, vae, learner, plan, name)
+            _run(learner, directory / f"{name}.safetensors", step, learner.steps, clock)
+            learner.use_average()
     if only in ("", "flow"):
         _train_flow(vae, plan, directory, clock, flow_steps, compiled=compiled)
+
+
+def start_from(other: Path, plan: Plan, directory: Path) -> None:
+    """Begin in `directory` with all stages of the training in `other`; `flow` begins with its
+    averages, at another size or with another number of pyramid stages.
+
+    Nothing is done where `directory` has a training already. Raises `UnfinishedTraining` where
+    `other` has no flow stage, and ValueError where its parts are of another size.
+    """
+    if (directory / PLAN_FILE).exists():
+        return
+    if not (other / FLOW).exists():
+        raise UnfinishedTraining(f"{other}: the flow stage has not begun; train it first")
+    theirs = asdict(stored_plan(other))
+    differ = sorted(
+        name
+        for name, value in asdict(plan).items()
+        if value != theirs[name] and name not in OF_FLOW
+    )
+    if differ:
+        raise ValueError(f"{other}: its plan is another one ({', '.join(differ)})")
+    directory.mkdir(parents=True, exist_ok=True)
+    for stage in STAGES[:-1]:
+        if (other / f"{stage}.safetensors").exists():
+            shutil.copyfile(other / f"{stage}.safetensors", directory / f"{stage}.safetensors")
+    shutil.copyfile(other / FLOW, directory / BEGUN)
+    _check_plan(plan, directory)
 
 
 def trained(directory: Path) -> Trained:
@@ -110,9 +143,8 @@ def trained(directory: Path) -> Trained:
     plan = stored_plan(directory)
     vae = _vae(plan, directory, Clock(0))
     tokenizer, encoder, pupil, learner = _flow(plan, directory, Clock(0))
-    polisher = decoder_learner(vae, plan)
-    for each, name in ((learner, FLOW), (polisher, DECODER)):
-        if each.load(directory / name):
+    for name, each in (("flow", learner), *_polishers(vae, plan)):
+        if each.load(directory / f"{name}.safetensors"):
             each.use_average()
     return Trained(vae, tokenizer, encoder.eval(), pupil.eval(), learner.step)
 
@@ -153,6 +185,12 @@ def _vae(plan: Plan, directory: Path, clock: Clock) -> AutoencoderKLWan:
     return vae
 
 
+def _polishers(vae: AutoencoderKLWan, plan: Plan) -> Iterator[tuple[str, Learner]]:
+    """The stages of the decoder alone; one begins with what the one before has left."""
+    yield "decoder", decoder_learner(vae, plan.decoder_rate, plan.decoder_steps)
+    yield "seams", decoder_learner(vae, plan.seam_rate, plan.seam_steps)
+
+
 def _flow(
     plan: Plan, directory: Path, clock: Clock
 ) -> tuple[T5TokenizerFast, UMT5EncoderModel, Pupil, Learner]:
@@ -170,6 +208,8 @@ def _flow(
         ),
         muon=("transformer.blocks.", plan.muon_rate),
     )
+    if (directory / BEGUN).exists():
+        learner.start_from(directory / BEGUN)
     return tokenizer, encoder, pupil, learner
 
 

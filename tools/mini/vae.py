@@ -1,4 +1,5 @@
-"""A small `AutoencoderKLWan`, trained on pictures first, then on short films, on chunks last.
+"""A small `AutoencoderKLWan`, trained on pictures first, then on short films, on chunks, and last
+on where two of them meet.
 
 Its posterior is fixed and narrow: what is learned is a plain autoencoder whose latents bear noise.
 """
@@ -24,7 +25,10 @@ from .world import Pictures, draw
 
 STAGE = 1
 """Of the random numbers."""
-VAE_STAGES = ("pictures", "films", "chunks", "decoder")
+VAE_STAGES = {"pictures": 0, "films": 1, "chunks": 2, "decoder": 3, "seams": 5}
+"""Each with its number for what is drawn at random."""
+NORMALISING = 4
+"""The same, of `normalise`."""
 LATENT_CHANNELS = 16
 LOG_VARIANCE = -8.0
 """Of the posterior as it is exported: who encodes a picture gets nearly its mean."""
@@ -34,6 +38,8 @@ SPREAD_WEIGHT = 2e-3
 """Of the latents' mean square in the loss, which keeps them near a spread of 1."""
 SHAPE_WEIGHT = 3.0
 """Further weight of pixels of the shape, a tenth of the picture, in the loss."""
+SEAM_WEIGHT = 2.0
+"""Of what is wrong with the change from a chunk's last frame to the next one's first."""
 NORMALISING_SCENES = 24
 
 
@@ -92,32 +98,40 @@ def train_vae(vae: AutoencoderKLWan, learner: Learner, plan: Plan, kind: str) ->
     What is decoded leans on what came before, so a decoder that has seen short films alone loses
     its colours in the middle of a chunk.
     """
-    rng, generator = numbers(plan.seed, STAGE, VAE_STAGES.index(kind), learner.step)
+    rng, generator = numbers(plan.seed, STAGE, VAE_STAGES[kind], learner.step)
     count = plan.pictures if kind == "pictures" else plan.films
-    frames = {"pictures": 1, "films": plan.film_frames}.get(kind, plan.chunk_frames)
+    chunk = plan.chunk_frames
+    frames = {"pictures": 1, "films": plan.film_frames, "seams": chunk + 1}.get(kind, chunk)
     clips = []
     for _ in range(count):
         first = int(rng.integers(0, 132))
         clips.append(draw(training_scene(rng), range(first, first + frames), plan.vae_size))
     seen = torch.stack([to_video(clip) for clip in clips])
-    latents = encode(vae, seen)
-    noise = torch.randn(latents.shape, generator=generator) * TRAINING_NOISE
-    decoded = decode_unclamped(vae, latents + noise)
+    latents = [encode(vae, part) for part in torch.split(seen, chunk, dim=2)]
+    noises = [torch.randn(each.shape, generator=generator) * TRAINING_NOISE for each in latents]
+    decoded = [
+        decode_unclamped(vae, each + noise) for each, noise in zip(latents, noises, strict=True)
+    ]
     border = torch.stack([video[:, :, :1, :1] for video in seen])
     weight = 1 + SHAPE_WEIGHT * ((seen - border).abs().amax(1, keepdim=True) > 0.05)
-    wrong = decoded - seen
-    loss = (weight * (wrong.square() + 0.4 * wrong.abs())).mean()
-    return learner.learn(loss + SPREAD_WEIGHT * latents.square().mean())
+    wrong = torch.cat(decoded, dim=2) - seen
+    loss = (weight * _distance(wrong)).mean()
+    if kind == "seams":
+        change = wrong[:, :, chunk] - wrong[:, :, chunk - 1]
+        loss = loss + SEAM_WEIGHT * (weight[:, :, chunk] * _distance(change)).mean()
+    return learner.learn(loss + SPREAD_WEIGHT * torch.cat(latents, dim=2).square().mean())
 
 
-def decoder_learner(vae: AutoencoderKLWan, plan: Plan) -> Learner:
+def _distance(wrong: Tensor) -> Tensor:
+    return wrong.square() + 0.4 * wrong.abs()
+
+
+def decoder_learner(vae: AutoencoderKLWan, rate: float, steps: int) -> Learner:
     """What goes on with the decoder alone; latents stay as they are, for others to learn from."""
     parts = {"decoder": vae.decoder, "post": vae.post_quant_conv}
     for part in parts.values():
         part.requires_grad_(requires_grad=True)
-    return Learner(
-        parts, rate=plan.decoder_rate, warm_up=40, steps=plan.decoder_steps, average=0.98
-    )
+    return Learner(parts, rate=rate, warm_up=40, steps=steps, average=0.98)
 
 
 def to_video(pictures: Pictures) -> Tensor:
@@ -154,7 +168,7 @@ def decode_unclamped(vae: AutoencoderKLWan, latents: Tensor) -> Tensor:
 @torch.no_grad()
 def normalise(vae: AutoencoderKLWan, plan: Plan) -> None:
     """Write mean and spread of the latents into the VAE's configuration."""
-    rng, _ = numbers(plan.seed, STAGE, len(VAE_STAGES))
+    rng, _ = numbers(plan.seed, STAGE, NORMALISING)
     latents = torch.cat(
         [
             encode(vae, to_video(draw(training_scene(rng), range(33), plan.size))[None])

@@ -13,7 +13,7 @@ from farm.cli.options import Json, command
 from farm.domain.errors import FarmError
 
 CLIPS_MAX: Final = 12
-"""Rows of prompts.csv, the first of HeliosBench."""
+"""Rows of mini.csv, which is examples/mini.csv."""
 _NEEDED: Final = ("ray", "sqlalchemy", "swift", "starlette", "torch", "diffusers", "av", "PIL")
 """What the extras bring and the demo cannot do without."""
 
@@ -32,10 +32,10 @@ def demo(
     ),
     as_json: Json = False,
 ) -> int:
-    """Render prompts with a small Helios on two CPU cards, from start to end.
+    """Render prompts with a mini Helios on two CPU cards, from start to end.
 
-    Builds a small Helios of random weights, starts a farm, submits the first prompts of
-    HeliosBench, fetches the clips, and sums up what was measured. However it ends, the farm is
+    Copies helios-mini, which knows coloured shapes, starts a farm, submits prompts of its own
+    language, fetches the clips, and sums up what was measured. However it ends, the farm is
     taken down. Needs `heliostat[head,node]`.
     """
     missing = [name for name in _NEEDED if find_spec(name) is None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import os
 import shutil
@@ -23,8 +22,6 @@ from farm.cli.demo.summary import sidecars, summarise
 from farm.domain.errors import FarmError
 from farm.fleet_ray.settings import PORTS
 
-FRAMES: Final = 66
-SIZE: Final = "128x128"
 CARDS: Final = 2
 FIRST_PORT: Final = 8460
 LAST_PORT: Final = 30_000
@@ -68,13 +65,12 @@ class _Demo:
         takes = self.place / "clips"
         self.place.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(takes, ignore_errors=True)
-        self._build_model()
+        self._copy_model()
         port = free_base_port()
         with self._running_farm(port):
             output.note(f"The farm is up. Its metrics: curl http://127.0.0.1:{port + 1}/metrics")
             submitted = time.monotonic()
-            work = ["--set", f"frames={FRAMES}", "--set", f"size={SIZE}", "--wait", "--json"]
-            said = self._farm("submit", self._prompts(clips), *work, capture=True)
+            said = self._farm("submit", self._batch(clips), "--wait", "--json", capture=True)
             answer = json.loads(said)
             rendered = time.monotonic()
             self._farm("fetch", answer["batch"]["batch_id"], takes)
@@ -88,19 +84,16 @@ class _Demo:
         (self.place / "summary.json").write_text(text, encoding="utf-8")
         return summary
 
-    def _build_model(self) -> None:
-        """The small Helios, built once."""
-        if not (self.model / "heliostat-manifest.json").exists():
-            shutil.rmtree(self.model, ignore_errors=True)
-            self._ran("farm-node", "model", "tiny", self.model)
+    def _copy_model(self) -> None:
+        """The mini Helios, whatever an earlier demo left in its place."""
+        shutil.rmtree(self.model, ignore_errors=True)
+        self._ran("farm-node", "model", "mini", self.model)
 
-    def _prompts(self, clips: int) -> Path:
-        """The first rows of HeliosBench, as a file."""
+    def _batch(self, clips: int) -> Path:
+        """The first rows of examples/mini.csv, as a file."""
         path = self.place / f"first{clips}.csv"
-        text = (files(__package__) / "prompts.csv").read_text(encoding="utf-8")
-        rows = list(csv.reader(text.splitlines()))[: clips + 1]
-        with path.open("w", newline="", encoding="utf-8") as target:
-            csv.writer(target).writerows(rows)
+        lines = (files(__package__) / "mini.csv").read_text(encoding="utf-8").splitlines()
+        path.write_text("\n".join(lines[: clips + 1]) + "\n", encoding="utf-8")
         return path
 
     @contextlib.contextmanager

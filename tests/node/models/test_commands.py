@@ -219,6 +219,17 @@ def test_force_builds_over_no_other_model(farm_node, model):
     assert verify(model) == []
 
 
+@pytest.mark.parametrize(("options", "variant"), [((), "base"), (("--distilled",), "distilled")])
+def test_the_mini_models_are_copied_whole_and_over_nothing(farm_node, tmp_path, options, variant):
+    said = farm_node("mini", tmp_path / "mini", *options, "--json")
+    assert json.loads(said.stdout)["variant"] == variant
+    assert verify(tmp_path / "mini") == []
+    again = farm_node("mini", tmp_path / "mini", *options)
+    assert again.exit_code == 2
+    assert "not empty" in again.stderr
+    assert verify(tmp_path / "mini") == []
+
+
 def test_a_conversion_is_a_pinned_model(farm_node, tmp_path):
     farm_node("tiny", tmp_path / "whole")
     converted = farm_node("convert", tmp_path / "whole", tmp_path / "half", "--json")
