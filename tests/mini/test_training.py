@@ -27,6 +27,7 @@ from tools.mini.renders import (
     SWITCH,
     Ask,
     How,
+    drawn,
     held_out_asks,
     picture_asks,
     rendered,
@@ -217,6 +218,17 @@ def test_an_evaluation_goes_on_and_refuses_what_is_not_its_own(model, tmp_path, 
         assert (tmp_path / "clips.jsonl").read_text() == whole
     with pytest.raises(ValueError, match="another evaluation"):
         evaluate(model, tmp_path, kind="text", captions=4, seed=0, how=how)
+
+
+def test_a_drawn_clip_goes_through_the_vae_chunk_by_chunk(model):
+    how = How(size=64, chunks=2, steps=(), guidance_scale=None)
+    [one, two] = [film for _, film in drawn(model, held_out_asks(2, 0), how)]
+    assert one.shape == two.shape == (66, 64, 64, 3)
+    again = replace(held_out_asks(2, 0)[0], prompt="anything")
+    [(_, film)] = drawn(model, [again], how)
+    assert np.array_equal(film, one)
+    assert not np.array_equal(one[:33], one[33:])
+    assert not np.array_equal(one, two)
 
 
 def test_held_out_asks_are_the_same_for_a_seed_and_begin_with_every_content_once():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from .renders import (
     SWITCH,
     Ask,
     How,
+    drawn,
     held_out_asks,
     picture_asks,
     rendered,
@@ -25,8 +27,9 @@ from .score import Told, means, record, rows, table
 from .seams import drift, seam_jump
 from .world import Pictures
 
-KINDS = ("text", "picture", "switch")
-"""Clips from captions alone, from first pictures with them, and with a change of prompt."""
+KINDS = ("text", "picture", "switch", "vae")
+"""Clips from captions alone, from first pictures with them, and with a change of prompt; and drawn
+ones that only the VAE has changed."""
 
 
 def evaluate(model: Path, out: Path, *, kind: str, captions: int, seed: int, how: How) -> str:
@@ -53,8 +56,9 @@ def evaluate(model: Path, out: Path, *, kind: str, captions: int, seed: int, how
         "text": lambda: held_out_asks(captions, seed),
         "picture": lambda: picture_asks(captions, seed, how.size, out / "pictures"),
         "switch": lambda: switch_asks(captions, seed),
+        "vae": lambda: held_out_asks(captions, seed),
     }[kind]()
-    clips = _judged(model, out / "clips.jsonl", asks, how)
+    clips = _judged(model, out / "clips.jsonl", asks, how, kind)
 
     windows = [(0, 1), (0, 2), *([(how.chunks - 1, how.chunks)] if how.chunks > 2 else [])]
     if kind == "switch":
@@ -74,12 +78,13 @@ def judged(ask: Ask, pictures: Pictures) -> Told:
     return Told(ask.content, chunks, seam_jump(pictures), ground, colour)
 
 
-def _judged(model: Path, path: Path, asks: list[Ask], how: How) -> list[Told]:
+def _judged(model: Path, path: Path, asks: list[Ask], how: How, kind: str) -> list[Told]:
     done = _kept(path, len(asks))
-    renderer, todo = HeliosRenderer(model), asks[len(done) :]
+    made = partial(drawn, model) if kind == "vae" else partial(rendered, HeliosRenderer(model))
+    todo = asks[len(done) :]
     while todo:
         some, todo = todo[:LANES], todo[LANES:]
-        fresh = [judged(ask, pictures) for ask, pictures in rendered(renderer, some, how)]
+        fresh = [judged(ask, pictures) for ask, pictures in made(some, how)]
         with path.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(asdict(told)) + "\n" for told in fresh)
         done += fresh

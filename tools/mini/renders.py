@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
+from diffusers import AutoencoderKLWan
 from PIL import Image
 
 from node_agent.render.helios.renderer import HeliosRenderer
@@ -95,6 +97,25 @@ def rendered(
                 film.append(chunk.wait().frames)
         for ask, film in zip(some, films, strict=True):
             yield ask, np.concatenate(film)
+
+
+@torch.no_grad()
+def drawn(model: Path, asks: Sequence[Ask], how: How) -> Iterator[tuple[Ask, Pictures]]:
+    """What each clip should be, as the VAE of `model` brings it back, chunk by chunk: the best that
+    its transformer can come to."""
+    vae = AutoencoderKLWan.from_pretrained(model, subfolder="vae", torch_dtype=torch.float32)
+    for ask in asks:
+        film = draw(
+            scene(np.random.default_rng([ask.seed, 10]), ask.content),
+            range(how.chunks * CHUNK_FRAMES),
+            how.size,
+        )
+        chunks = []
+        for chunk in np.split(film, how.chunks):
+            video = torch.from_numpy(chunk).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+            back = vae.decode(vae.encode(video).latent_dist.mode()).sample[0]
+            chunks.append(((back + 1) * 127.5).round().byte().permute(1, 2, 3, 0).numpy())
+        yield ask, np.concatenate(chunks)
 
 
 def spec(ask: Ask, how: How) -> RenderSpec:
