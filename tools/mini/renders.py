@@ -15,6 +15,7 @@ from node_agent.render.helios.renderer import HeliosRenderer
 from node_agent.render.renderer import CHUNK_FRAMES, PromptMark, RenderSpec
 
 from .captions import Content, caption, contents
+from .vae import to_video
 from .world import Pictures, draw, recoloured, scene
 
 LANES = 8
@@ -112,8 +113,8 @@ def drawn(model: Path, asks: Sequence[Ask], how: How) -> Iterator[tuple[Ask, Pic
         )
         chunks = []
         for chunk in np.split(film, how.chunks):
-            video = torch.from_numpy(chunk).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
-            back = vae.decode(vae.encode(video).latent_dist.mode()).sample[0]
+            latents = vae.encode(to_video(chunk)[None]).latent_dist.mode()
+            back = vae.decode(latents).sample[0]
             chunks.append(((back + 1) * 127.5).round().byte().permute(1, 2, 3, 0).numpy())
         yield ask, np.concatenate(chunks)
 
