@@ -8,6 +8,7 @@ from typing import Final
 
 from node_agent.models.info import ModelError
 from node_agent.models.manifest import Manifest
+from node_agent.models.staging import remove_others, staged
 from node_agent.models.verify import load_verified
 
 MINI: Final = Path(__file__).parent / "helios-mini"
@@ -20,10 +21,8 @@ def copy_mini(directory: Path, *, distilled: bool = False) -> Manifest:
     """Copy helios-mini into `directory`, a new one, and verify it. Raises `ModelError`."""
     if directory.exists() and any(directory.iterdir()):
         raise ModelError(f"{directory} is not empty: give a new directory")
-    partial = directory.with_name(f".{directory.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     source = MINI_DISTILLED if distilled else MINI
-    shutil.copytree(source, partial, copy_function=shutil.copyfile)
-    manifest = load_verified(partial)
-    partial.replace(directory)
-    return manifest
+    with staged(directory) as partial:
+        remove_others(partial, set())
+        shutil.copytree(source, partial, copy_function=shutil.copyfile, dirs_exist_ok=True)
+        return load_verified(partial)
